@@ -1,0 +1,1 @@
+//! Hashing files and trees on all cores.

@@ -1,0 +1,1 @@
+//! Walking a folder or a single file.
