@@ -1,0 +1,47 @@
+//! The transparency log of Custos: formats in pure modules, and an engine on local disk.
+//!
+//! The formats are those of C2SP, one module each: [`note`] (signed-note), [`checkpoint`]
+//! (tlog-checkpoint), [`tile`] (tlog-tiles), [`proof`] (tlog-proof). They take bytes from
+//! strangers, so they reject what the specifications forbid and never panic. [`recorder`] is how
+//! the rest of Custos puts leaves into a log, whichever that is.
+//!
+//! What it is not: it knows nothing of statements or envelopes (a leaf is bytes), trusts no key by
+//! itself (callers pass the keys they accept), and speaks no HTTP.
+//!
+//! Specifications: <https://github.com/C2SP/C2SP>, RFC 6962 section 2.1 for the tree.
+#![deny(
+    clippy::unwrap_used,      // a log that panics with its lock held helps nobody
+    clippy::expect_used,      // same
+    clippy::panic,            // same
+    clippy::indexing_slicing, // same
+    clippy::as_conversions    // silent truncation of an offset destroys a log
+)]
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::cast_possible_truncation
+    )
+)]
+
+#[deny(clippy::arithmetic_side_effects)] // sizes and indexes come from outside
+pub mod checkpoint;
+#[doc(hidden)]
+pub mod fuzz;
+#[deny(clippy::arithmetic_side_effects)]
+pub mod note;
+#[deny(clippy::arithmetic_side_effects)]
+pub mod proof;
+pub mod recorder;
+#[deny(clippy::arithmetic_side_effects)]
+mod text;
+#[deny(clippy::arithmetic_side_effects)]
+pub mod tile;
+
+pub use custos_core::merkle::Hash;
