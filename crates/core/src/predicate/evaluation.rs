@@ -183,7 +183,12 @@ impl Evaluation {
                     name: "accuracy".into(),
                     value: 0.85,
                     n: 60,
-                    interval: None,
+                    interval: Some(Interval {
+                        level: 0.9,
+                        low: 0.8,
+                        high: 0.9,
+                        method: "bootstrap".into(),
+                    }),
                 }],
             }],
         }

@@ -168,8 +168,8 @@ impl ResourceUsage {
             written_bytes: Reading::measured(4096, "/proc"),
             accelerators: vec![Accelerator {
                 name: "NVIDIA H100".into(),
-                busy_micros: Reading::unknown("not sampled"),
-                peak_memory_bytes: Reading::unknown("not sampled"),
+                busy_micros: Reading::estimated(900_000, "sampled each second"),
+                peak_memory_bytes: Reading::measured(1 << 30, "driver"),
             }],
             energy_microjoules: Reading::estimated(30_000_000, "package energy by CPU share"),
             cost: Reading::estimated("0.012 USD".parse().unwrap(), "0.29 USD an hour"),
@@ -188,7 +188,7 @@ mod tests {
         usage.read_bytes.confidence = Confidence::Unknown;
         usage.energy_microjoules.value = None;
         usage.cost = Reading::measured("-1 USD".parse().unwrap(), "invoice");
-        usage.accelerators[0].busy_micros.method = None;
+        usage.accelerators[0].busy_micros.method = Some(" ".into());
         assert_eq!(
             usage.faults(),
             [

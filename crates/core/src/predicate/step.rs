@@ -118,6 +118,9 @@ pub struct External {
     pub inputs: Vec<Declared>,
     /// Declared products.
     pub products: Vec<Declared>,
+    /// Paths that the step may write to and that are no products.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scratch: Vec<String>,
 }
 
 /// A name and the path that was declared for it.
@@ -283,6 +286,7 @@ pub(crate) fn example() -> (External, Internal) {
         command: vec!["python".into(), "train.py".into()],
         inputs: vec![declared("data", "data/")],
         products: vec![declared("model", "out/model.safetensors")],
+        scratch: vec!["tmp".into()],
     };
     let internal = Internal {
         isolation: Isolation::None,
