@@ -35,7 +35,7 @@ pub enum ArtifactRef {
     },
 }
 
-/// Schemes of places elsewhere: OCI registries, object stores, Git, MLflow, Hugging Face.
+/// Schemes of places elsewhere: OCI registries, object stores, Git, `MLflow`, Hugging Face.
 pub const REMOTE_SCHEMES: [&str; 7] = ["oci", "s3", "az", "gs", "git", "models", "hf"];
 
 impl FromStr for ArtifactRef {
@@ -57,7 +57,7 @@ impl FromStr for ArtifactRef {
         if text.starts_with("git+") {
             return Ok(Self::Remote { scheme: "git", uri: text.to_owned() });
         }
-        // MLflow writes `models:/name/version`, with one slash.
+        // `MLflow` writes `models:/name/version`, with one slash.
         if text.starts_with("models:/") {
             return Ok(Self::Remote { scheme: "models", uri: text.to_owned() });
         }

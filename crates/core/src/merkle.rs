@@ -67,6 +67,7 @@ pub fn inclusion_proof(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
 }
 
 /// Verifies that `leaf` stands at `index` in the tree of `size` leaves with root `root`.
+#[allow(clippy::too_many_arguments, reason = "the inputs that RFC 9162 section 2.1.3.2 names")]
 pub fn verify_inclusion(
     leaf: &Hash,
     index: u64,
