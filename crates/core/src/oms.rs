@@ -12,11 +12,11 @@ mod legacy;
 mod path;
 mod wire;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::num::NonZeroU64;
 use std::ops::Range;
 
-use crate::digest::{Algorithm, Digest, DigestError, DigestSet, Hasher};
+use crate::digest::{Algorithm, Digest, DigestError, DigestSet};
 use crate::json::JsonError;
 use crate::statement::StatementError;
 
@@ -305,14 +305,12 @@ impl Manifest {
         if self.columns.names.contains('\n') {
             return None;
         }
-        let mut hasher = Algorithm::Sha256.hasher();
-        self.each_sorted(|name, digest| {
-            hasher.update(hex::encode(digest).as_bytes());
-            hasher.update(b"  ");
-            hasher.update(name.as_bytes());
-            hasher.update(b"\n");
-        });
-        Some(hasher.finish())
+        Some(self.hash_lines(String::new(), |line, name, hex| {
+            line.push_str(hex);
+            line.push_str("  ");
+            line.push_str(name);
+            line.push('\n');
+        }))
     }
 
     /// Returns a digest that binds names, digests and method of any manifest: SHA-256 over the
@@ -324,12 +322,11 @@ impl Manifest {
             Method::Shards { size } => ("shards", size.get()),
         };
         let hash = self.serialization.hash;
-        let mut hasher: Hasher = Algorithm::Sha256.hasher();
-        hasher.update(format!("custos-manifest-v1 {method} {hash} {size}\n").as_bytes());
-        self.each_sorted(|name, digest| {
-            hasher.update(format!("{} {} {name}\n", hex::encode(digest), name.len()).as_bytes());
-        });
-        hasher.finish()
+        let head = format!("custos-manifest-v1 {method} {hash} {size}\n");
+        self.hash_lines(head, |line, name, hex| {
+            // Writing to a string does not fail.
+            let _ = writeln!(line, "{hex} {} {name}", name.len());
+        })
     }
 
     /// Returns the digests by which other statements name this tree: `sha256` is the root digest
@@ -344,12 +341,32 @@ impl Manifest {
         set
     }
 
-    fn each_sorted(&self, mut visit: impl FnMut(&str, &[u8])) {
+    // Hashes `text` and a line for each resource in code point order, in larger parts.
+    fn hash_lines(
+        &self,
+        mut text: String,
+        mut line: impl FnMut(&mut String, &str, &str),
+    ) -> Digest {
+        let mut hasher = Algorithm::Sha256.hasher();
+        let mut hex = vec![0; self.columns.width.saturating_mul(2)];
         for index in self.code_point_order() {
-            if let Some((name, digest)) = self.columns.at(index) {
-                visit(name, digest);
+            let Some((name, digest)) = self.columns.at(index) else {
+                continue;
+            };
+            // The buffer is twice as long as the digest, and hex is ASCII.
+            let _ = hex::encode_to_slice(digest, &mut hex);
+            line(
+                &mut text,
+                name,
+                std::str::from_utf8(&hex).unwrap_or_default(),
+            );
+            if text.len() > 32 << 10 {
+                hasher.update(text.as_bytes());
+                text.clear();
             }
         }
+        hasher.update(text.as_bytes());
+        hasher.finish()
     }
 
     fn at(&self, index: u32) -> Option<Resource<'_>> {
@@ -529,7 +546,6 @@ impl Columns {
     }
 
     fn push(&mut self, name: fmt::Arguments<'_>, digest: &[u8]) -> Result<(), OmsError> {
-        use fmt::Write as _;
         if self.ends.len() >= MAX_RESOURCES {
             return Err(OmsError::TooManyResources);
         }

@@ -51,6 +51,8 @@ pub enum DifferenceKind {
     },
     /// It is a symbolic link, and the manifest allows none.
     Link,
+    /// It is a symbolic link that leads out of the tree, round in a circle, or nowhere.
+    LinkOutside,
     /// It is listed and not there.
     Missing,
     /// It is neither a file nor a folder, or has a name that no manifest can hold.
@@ -73,6 +75,12 @@ impl fmt::Display for Difference {
                 write!(f, "{path}: has {found} bytes, {expected} were signed")
             }
             DifferenceKind::Link => write!(f, "{path}: is a symbolic link, none is allowed"),
+            DifferenceKind::LinkOutside => {
+                write!(
+                    f,
+                    "{path}: is a symbolic link that does not end inside of the tree"
+                )
+            }
             DifferenceKind::Missing => write!(f, "{path}: missing"),
             DifferenceKind::Special => write!(f, "{path}: neither a file nor a folder"),
             DifferenceKind::Unlisted => write!(f, "{path}: not part of what was signed"),

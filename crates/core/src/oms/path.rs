@@ -40,6 +40,11 @@ impl TreePath {
         Ok(Self(text))
     }
 
+    /// Checks that `text` is a canonical relative path of at most [`MAX_PATH_BYTES`].
+    pub fn check(text: &str) -> Result<(), PathFault> {
+        check(text)
+    }
+
     /// Returns the canonical form of what a person typed: `./` and repeated or trailing `/` go.
     pub fn normalized(text: &str) -> Result<Self, PathFault> {
         if text.starts_with('/') {
@@ -70,8 +75,7 @@ impl AsRef<str> for TreePath {
     }
 }
 
-/// Checks that `text` is a canonical relative path of at most [`MAX_PATH_BYTES`].
-pub fn check(text: &str) -> Result<(), PathFault> {
+pub(super) fn check(text: &str) -> Result<(), PathFault> {
     if text.is_empty() {
         return Err(PathFault::Empty);
     }
