@@ -341,6 +341,9 @@ impl Lineage {
             }
         }
         for (key, (digest, names)) in sets {
+            if !digest.iter().any(|(name, _)| is_binding(name)) {
+                continue;
+            }
             let ix = self.place(&digest, key.vouched());
             if let Some(node) = self.artifacts.get_mut(ix)
                 && (key.vouched() || !node.vouched)
@@ -403,7 +406,11 @@ impl Lineage {
         let mut seen = BTreeSet::new();
         for (role, artifact) in &record.inputs {
             let found = self.find(&artifact.digest);
-            let Some(ix) = found.first().copied() else {
+            let Some(ix) = found
+                .first()
+                .copied()
+                .or_else(|| self.untraceable(role, artifact))
+            else {
                 continue;
             };
             if let Some(node) = self.artifacts.get_mut(ix)
@@ -443,6 +450,24 @@ impl Lineage {
         });
     }
 
+    // An input without a digest that binds it must not vanish: it has an origin, and nobody can
+    // find it. It is a node of its own, which nothing grounds.
+    fn untraceable(&mut self, role: &Role, artifact: &NamedArtifact) -> Option<ArtifactIx> {
+        (*role == Role::Input).then(|| {
+            self.artifacts.push(ArtifactNode {
+                digest: artifact.digest.clone(),
+                vouched: true,
+                names: BTreeSet::from([artifact.name.clone()]),
+                made_by: Vec::new(),
+                perhaps_made_by: Vec::new(),
+                used_by: Vec::new(),
+                notes: Vec::new(),
+                dataset: None,
+            });
+            self.artifacts.len().saturating_sub(1)
+        })
+    }
+
     fn add_note(&mut self, record: NoteRecord) {
         let at = self.notes.len();
         let names_dataset = record.dataset.is_some() && record.head.standing.signer().is_some();
@@ -474,7 +499,7 @@ pub fn same_artifact(a: &DigestSet, b: &DigestSet) -> bool {
 
 /// `dirHash` is SHA-256 over names and contents; `gitCommit` is SHA-1 with collision detection,
 /// and the only digest that a source revision has.
-fn is_binding(name: &str) -> bool {
+pub(crate) fn is_binding(name: &str) -> bool {
     name.parse::<Algorithm>().is_ok() || name == "dirHash" || name == "gitCommit"
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
     ArtifactIx, ArtifactNode, Break, BreakKind, Lineage, Role, Standing, StepIx, StepNode,
+    is_binding,
 };
 use crate::digest::{Algorithm, DigestSet};
 
@@ -225,6 +226,10 @@ impl<'a> Breaks<'a> {
     }
 
     fn sourceless(&self, ix: ArtifactIx, node: &ArtifactNode) -> Break {
+        if !node.digest.iter().any(|(name, _)| is_binding(name)) {
+            let message = "it has no digest by which its origin could be found";
+            return self.broken(ix, BreakKind::UnknownSource, message.to_owned());
+        }
         let near = self
             .graph
             .index

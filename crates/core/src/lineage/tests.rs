@@ -375,6 +375,17 @@ fn weak_or_made_up_digests_join_nothing() {
 }
 
 #[test]
+fn an_input_without_a_digest_does_not_vanish() {
+    let (mut steps, notes) = pipeline();
+    let nameless = NamedArtifact::new("something", DigestSet::new());
+    steps[1].inputs.push((Role::Input, nameless));
+    let trace = up(steps, notes, &file("model.bin", "model"));
+    assert_eq!(kinds(&trace), [BreakKind::UnknownSource]);
+    assert_eq!(trace.breaks[0].name, "something");
+    assert!(trace.breaks[0].message.contains("no digest"));
+}
+
+#[test]
 fn an_artifact_that_no_statement_mentions_says_why() {
     let (steps, notes) = pipeline();
     let trace = up(steps.clone(), notes.clone(), &file("stranger", "stranger"));
