@@ -30,18 +30,36 @@
     )
 )]
 
-#[deny(clippy::arithmetic_side_effects)] // sizes and indexes come from outside
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))] // sizes and indexes come from outside
 pub mod checkpoint;
+pub mod disk;
+pub mod engine;
 #[doc(hidden)]
 pub mod fuzz;
-#[deny(clippy::arithmetic_side_effects)]
+#[allow(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "counts of one run, at most 2^20"
+)]
+mod index;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 pub mod note;
-#[deny(clippy::arithmetic_side_effects)]
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 pub mod proof;
+pub mod reader;
 pub mod recorder;
-#[deny(clippy::arithmetic_side_effects)]
+mod recover;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod text;
-#[deny(clippy::arithmetic_side_effects)]
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 pub mod tile;
+mod tree;
+#[doc(hidden)]
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+pub mod wal;
+mod writer;
 
 pub use custos_core::merkle::Hash;
+pub use engine::{Appended, LockMode, Log, LogOptions};
+pub use reader::{Head, LogReader};
+pub use recorder::{IntegrityFault, RecordError, Recorded, Recorder};

@@ -54,24 +54,48 @@ impl<S: TileSource + ?Sized> HashReader for TileReader<'_, S> {
     type Error = S::Error;
 
     fn node(&self, level: u32, index: u64) -> Result<Hash, S::Error> {
-        let (tile_level, inside) = (level.div_euclid(8), level.rem_euclid(8));
-        // First hash of the tile level that the node covers, and how many.
-        let first = index.checked_shl(inside).unwrap_or(u64::MAX);
-        let tile = u8::try_from(tile_level)
-            .ok()
-            .and_then(|tile_level| Tile::in_tree(tile_level, first >> 8, self.size))
-            .ok_or(TileError::Path)?;
-        let hashes = self.source.tile(tile)?;
-        let from = usize::try_from(first & 255).unwrap_or(usize::MAX);
-        let count = 1_usize.checked_shl(inside).unwrap_or(usize::MAX);
+        let place = place(level, index, self.size)?;
+        let hashes = self.source.tile(place.tile)?;
+        let count = 1_usize
+            .checked_shl(level.rem_euclid(8))
+            .unwrap_or(usize::MAX);
+        let from = place.column.saturating_mul(count);
         let part = hashes
             .get(from..from.saturating_add(count))
             .ok_or(TileError::Length {
-                expected: tile.byte_len(),
+                expected: place.tile.byte_len(),
                 found: hashes.len().saturating_mul(32),
             })?;
         Ok(merkle::root(part))
     }
+}
+
+/// Where a node lies: in which tile, how many levels above its hashes, and which one there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) tile: Tile,
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+}
+
+// Finds the node `index` of `level` in the tiles of a tree of `size` leaves.
+pub(crate) fn place(level: u32, index: u64, size: u64) -> Result<Place, TileError> {
+    let inside = level.rem_euclid(8);
+    // First hash of the tile level that the node covers.
+    let first = index
+        .checked_shl(inside)
+        .filter(|first| first.checked_shr(inside) == Some(index))
+        .ok_or(TileError::Path)?;
+    let tile = u8::try_from(level.div_euclid(8))
+        .ok()
+        .and_then(|tile_level| Tile::in_tree(tile_level, first >> 8, size))
+        .ok_or(TileError::Path)?;
+    let column = (first & 255).checked_shr(inside).unwrap_or(0);
+    Ok(Place {
+        tile,
+        row: usize::try_from(inside).map_err(|_| TileError::Path)?,
+        column: usize::try_from(column).map_err(|_| TileError::Path)?,
+    })
 }
 
 /// Returns the root of the first `size` leaves.

@@ -5,11 +5,14 @@
 
 use custos_core::bundle::{InclusionProof, TransparencyLogEntry};
 use custos_core::entry;
+use custos_core::limits::MAX_ENTRY_BYTES;
 use custos_core::merkle::Hash;
 
 use crate::checkpoint::CheckpointError;
+use crate::disk::DiskError;
 use crate::note::VerifierKey;
 use crate::proof::TlogProof;
+use crate::tile::TileError;
 
 /// Most leaves of one call.
 pub const MAX_LEAVES: usize = 65_536;
@@ -64,10 +67,13 @@ impl Recorded {
     }
 }
 
-/// Why leaves were not recorded.
+/// Why leaves were not recorded, or a log could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
+    /// A log is there already.
+    #[error("there is a log here already")]
+    AlreadyThere,
     /// Another process holds the log.
     #[error("another process holds the log; it was not free within {waited_ms} ms")]
     Busy {
@@ -78,46 +84,47 @@ pub enum RecordError {
     #[error("the checkpoint could not be made: {0}")]
     Checkpoint(CheckpointError),
     /// Reading or writing failed; nothing was acknowledged, trying again is safe.
-    #[error("{operation} of {path} failed: {message}")]
-    Disk {
-        /// Such as `write`.
-        operation: &'static str,
-        /// Which file.
-        path: String,
-        /// What the system says.
-        message: String,
-    },
-    /// The disk is full; trying again is safe once there is room.
+    #[error("{0}")]
+    Disk(DiskError),
+    /// The disk is full; nothing was acknowledged, trying again is safe once there is room.
     #[error("no space left on the disk for {path}")]
     DiskFull {
         /// Which file.
         path: String,
     },
+    /// Stored data contradict each other or a signed checkpoint: tampering, a fork or a rollback.
+    #[error("the log is damaged: {0}")]
+    Integrity(IntegrityFault),
     /// An entry beyond the limit of the format.
-    #[error("leaf {position} has {found} bytes, the limit is {limit}", limit = custos_core::limits::MAX_ENTRY_BYTES)]
+    #[error("leaf {position} has {found} bytes, the limit is {MAX_ENTRY_BYTES}")]
     LeafTooLarge {
         /// Which leaf of the call.
         position: usize,
         /// Bytes found.
         found: usize,
     },
-    /// Stored data contradict each other or a signed checkpoint: tampering, a fork or a rollback.
-    #[error("the log is damaged: {0}")]
-    Integrity(crate::recorder::IntegrityFault),
-    /// A sync failed: what is on the disk is unknown, and the process must end.
-    #[error("a sync of {path} failed; the process must end and the log be opened again")]
-    MustEnd {
+    /// A file that the checkpoint calls for is not there.
+    #[error("{path} of the log is missing")]
+    Missing {
         /// Which file.
+        path: String,
+    },
+    /// A sync failed: what is on the disk is unknown, and the process must end.
+    #[error("a sync of the log failed ({path}); this process must end, then open the log again")]
+    MustEnd {
+        /// Which file, or empty.
         path: String,
     },
     /// There is no log at this place.
     #[error("there is no log here")]
     NoLog,
-    /// More than [`MAX_LEAVES`].
-    #[error("{found} leaves in one call, the limit is {MAX_LEAVES}")]
-    TooManyLeaves {
-        /// Leaves found.
-        found: usize,
+    /// The log is shorter.
+    #[error("the log has no entry {index}, its size is {size}")]
+    NoSuchEntry {
+        /// Index asked for.
+        index: u64,
+        /// Size of the log.
+        size: u64,
     },
     /// The other side of a remote recorder did not do its part.
     #[error("the log server {server}: {message}")]
@@ -127,18 +134,113 @@ pub enum RecordError {
         /// What went wrong.
         message: String,
     },
+    /// More than [`MAX_LEAVES`].
+    #[error("{found} leaves in one call, the limit is {MAX_LEAVES}")]
+    TooManyLeaves {
+        /// Leaves found.
+        found: usize,
+    },
+}
+
+impl RecordError {
+    /// Returns true if the process must end: what it wrote last may or may not be on the disk, and
+    /// only a fresh start finds out.
+    pub const fn must_end(&self) -> bool {
+        matches!(self, Self::MustEnd { .. })
+    }
+}
+
+impl From<DiskError> for RecordError {
+    fn from(error: DiskError) -> Self {
+        if error.is_sync() {
+            Self::MustEnd { path: error.path }
+        } else if error.is_full() {
+            Self::DiskFull { path: error.path }
+        } else {
+            Self::Disk(error)
+        }
+    }
+}
+
+impl From<TileError> for RecordError {
+    fn from(error: TileError) -> Self {
+        Self::Integrity(IntegrityFault::Tile {
+            path: String::new(),
+            error,
+        })
+    }
+}
+
+impl From<IntegrityFault> for RecordError {
+    fn from(fault: IntegrityFault) -> Self {
+        Self::Integrity(fault)
+    }
 }
 
 /// Which contradiction was found in a log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IntegrityFault {
+    /// The tiles do not lead to the root that the write-ahead log starts from.
+    #[error("the stored tiles do not lead to the root at size {size}")]
+    BaseDamaged {
+        /// Size of that tree.
+        size: u64,
+    },
+    /// The published checkpoint is not one by the log's key.
+    #[error("{0}")]
+    CheckpointInvalid(CheckpointError),
+    /// An entry is not the one whose hash stands in the tree.
+    #[error("entry {index} is not the one that was logged")]
+    EntryMismatch {
+        /// Position of the entry.
+        index: u64,
+    },
+    /// Two checkpoints by the log's key contradict each other.
+    #[error("two signed checkpoints contradict each other at size {size}")]
+    Fork {
+        /// Size at which they differ.
+        size: u64,
+    },
     /// A proof that the log made does not verify against its own checkpoint.
     #[error("the stored tiles do not lead to the signed root for entry {index}")]
     ProofDoesNotVerify {
         /// Position of the entry.
         index: u64,
     },
+    /// The log is shorter than a checkpoint that it has signed.
+    #[error("the log was rolled back: it signed size {signed}, and has {found} entries")]
+    Rollback {
+        /// Size that was signed.
+        signed: u64,
+        /// Size found.
+        found: u64,
+    },
+    /// A tile or bundle has the wrong length or shape.
+    #[error("{path} is malformed: {error}")]
+    Tile {
+        /// Which file.
+        path: String,
+        /// What is wrong with it.
+        error: TileError,
+    },
+    /// A record contradicts its own signed checkpoint.
+    #[error("record {sequence} of the write-ahead log contradicts its checkpoint")]
+    WalContradicts {
+        /// Sequence number of the record.
+        sequence: u64,
+    },
+    /// A record is damaged that a later one builds on: not a torn end, acknowledged data is gone.
+    #[error("the write-ahead log is damaged: segment {segment}, before byte {offset}")]
+    WalDamaged {
+        /// Which of the two segments.
+        segment: usize,
+        /// Where the later record begins.
+        offset: usize,
+    },
+    /// There is a checkpoint, but no write-ahead log.
+    #[error("the write-ahead log is missing")]
+    WalMissing,
 }
 
 #[cfg(test)]

@@ -217,6 +217,14 @@ pub enum TilePath {
 }
 
 impl TilePath {
+    /// Returns true if the tile or bundle is full and will never change.
+    pub const fn is_full(&self) -> bool {
+        match self {
+            Self::Tile(tile) => tile.is_full(),
+            Self::Entries(bundle) => bundle.is_full(),
+        }
+    }
+
     /// Returns the folder that holds the partial versions of this path: `tile/.../{N}.p`.
     pub fn partial_dir(&self) -> String {
         let full = match *self {
@@ -451,9 +459,9 @@ mod tests {
 
     #[test]
     fn entry_limit() {
-        assert!(encode_entry(&[0; MAX_ENTRY_BYTES], &mut Vec::new()).is_ok());
+        assert!(encode_entry(&vec![0; MAX_ENTRY_BYTES], &mut Vec::new()).is_ok());
         assert_eq!(
-            encode_entry(&[0; MAX_ENTRY_BYTES + 1], &mut Vec::new()),
+            encode_entry(&vec![0; MAX_ENTRY_BYTES + 1], &mut Vec::new()),
             Err(TileError::EntryTooLarge {
                 found: MAX_ENTRY_BYTES + 1
             })

@@ -1,0 +1,619 @@
+//! The one who writes: commits batches, switches segments, recovers when it has to.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use custos_core::crypto::sha256;
+use custos_core::merkle::{self, Hash};
+
+use crate::checkpoint::Checkpoint;
+use crate::disk::{Disk, DiskError, DiskFile, LockGuard};
+use crate::engine::{Appended, LockMode, LogOptions, Ticket};
+use crate::index::Index;
+use crate::note::{MAX_NOTE_BYTES, NoteSigner, VerifierKey};
+use crate::proof::{self, HashReader as _};
+use crate::reader::{CHECKPOINT, Head, Nodes, TileFiles};
+use crate::recorder::{IntegrityFault, RecordError};
+use crate::recover::{self, Recovered, Repair, WalPosition, segment_path, split_entries};
+use crate::tile::TilePath;
+use crate::tree::{self, Tree, TreeFile};
+use crate::wal::{self, BLOCK, HEADER_BYTES, Header, Record};
+
+const LOCK: &str = "lock";
+// Room for the checkpoint in a record: origin, size, root and the longest signature fit twice.
+const CHECKPOINT_ROOM: usize = 2_048;
+// Zeros are written in pieces of this size.
+const ZEROS: usize = 1 << 20;
+
+pub(crate) struct Writer {
+    files: Arc<TileFiles>,
+    signer: Box<dyn NoteSigner>,
+    options: LogOptions,
+    state: State,
+    // Held for life, or for the commit at work.
+    lock: Option<LockGuard>,
+}
+
+enum State {
+    Live(Box<Live>),
+    // Something failed in between, or nothing was read yet: the files are asked again.
+    Stale,
+    // A sync failed.
+    Broken { path: String },
+}
+
+// The log in memory, as of the last record.
+struct Live {
+    tree: Tree,
+    wal: WalPosition,
+    head: Arc<Head>,
+    index: Option<Index>,
+    segment: Box<dyn DiskFile>,
+    // Files of the tree that are to be written.
+    files: Vec<TreeFile>,
+    // Full tiles whose partial versions can go after the next checkpoint.
+    replaced: Vec<TilePath>,
+    // Size of the tree whose files are all there.
+    published: u64,
+    // Files since the last flush may have been written by another process, perhaps in vain.
+    foreign: bool,
+    flush: Option<Flush>,
+}
+
+struct Flush {
+    size: u64,
+    thread: JoinHandle<Result<(), DiskError>>,
+}
+
+#[derive(Default)]
+struct Batch {
+    entries: Vec<u8>,
+    hashes: Vec<Hash>,
+}
+
+impl Writer {
+    pub(crate) fn create(
+        files: Arc<TileFiles>,
+        signer: Box<dyn NoteSigner>,
+        options: LogOptions,
+    ) -> Result<Self, RecordError> {
+        let mut writer = Self::new(files, signer, options);
+        writer.acquire()?;
+        match recover::recover(&writer.files, writer.key(), Repair::Compare) {
+            Err(RecordError::NoLog) => {}
+            Err(error) => return Err(error),
+            Ok(_) => return Err(RecordError::AlreadyThere),
+        }
+        writer.start()?;
+        writer.refresh_and_release()
+    }
+
+    pub(crate) fn open(
+        files: Arc<TileFiles>,
+        signer: Box<dyn NoteSigner>,
+        options: LogOptions,
+    ) -> Result<Self, RecordError> {
+        let mut writer = Self::new(files, signer, options);
+        // A mistyped folder is not to become one by a lock file.
+        let no_checkpoint = |error: &DiskError| error.is_not_found();
+        if writer.disk().list("wal")?.is_empty()
+            && writer
+                .disk()
+                .read(CHECKPOINT, MAX_NOTE_BYTES)
+                .as_ref()
+                .is_err_and(no_checkpoint)
+        {
+            return Err(RecordError::NoLog);
+        }
+        writer.acquire()?;
+        writer.refresh_and_release()
+    }
+
+    pub(crate) fn open_or_create(
+        files: Arc<TileFiles>,
+        signer: Box<dyn NoteSigner>,
+        options: LogOptions,
+    ) -> Result<Self, RecordError> {
+        let mut writer = Self::new(files, signer, options);
+        writer.acquire()?;
+        match recover::recover(&writer.files, writer.key(), Repair::Compare) {
+            Err(RecordError::NoLog) => writer.start()?,
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+        writer.refresh_and_release()
+    }
+
+    fn new(files: Arc<TileFiles>, signer: Box<dyn NoteSigner>, options: LogOptions) -> Self {
+        Self {
+            files,
+            signer,
+            options,
+            state: State::Stale,
+            lock: None,
+        }
+    }
+
+    fn refresh_and_release(mut self) -> Result<Self, RecordError> {
+        self.refresh()?;
+        self.release();
+        Ok(self)
+    }
+
+    pub(crate) fn key(&self) -> &VerifierKey {
+        self.signer.verifier_key()
+    }
+
+    pub(crate) fn head(&self) -> Result<Arc<Head>, RecordError> {
+        match &self.state {
+            State::Live(live) => Ok(Arc::clone(&live.head)),
+            State::Broken { path } => Err(RecordError::MustEnd { path: path.clone() }),
+            State::Stale => {
+                let latest =
+                    crate::LogReader::over(Arc::clone(&self.files), self.key().clone()).latest()?;
+                Ok(Arc::new(Head {
+                    size: latest.size(),
+                    root: *latest.root(),
+                    checkpoint: latest.text().to_owned(),
+                }))
+            }
+        }
+    }
+
+    /// Commits what the tickets hold, and answers each.
+    pub(crate) fn commit(&mut self, tickets: &[Arc<Ticket>]) -> Result<Vec<Appended>, RecordError> {
+        if let State::Broken { path } = &self.state {
+            return Err(RecordError::MustEnd { path: path.clone() });
+        }
+        self.acquire()?;
+        let outcome = self.refresh().and_then(|()| self.commit_locked(tickets));
+        match &outcome {
+            Err(RecordError::MustEnd { path }) => {
+                self.state = State::Broken { path: path.clone() };
+            }
+            Err(_) => self.make_stale(),
+            Ok(_) => {}
+        }
+        self.release();
+        outcome
+    }
+
+    fn commit_locked(&mut self, tickets: &[Arc<Ticket>]) -> Result<Vec<Appended>, RecordError> {
+        let (room, files) = (self.record_room(), Arc::clone(&self.files));
+        let mut batch = Batch::default();
+        let mut positions = Vec::with_capacity(tickets.len());
+        let before = self.live()?.head.size;
+        for ticket in tickets {
+            let mut indexes = Vec::with_capacity(ticket.hashes.len());
+            for (entry, leaf) in split_entries(&ticket.entries).zip(&ticket.hashes) {
+                if batch.entries.len() + entry.len() > room {
+                    self.append_record(std::mem::take(&mut batch))?;
+                }
+                let live = self.live()?;
+                if let Some(old) = live.find(leaf, &files)? {
+                    indexes.push(old);
+                    continue;
+                }
+                let position = live.tree.size() + batch.len();
+                if let Some(index) = &mut live.index {
+                    index.insert(*leaf, position);
+                }
+                batch.entries.extend_from_slice(entry);
+                batch.hashes.push(*leaf);
+                indexes.push(position);
+            }
+            positions.push(indexes);
+        }
+        if !batch.hashes.is_empty() {
+            self.append_record(batch)?;
+        }
+        if self.live()?.tree.size() != before {
+            self.publish()?;
+        }
+        let head = Arc::clone(&self.live()?.head);
+        Ok(positions
+            .into_iter()
+            .map(|indexes| Appended::new(indexes, Arc::clone(&head)))
+            .collect())
+    }
+
+    // Bytes of entries that one record may hold, so that a segment takes several.
+    fn record_room(&self) -> usize {
+        let quarter = self.options.segment_bytes / 4;
+        quarter
+            .saturating_sub(HEADER_BYTES + CHECKPOINT_ROOM)
+            .max(MAX_ROOM_FLOOR)
+    }
+
+    /// Makes one record durable: from here on its entries are in the log.
+    fn append_record(&mut self, batch: Batch) -> Result<(), RecordError> {
+        self.poll_flush()?;
+        let need = HEADER_BYTES + CHECKPOINT_ROOM + batch.entries.len();
+        let live = self.live()?;
+        if live.wal.offset + need.next_multiple_of(BLOCK) > live.wal.capacity {
+            self.switch_segment(need)?;
+        }
+        let (origin, disk) = (self.key().name().to_owned(), Arc::clone(self.disk()));
+        let live = self.live()?;
+        let (first, previous_root) = (live.tree.size(), live.tree.root());
+        for (entry, leaf) in split_entries(&batch.entries).zip(&batch.hashes) {
+            live.tree.push(entry, *leaf, &mut live.files);
+        }
+        let (size, root) = (live.tree.size(), live.tree.root());
+        let checkpoint = Checkpoint::new(&origin, size, root)
+            .and_then(|body| body.sign(self.signer.as_ref()))
+            .map_err(RecordError::Checkpoint)?;
+        let live = self.live()?;
+        let mut record = Record {
+            header: live.next_header(&origin, first, previous_root),
+            checkpoint,
+            entries: batch.entries,
+            hashes: batch.hashes,
+        };
+        live.write(&mut record)?;
+        live.head = Arc::new(Head {
+            size,
+            root,
+            checkpoint: record.checkpoint,
+        });
+        live.retire_older(&disk);
+        Ok(())
+    }
+
+    // Writes the files of all records so far, and puts the checkpoint over them in place.
+    fn publish(&mut self) -> Result<(), RecordError> {
+        let disk = Arc::clone(self.disk());
+        let live = self.live()?;
+        live.write_files(&disk)?;
+        recover::publish(&disk, &live.head.checkpoint)?;
+        live.published = live.head.size;
+        let bases = [Some(live.wal.base), live.wal.older_base];
+        for full in live.replaced.drain(..) {
+            recover::drop_partials(&disk, &full, &bases);
+        }
+        if let Some(index) = &mut live.index {
+            index.settle()?;
+        }
+        Ok(())
+    }
+
+    // Goes on in the other segment. Its records are needed no more once all files of the tree at
+    // its end are durable; this one's once all files of the tree as it is now are.
+    fn switch_segment(&mut self, need: usize) -> Result<(), RecordError> {
+        let (disk, files) = (Arc::clone(self.disk()), Arc::clone(&self.files));
+        let wanted = self.options.segment_bytes.max(need.next_multiple_of(BLOCK));
+        let background = self.options.background_flush;
+        let key = self.key().clone();
+        self.live()?.write_files(&disk)?;
+        if self.live()?.foreign {
+            recover::recover(&files, &key, Repair::Rewrite)?;
+            self.live()?.foreign = false;
+        }
+        let live = self.live()?;
+        live.join_flush()?;
+        if !background || live.wal.flushed < live.wal.base {
+            disk.sync_all()?;
+            live.wal.flushed = live.tree.size();
+        }
+        let other = 1 - live.wal.segment;
+        let (segment, capacity) = prepare_segment(&disk, other, wanted)?;
+        if background {
+            let disk = Arc::clone(&disk);
+            let thread = thread::spawn(move || disk.sync_all());
+            live.flush = Some(Flush {
+                size: live.tree.size(),
+                thread,
+            });
+        }
+        live.segment = segment;
+        live.wal.older_base = Some(live.wal.base);
+        live.wal.base = live.tree.size();
+        live.wal.segment = other;
+        live.wal.offset = 0;
+        live.wal.capacity = capacity;
+        Ok(())
+    }
+
+    fn poll_flush(&mut self) -> Result<(), RecordError> {
+        let live = self.live()?;
+        if live
+            .flush
+            .as_ref()
+            .is_some_and(|flush| flush.thread.is_finished())
+        {
+            live.join_flush()?;
+        }
+        Ok(())
+    }
+
+    // Writes the first record: the checkpoint of the empty tree.
+    fn start(&mut self) -> Result<(), RecordError> {
+        let disk = Arc::clone(self.disk());
+        let (segment, _) = prepare_segment(&disk, 0, self.options.segment_bytes)?;
+        disk.sync_dir("")?;
+        let origin = self.key().name().to_owned();
+        let root = merkle::empty_root();
+        let checkpoint = Checkpoint::new(&origin, 0, root)
+            .and_then(|body| body.sign(self.signer.as_ref()))
+            .map_err(RecordError::Checkpoint)?;
+        let header = Header {
+            sequence: 1,
+            record_bytes: 0,
+            first: 0,
+            count: 0,
+            checkpoint_bytes: 0,
+            flushed: 0,
+            previous_root: root,
+            log_id: sha256(origin.as_bytes()),
+            previous_checksum: [0; 32],
+            checksum: [0; 32],
+        };
+        let mut record = Record {
+            header,
+            checkpoint,
+            entries: Vec::new(),
+            hashes: Vec::new(),
+        };
+        segment.write_at(0, &record.encode().unwrap_or_default())?;
+        segment.sync_data()?;
+        Ok(())
+    }
+
+    // Makes sure that memory holds what the files say.
+    fn refresh(&mut self) -> Result<(), RecordError> {
+        if let State::Live(live) = &self.state
+            && (self.options.lock == LockMode::Life || live.is_current(self.disk())?)
+        {
+            return Ok(());
+        }
+        self.make_stale();
+        let recovered = recover::recover(&self.files, self.key(), Repair::Compare)?;
+        self.check_known(&recovered)?;
+        let index = if self.options.dedup {
+            Some(self.load_index(&recovered)?)
+        } else {
+            None
+        };
+        let Recovered { tree, head, wal } = recovered;
+        let segment = self.disk().open(segment_path(wal.segment), false)?;
+        self.state = State::Live(Box::new(Live {
+            tree,
+            wal,
+            published: head.size,
+            head: Arc::new(head),
+            index,
+            segment,
+            files: Vec::new(),
+            replaced: Vec::new(),
+            foreign: true,
+            flush: None,
+        }));
+        Ok(())
+    }
+
+    fn load_index(&self, recovered: &Recovered) -> Result<Index, RecordError> {
+        let size = recovered.head.size;
+        let nodes = Nodes {
+            files: &self.files,
+            size,
+        };
+        let tail: Result<Vec<Hash>, _> = (size / 256 * 256..size)
+            .map(|leaf| nodes.node(0, leaf))
+            .collect();
+        Index::load(Arc::clone(self.disk()), size, &tail?, self.files.as_ref())
+    }
+
+    fn check_known(&self, recovered: &Recovered) -> Result<(), RecordError> {
+        let Some(known) = &self.options.known else {
+            return Ok(());
+        };
+        let size = recovered.head.size;
+        if known.size() > size {
+            return Err(IntegrityFault::Rollback {
+                signed: known.size(),
+                found: size,
+            }
+            .into());
+        }
+        let nodes = Nodes {
+            files: &self.files,
+            size,
+        };
+        if proof::root(&nodes, known.size())? == *known.root() {
+            Ok(())
+        } else {
+            Err(IntegrityFault::Fork { size: known.size() }.into())
+        }
+    }
+
+    fn make_stale(&mut self) {
+        if let State::Live(live) = &mut self.state
+            && let Err(RecordError::MustEnd { path }) = live.join_flush()
+        {
+            self.state = State::Broken { path };
+            return;
+        }
+        self.state = State::Stale;
+    }
+
+    fn acquire(&mut self) -> Result<(), RecordError> {
+        if self.lock.is_none() {
+            let waited_ms = self.options.lock_wait_ms;
+            let guard = self.disk().lock(LOCK, waited_ms)?;
+            self.lock = Some(guard.ok_or(RecordError::Busy { waited_ms })?);
+        }
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        if self.options.lock == LockMode::Batch {
+            self.lock = None;
+        }
+    }
+
+    fn disk(&self) -> &Arc<dyn Disk> {
+        &self.files.disk
+    }
+
+    fn live(&mut self) -> Result<&mut Live, RecordError> {
+        match &mut self.state {
+            State::Live(live) => Ok(live),
+            State::Broken { path } => Err(RecordError::MustEnd { path: path.clone() }),
+            State::Stale => Err(RecordError::NoLog),
+        }
+    }
+}
+
+// A record takes at least one entry of the largest size.
+const MAX_ROOM_FLOOR: usize = custos_core::limits::MAX_ENTRY_BYTES + 2;
+
+impl Batch {
+    fn len(&self) -> u64 {
+        u64::try_from(self.hashes.len()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Live {
+    fn next_header(&self, origin: &str, first: u64, previous_root: Hash) -> Header {
+        Header {
+            sequence: self.wal.next_sequence,
+            record_bytes: 0,
+            first,
+            count: 0,
+            checkpoint_bytes: 0,
+            flushed: self.wal.flushed,
+            previous_root,
+            log_id: sha256(origin.as_bytes()),
+            previous_checksum: self.wal.last_checksum,
+            checksum: [0; 32],
+        }
+    }
+
+    fn write(&mut self, record: &mut Record) -> Result<(), RecordError> {
+        let bytes = record.encode().unwrap_or_default();
+        let offset = u64::try_from(self.wal.offset).unwrap_or(u64::MAX);
+        self.segment.write_at(offset, &bytes)?;
+        self.segment.sync_data()?;
+        self.wal.offset += bytes.len();
+        self.wal.next_sequence += 1;
+        self.wal.last_checksum = record.header.checksum;
+        Ok(())
+    }
+
+    fn find(&mut self, leaf: &Hash, files: &TileFiles) -> Result<Option<u64>, RecordError> {
+        let Some(index) = &mut self.index else {
+            return Ok(None);
+        };
+        if let Some(position) = index.recent(leaf) {
+            return Ok(Some(position));
+        }
+        let nodes = Nodes {
+            files,
+            size: self.head.size,
+        };
+        for position in index.older(leaf, files)? {
+            if nodes.node(0, position)? == *leaf {
+                return Ok(Some(position));
+            }
+        }
+        Ok(None)
+    }
+
+    fn write_files(&mut self, disk: &Arc<dyn Disk>) -> Result<(), RecordError> {
+        self.tree.mark_boundary();
+        self.tree.take_partials(&mut self.files);
+        for file in self.files.drain(..) {
+            disk.write(&file.path.to_string(), &file.bytes)?;
+            if file.replaces_partials {
+                self.replaced.push(file.path);
+            }
+        }
+        Ok(())
+    }
+
+    // The start of the older segment is needed no more once a durable record says that the tree
+    // at the start of this one was flushed.
+    fn retire_older(&mut self, disk: &Arc<dyn Disk>) {
+        if self.wal.flushed < self.wal.base {
+            return;
+        }
+        let Some(older) = self.wal.older_base.take() else {
+            return;
+        };
+        for path in tree::partials(older) {
+            let full = match path {
+                TilePath::Tile(tile) => TilePath::Tile(tile.to_full()),
+                TilePath::Entries(bundle) => TilePath::Entries(bundle.to_full()),
+            };
+            let written = match full {
+                TilePath::Tile(tile) => (tile.index() + 1) << (8 * (u32::from(tile.level()) + 1)),
+                TilePath::Entries(bundle) => (bundle.index() + 1) << 8,
+            };
+            // The full tile has to be there, not only in memory.
+            if written <= self.published {
+                recover::drop_partials(disk, &full, &[Some(self.wal.base)]);
+            }
+        }
+    }
+
+    fn join_flush(&mut self) -> Result<(), RecordError> {
+        let Some(flush) = self.flush.take() else {
+            return Ok(());
+        };
+        match flush.thread.join() {
+            Ok(outcome) => outcome?,
+            Err(_) => {
+                return Err(RecordError::MustEnd {
+                    path: String::new(),
+                });
+            }
+        }
+        self.wal.flushed = flush.size;
+        Ok(())
+    }
+
+    // Whether no other process has written since: neither a checkpoint nor a record.
+    fn is_current(&self, disk: &Arc<dyn Disk>) -> Result<bool, RecordError> {
+        let published = match disk.read(CHECKPOINT, MAX_NOTE_BYTES) {
+            Err(error) if error.is_not_found() => return Ok(false),
+            outcome => outcome?,
+        };
+        if published != self.head.checkpoint.as_bytes() {
+            return Ok(false);
+        }
+        let newer = |bytes: &[u8]| {
+            Header::parse(bytes).is_some_and(|header| header.sequence >= self.wal.next_sequence)
+        };
+        let at = u64::try_from(self.wal.offset).unwrap_or(u64::MAX);
+        if newer(&self.segment.read_at(at, HEADER_BYTES)?) {
+            return Ok(false);
+        }
+        match disk.open(segment_path(1 - self.wal.segment), false) {
+            Err(error) if error.is_not_found() => Ok(true),
+            outcome => Ok(!newer(&outcome?.read_at(0, HEADER_BYTES)?)),
+        }
+    }
+}
+
+// Opens a segment with at least `wanted` bytes, all of them written and durable, so that a sync
+// of a record has no metadata to write.
+fn prepare_segment(
+    disk: &Arc<dyn Disk>,
+    segment: usize,
+    wanted: usize,
+) -> Result<(Box<dyn DiskFile>, usize), RecordError> {
+    let file = disk.open(segment_path(segment), true)?;
+    let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+    if len >= wanted {
+        return Ok((file, len / BLOCK * BLOCK));
+    }
+    let mut at = len;
+    while at < wanted {
+        let piece = ZEROS.min(wanted - at);
+        file.write_at(u64::try_from(at).unwrap_or(u64::MAX), &vec![0; piece])?;
+        at += piece;
+    }
+    file.sync_data()?;
+    disk.sync_dir("wal")?;
+    Ok((file, wanted / wal::BLOCK * wal::BLOCK))
+}

@@ -1,0 +1,226 @@
+//! Kills, power cuts and failing calls at every place, on the simulated disk.
+
+use std::sync::Arc;
+
+use custos_log::disk::Disk;
+use custos_log::disk::sim::{Fault, SimDisk};
+use custos_log::{Log, LogOptions, RecordError, Recorder as _};
+
+use crate::support::{Promises, key, leaf, open, signer, small};
+
+/// Power cuts in the normal run; the deep run takes ten times as many.
+const SEEDS: u64 = 1_000;
+
+fn random(seed: &mut u64) -> u64 {
+    *seed = seed
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    *seed >> 33
+}
+
+// Records batches of random size until the disk stops or `batches` are done.
+fn work(disk: &Arc<dyn Disk>, promises: &mut Promises, seed: &mut u64, batches: u64) {
+    let Ok(log) = open(disk) else { return };
+    let mut next = random(seed) << 20;
+    for _ in 0..batches {
+        // Many small batches, a few that fill tiles.
+        let count = match random(seed) % 10 {
+            0 => 200 + random(seed) % 200,
+            1 | 2 => 20 + random(seed) % 60,
+            _ => 1 + random(seed) % 4,
+        };
+        let mut leaves: Vec<Vec<u8>> = (next..next + count).map(leaf).collect();
+        next += count;
+        // Now and then one that was promised before.
+        if random(seed).is_multiple_of(4) && !promises.leaves.is_empty() {
+            let old = random(seed) as usize % promises.leaves.len();
+            leaves.push(promises.leaves[old].1.clone());
+        }
+        if promises.record(&log, &leaves).is_err() {
+            return;
+        }
+    }
+}
+
+fn crash_and_restart(seed: u64) {
+    let mut random_state = seed;
+    let mut promises = Promises::default();
+    let mut disk = SimDisk::new(seed);
+    for round in 0..3 {
+        disk.fail_at(random(&mut random_state) % 120, Fault::Stop);
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        work(&shared, &mut promises, &mut random_state, 12);
+        let kill = random(&mut random_state).is_multiple_of(4);
+        disk = if kill {
+            disk.after_kill()
+        } else {
+            disk.after_power_loss(seed ^ round)
+        };
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        if let Err(error) = open(&shared) {
+            panic!("seed {seed}, round {round}: {error}");
+        }
+        promises.check(&shared);
+    }
+    // A duplicate of anything promised is answered with its old index.
+    let shared: Arc<dyn Disk> = Arc::new(disk);
+    let log = open(&shared).unwrap();
+    for (index, leaf) in promises.leaves.iter().step_by(29) {
+        assert_eq!(
+            log.record(std::slice::from_ref(leaf)).unwrap()[0].index,
+            *index,
+            "seed {seed}"
+        );
+    }
+}
+
+fn seeds(from: u64, to: u64) {
+    std::thread::scope(|scope| {
+        for half in 0..2 {
+            scope.spawn(move || {
+                (from..to)
+                    .filter(|s| s % 2 == half)
+                    .for_each(crash_and_restart)
+            });
+        }
+    });
+}
+
+#[test]
+fn power_cuts_lose_nothing_that_was_promised() {
+    seeds(0, SEEDS);
+}
+
+#[test]
+#[ignore = "the deep run: cargo test -- --ignored"]
+fn power_cuts_deep() {
+    seeds(SEEDS, 10 * SEEDS);
+}
+
+// What one run with a failing call must hold to, whatever the call.
+fn with_fault(disk: &SimDisk, fault: Fault) -> Promises {
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let mut promises = Promises::default();
+    let mut log = None;
+    let mut must_end = false;
+    for n in 0..14_u64 {
+        let leaves: Vec<Vec<u8>> = (n * 50..n * 50 + 1 + n % 3 * 40).map(leaf).collect();
+        for attempt in 0..3 {
+            if log.is_none() {
+                log = open(&shared).ok();
+            }
+            let Some(open) = &log else { continue };
+            match promises.record(open, &leaves) {
+                Ok(()) => {
+                    assert!(!must_end, "a log whose sync failed went on");
+                    break;
+                }
+                Err(error) => {
+                    must_end |= error.must_end();
+                    assert!(attempt < 2 || must_end, "{fault:?}: {error}");
+                }
+            }
+        }
+        if must_end {
+            return promises;
+        }
+    }
+    promises.check(&shared);
+    promises
+}
+
+fn every_call(fault: Fault) {
+    let counting = SimDisk::new(9);
+    with_fault(&counting, Fault::Io);
+    let calls = counting.calls();
+    assert!(calls > 100);
+    for call in 0..calls {
+        let disk = SimDisk::new(call);
+        disk.fail_at(call, fault);
+        let promises = with_fault(&disk, fault);
+        for after in [disk.after_kill(), disk.after_power_loss(call)] {
+            let after: Arc<dyn Disk> = Arc::new(after);
+            // Without a promise there may be no log yet.
+            if promises.leaves.is_empty() {
+                open(&after).unwrap();
+            }
+            let log = Log::open(Arc::clone(&after), signer(), small());
+            log.unwrap_or_else(|error| panic!("call {call}: {error}"));
+            promises.clone().check(&after);
+        }
+    }
+}
+
+#[test]
+fn an_io_error_at_any_call_makes_no_false_promise() {
+    every_call(Fault::Io);
+}
+
+#[test]
+fn a_full_disk_at_any_call_makes_no_false_promise() {
+    every_call(Fault::Full);
+}
+
+#[test]
+fn a_log_goes_on_when_there_is_room_again() {
+    let counting = SimDisk::new(9);
+    with_fault(&counting, Fault::Io);
+    for call in (8..counting.calls()).step_by(3) {
+        let disk = SimDisk::new(call);
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let log = open(&shared).unwrap();
+        disk.fill_at(call);
+        let mut promises = Promises::default();
+        let mut failed = 0;
+        for n in 0..14_u64 {
+            let leaves: Vec<Vec<u8>> = (n * 50..n * 50 + 1 + n % 3 * 40).map(leaf).collect();
+            if let Err(error) = promises.record(&log, &leaves) {
+                assert!(matches!(error, RecordError::DiskFull { .. }), "{error}");
+                // Still full: still no promise, and no harm.
+                assert!(promises.record(&log, &leaves).is_err());
+                disk.make_room();
+                promises.record(&log, &leaves).unwrap();
+                failed += 1;
+            }
+        }
+        assert!(failed <= 1);
+        promises.check(&shared);
+    }
+}
+
+#[test]
+fn a_failed_sync_ends_the_log_for_good() {
+    let disk = SimDisk::new(3);
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let mut options = LogOptions::batch();
+    options.segment_bytes = 32 << 10;
+    let log = Log::create(Arc::clone(&shared), signer(), options).unwrap();
+    log.record(&[leaf(1)]).unwrap();
+    // Call 0 is the write of the record, call 1 its sync.
+    disk.fail_at(1, Fault::Io);
+    assert!(log.record(&[leaf(2)]).unwrap_err().must_end());
+    let calls = disk.calls();
+    assert!(log.record(&[leaf(3)]).unwrap_err().must_end());
+    assert_eq!(
+        disk.calls(),
+        calls,
+        "nothing is tried again after a failed sync"
+    );
+    assert_eq!(log.log_key(), &key());
+    // The next process finds the record in memory that never reached the disk, and writes it again.
+    let next: Arc<dyn Disk> = Arc::new(disk.after_kill());
+    let log = open(&next).unwrap();
+    assert_eq!(log.record(&[leaf(2)]).unwrap()[0].index, 1);
+}
+
+#[test]
+fn a_batch_costs_one_sync() {
+    let disk = SimDisk::new(3);
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let log = Log::create(shared, signer(), LogOptions::batch()).unwrap();
+    let before = disk.calls();
+    log.append(&(0..600).map(leaf).collect::<Vec<_>>()).unwrap();
+    // Record: write and sync. Two full tiles and bundles; a partial tile, bundle and level-1 tile;
+    // checkpoint: write and rename.
+    assert_eq!(disk.calls() - before, 2 + 4 + 3 + 2);
+}

@@ -1,0 +1,6 @@
+//! The engine as a whole: crashes, full disks, several writers, tampering.
+
+mod crash;
+mod support;
+mod tamper;
+mod writers;

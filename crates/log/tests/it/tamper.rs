@@ -1,0 +1,140 @@
+//! Damage and tampering: seen when the log is opened, read or checked.
+
+use std::sync::Arc;
+
+use custos_log::disk::Disk;
+use custos_log::disk::sim::SimDisk;
+use custos_log::{IntegrityFault, Log, LogReader, RecordError, Recorder as _};
+
+use crate::support::{key, leaf, open, signer, small, verified};
+
+fn filled(entries: u64) -> (SimDisk, Arc<dyn Disk>) {
+    let disk = SimDisk::new(5);
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let log = open(&shared).unwrap();
+    for n in 0..entries {
+        log.record(&[leaf(n)]).unwrap();
+    }
+    (disk, shared)
+}
+
+#[test]
+fn a_damaged_record_before_a_whole_one_is_no_torn_end() {
+    let (disk, shared) = filled(4);
+    // The third record: the first is that of the empty tree.
+    disk.corrupt("wal/0", 2 * 4096 + 180, b"rot");
+    let error = open(&shared).unwrap_err();
+    let fault = IntegrityFault::WalDamaged {
+        segment: 0,
+        offset: 3 * 4096,
+    };
+    assert_eq!(error, RecordError::Integrity(fault));
+}
+
+#[test]
+fn a_lost_last_record_is_a_rollback() {
+    let (disk, shared) = filled(4);
+    disk.corrupt("wal/0", 4 * 4096, &[0; 4096]);
+    let error = open(&shared).unwrap_err();
+    assert_eq!(
+        error,
+        RecordError::Integrity(IntegrityFault::Rollback {
+            signed: 4,
+            found: 3
+        })
+    );
+}
+
+#[test]
+fn a_log_without_its_write_ahead_log_is_refused() {
+    let (disk, shared) = filled(2);
+    disk.remove("wal/0").unwrap();
+    let error = open(&shared).unwrap_err();
+    assert_eq!(error, RecordError::Integrity(IntegrityFault::WalMissing));
+}
+
+#[test]
+fn a_log_restored_from_an_old_copy_is_seen_by_who_remembers() {
+    let (disk, shared) = filled(2);
+    let copy: Arc<dyn Disk> = Arc::new(disk.after_kill());
+    let log = open(&shared).unwrap();
+    let newer = log.record(&[leaf(9)]).unwrap().remove(0);
+    let options = small().with_known(verified(&newer.checkpoint));
+    let error = Log::open(Arc::clone(&copy), signer(), options.clone()).unwrap_err();
+    assert_eq!(
+        error,
+        RecordError::Integrity(IntegrityFault::Rollback {
+            signed: 3,
+            found: 2
+        })
+    );
+    // The copy goes on its own way: a fork.
+    let forked = open(&copy).unwrap();
+    forked.record(&[leaf(10), leaf(11)]).unwrap();
+    let error = Log::open(Arc::clone(&copy), signer(), options).unwrap_err();
+    assert_eq!(
+        error,
+        RecordError::Integrity(IntegrityFault::Fork { size: 3 })
+    );
+    let reader = LogReader::new(copy, key());
+    let error = reader.extends(&verified(&newer.checkpoint), &reader.latest().unwrap());
+    assert_eq!(
+        error,
+        Err(RecordError::Integrity(IntegrityFault::Fork { size: 3 }))
+    );
+}
+
+#[test]
+fn a_published_checkpoint_that_forks_is_refused() {
+    let (disk, shared) = filled(2);
+    let copy: Arc<dyn Disk> = Arc::new(disk.after_kill());
+    open(&shared).unwrap().record(&[leaf(9)]).unwrap();
+    open(&copy).unwrap().record(&[leaf(10)]).unwrap();
+    let other = copy.read("checkpoint", 9999).unwrap();
+    shared.write("checkpoint", &other).unwrap();
+    let error = open(&shared).unwrap_err();
+    assert_eq!(
+        error,
+        RecordError::Integrity(IntegrityFault::Fork { size: 3 })
+    );
+}
+
+#[test]
+fn another_key_does_not_open_the_log() {
+    use custos_core::crypto::{KeyKind, KeyPair};
+    use custos_log::note::KeyPairSigner;
+    let (_disk, shared) = filled(2);
+    let pair = KeyPair::generate(KeyKind::P256).unwrap();
+    let other = Box::new(KeyPairSigner::new(crate::support::ORIGIN, pair).unwrap());
+    let error = Log::open(shared, other, small()).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            RecordError::Integrity(IntegrityFault::CheckpointInvalid(_))
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_changed_entry_is_never_handed_out() {
+    let (disk, shared) = filled(300);
+    let reader = LogReader::new(Arc::clone(&shared), key());
+    let latest = reader.latest().unwrap();
+    assert_eq!(reader.get(200, &latest).unwrap().0, leaf(200));
+    disk.corrupt("tile/entries/000", 2, b"L");
+    let reader = LogReader::new(Arc::clone(&shared), key());
+    let error = reader.get(0, &latest).unwrap_err();
+    assert_eq!(
+        error,
+        RecordError::Integrity(IntegrityFault::EntryMismatch { index: 0 })
+    );
+    // With the hash changed as well, the signed root disagrees.
+    disk.corrupt("tile/0/000", 0, &[1; 32]);
+    let reader = LogReader::new(shared, key());
+    let error = reader.get(0, &latest).unwrap_err();
+    assert_eq!(
+        error,
+        RecordError::Integrity(IntegrityFault::ProofDoesNotVerify { index: 0 })
+    );
+}
