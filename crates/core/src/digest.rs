@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use blake2::Blake2b512;
+use aws_lc_rs::digest as sha;
+use blake2::{Blake2b512, Digest as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 /// A hash algorithm that Custos can compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -31,8 +31,13 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// All algorithms.
-    pub const ALL: [Self; 5] =
-        [Self::Sha256, Self::Sha384, Self::Sha512, Self::Blake2b, Self::Blake3];
+    pub const ALL: [Self; 5] = [
+        Self::Sha256,
+        Self::Sha384,
+        Self::Sha512,
+        Self::Blake2b,
+        Self::Blake3,
+    ];
 
     /// Returns the name used by in-toto digest sets and OMS: `sha256`, `blake2b`, ...
     pub const fn name(self) -> &'static str {
@@ -61,9 +66,22 @@ impl Algorithm {
 
     /// Hashes `bytes` in one go.
     pub fn digest(self, bytes: &[u8]) -> Digest {
+        if let Some(sha2) = self.sha2() {
+            return Digest::from_parts(self, sha::digest(sha2, bytes).as_ref());
+        }
         let mut hasher = self.hasher();
         hasher.update(bytes);
         hasher.finish()
+    }
+
+    // aws-lc-rs takes 0.7 x the time of the crate `sha2` on large input, both with SHA-NI.
+    const fn sha2(self) -> Option<&'static sha::Algorithm> {
+        match self {
+            Self::Sha256 => Some(&sha::SHA256),
+            Self::Sha384 => Some(&sha::SHA384),
+            Self::Sha512 => Some(&sha::SHA512),
+            Self::Blake2b | Self::Blake3 => None,
+        }
     }
 }
 
@@ -80,7 +98,9 @@ impl FromStr for Algorithm {
         Self::ALL
             .into_iter()
             .find(|algorithm| algorithm.name() == name)
-            .ok_or_else(|| DigestError::UnknownAlgorithm { name: name.to_owned() })
+            .ok_or_else(|| DigestError::UnknownAlgorithm {
+                name: name.to_owned(),
+            })
     }
 }
 
@@ -93,42 +113,48 @@ impl FromStr for Algorithm {
 /// hasher.update(b"c");
 /// assert_eq!(hasher.finish(), Algorithm::Sha256.digest(b"abc"));
 /// ```
-#[derive(Debug, Clone)]
-#[allow(clippy::large_enum_variant, reason = "few live at once, and boxing would cost each one")]
-#[allow(clippy::exhaustive_enums, reason = "the variants are private state behind the methods")]
-pub enum Hasher {
-    #[doc(hidden)]
-    Sha256(Sha256),
-    #[doc(hidden)]
-    Sha384(Sha384),
-    #[doc(hidden)]
-    Sha512(Sha512),
-    #[doc(hidden)]
+#[derive(Clone)]
+pub struct Hasher {
+    algorithm: Algorithm,
+    state: State,
+}
+
+#[derive(Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "few live at once, and boxing would cost each one"
+)]
+enum State {
+    Sha2(sha::Context),
     Blake2b(Box<Blake2b512>),
-    #[doc(hidden)]
     Blake3(Box<blake3::Hasher>),
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hasher")
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Hasher {
     /// Returns a fresh hasher for `algorithm`.
     pub fn new(algorithm: Algorithm) -> Self {
-        match algorithm {
-            Algorithm::Sha256 => Self::Sha256(Sha256::new()),
-            Algorithm::Sha384 => Self::Sha384(Sha384::new()),
-            Algorithm::Sha512 => Self::Sha512(Sha512::new()),
-            Algorithm::Blake2b => Self::Blake2b(Box::new(Blake2b512::new())),
-            Algorithm::Blake3 => Self::Blake3(Box::new(blake3::Hasher::new())),
-        }
+        let state = match (algorithm.sha2(), algorithm) {
+            (Some(sha2), _) => State::Sha2(sha::Context::new(sha2)),
+            (None, Algorithm::Blake2b) => State::Blake2b(Box::new(Blake2b512::new())),
+            (None, _) => State::Blake3(Box::new(blake3::Hasher::new())),
+        };
+        Self { algorithm, state }
     }
 
     /// Absorbs `bytes`.
     pub fn update(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Sha256(h) => h.update(bytes),
-            Self::Sha384(h) => h.update(bytes),
-            Self::Sha512(h) => h.update(bytes),
-            Self::Blake2b(h) => h.update(bytes),
-            Self::Blake3(h) => {
+        match &mut self.state {
+            State::Sha2(h) => h.update(bytes),
+            State::Blake2b(h) => h.update(bytes),
+            State::Blake3(h) => {
                 h.update(bytes);
             }
         }
@@ -136,12 +162,10 @@ impl Hasher {
 
     /// Returns the digest of everything absorbed.
     pub fn finish(self) -> Digest {
-        match self {
-            Self::Sha256(h) => Digest::from_parts(Algorithm::Sha256, &h.finalize()),
-            Self::Sha384(h) => Digest::from_parts(Algorithm::Sha384, &h.finalize()),
-            Self::Sha512(h) => Digest::from_parts(Algorithm::Sha512, &h.finalize()),
-            Self::Blake2b(h) => Digest::from_parts(Algorithm::Blake2b, &h.finalize()),
-            Self::Blake3(h) => Digest::from_parts(Algorithm::Blake3, h.finalize().as_bytes()),
+        match self.state {
+            State::Sha2(h) => Digest::from_parts(self.algorithm, h.finish().as_ref()),
+            State::Blake2b(h) => Digest::from_parts(self.algorithm, &h.finalize()),
+            State::Blake3(h) => Digest::from_parts(self.algorithm, h.finalize().as_bytes()),
         }
     }
 }
@@ -206,12 +230,18 @@ impl Digest {
 
     /// Returns the raw bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.algorithm.output_len()).unwrap_or(&self.bytes)
+        self.bytes
+            .get(..self.algorithm.output_len())
+            .unwrap_or(&self.bytes)
     }
 
     /// Returns the bytes of a SHA-256 digest, `None` for another algorithm.
     pub fn to_sha256(&self) -> Option<[u8; 32]> {
-        if self.algorithm == Algorithm::Sha256 { self.as_bytes().try_into().ok() } else { None }
+        if self.algorithm == Algorithm::Sha256 {
+            self.as_bytes().try_into().ok()
+        } else {
+            None
+        }
     }
 
     /// Returns the lower-case hex form, without the algorithm.
@@ -230,7 +260,10 @@ impl Digest {
         for (to, from) in padded.iter_mut().zip(bytes) {
             *to = *from;
         }
-        Self { algorithm, bytes: padded }
+        Self {
+            algorithm,
+            bytes: padded,
+        }
     }
 }
 
@@ -283,7 +316,8 @@ impl DigestSet {
 
     /// Adds a digest under its algorithm's name, replacing one of the same name.
     pub fn insert(&mut self, digest: &Digest) {
-        self.0.insert(digest.algorithm().name().to_owned(), digest.to_hex());
+        self.0
+            .insert(digest.algorithm().name().to_owned(), digest.to_hex());
     }
 
     /// Adds a digest of a kind that Custos does not compute, such as `gitCommit`.
@@ -303,7 +337,8 @@ impl DigestSet {
 
     /// Returns true if the set holds exactly this digest under its algorithm.
     pub fn contains(&self, digest: &Digest) -> bool {
-        self.get(digest.algorithm()).is_some_and(|own| own == *digest)
+        self.get(digest.algorithm())
+            .is_some_and(|own| own == *digest)
     }
 
     /// Returns true if both sets name the same thing: they share at least one digest, and agree
@@ -312,7 +347,10 @@ impl DigestSet {
     /// A tree carries its OMS root and a digest that also binds the file names; agreeing on one
     /// and not on the other is a renamed file, not the same tree.
     pub fn agrees_with(&self, other: &Self) -> bool {
-        let mut shared = self.0.iter().filter_map(|(name, hex)| Some((hex, other.0.get(name)?)));
+        let mut shared = self
+            .0
+            .iter()
+            .filter_map(|(name, hex)| Some((hex, other.0.get(name)?)));
         let first = shared.next();
         first.is_some_and(|(own, their)| own == their) && shared.all(|(own, their)| own == their)
     }
@@ -324,12 +362,15 @@ impl DigestSet {
 
     /// Iterates over name and hex.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, hex)| (name.as_str(), hex.as_str()))
+        self.0
+            .iter()
+            .map(|(name, hex)| (name.as_str(), hex.as_str()))
     }
 
     /// Iterates over the digests whose algorithm Custos knows.
     pub fn digests(&self) -> impl Iterator<Item = Digest> {
-        self.iter().filter_map(|(name, hex)| Digest::from_hex(name.parse().ok()?, hex).ok())
+        self.iter()
+            .filter_map(|(name, hex)| Digest::from_hex(name.parse().ok()?, hex).ok())
     }
 }
 
@@ -379,19 +420,68 @@ mod tests {
             Algorithm::Sha256.digest(b"abc").to_hex(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
-        assert!(Algorithm::Blake2b.digest(b"abc").to_hex().starts_with("ba80a53f981c4d0d"));
-        assert!(Algorithm::Blake3.digest(b"").to_hex().starts_with("af1349b9f5f9a1a6"));
+        assert!(
+            Algorithm::Sha384
+                .digest(b"abc")
+                .to_hex()
+                .starts_with("cb00753f45a35e8b")
+        );
+        assert!(
+            Algorithm::Sha512
+                .digest(b"abc")
+                .to_hex()
+                .starts_with("ddaf35a193617aba")
+        );
+        assert!(
+            Algorithm::Blake2b
+                .digest(b"abc")
+                .to_hex()
+                .starts_with("ba80a53f981c4d0d")
+        );
+        assert!(
+            Algorithm::Blake3
+                .digest(b"")
+                .to_hex()
+                .starts_with("af1349b9f5f9a1a6")
+        );
+    }
+
+    #[test]
+    fn parts_give_the_digest_of_the_whole() {
+        let data: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+        for algorithm in Algorithm::ALL {
+            let mut hasher = algorithm.hasher();
+            for part in data.chunks(997) {
+                hasher.update(part);
+            }
+            assert_eq!(
+                hasher.clone().finish(),
+                algorithm.digest(&data),
+                "{algorithm}"
+            );
+            assert_eq!(hasher.finish().as_bytes().len(), algorithm.output_len());
+        }
     }
 
     #[test]
     fn text_form_is_strict() {
         let good = Algorithm::Sha256.digest(b"x").to_string();
         assert_eq!(good.parse::<Digest>().unwrap().to_string(), good);
-        assert_eq!(good.to_uppercase().parse::<Digest>().unwrap_err(),
-            DigestError::UnknownAlgorithm { name: "SHA256".into() });
-        assert!(matches!("sha256:00".parse::<Digest>(), Err(DigestError::WrongLength { .. })));
+        assert_eq!(
+            good.to_uppercase().parse::<Digest>().unwrap_err(),
+            DigestError::UnknownAlgorithm {
+                name: "SHA256".into()
+            }
+        );
+        assert!(matches!(
+            "sha256:00".parse::<Digest>(),
+            Err(DigestError::WrongLength { .. })
+        ));
         assert_eq!("00".parse::<Digest>(), Err(DigestError::NoAlgorithm));
-        let upper = format!("sha256:{}", Algorithm::Sha256.digest(b"x").to_hex().to_uppercase());
+        let upper = format!(
+            "sha256:{}",
+            Algorithm::Sha256.digest(b"x").to_hex().to_uppercase()
+        );
         assert_eq!(upper.parse::<Digest>(), Err(DigestError::NotLowerCaseHex));
     }
 
