@@ -316,6 +316,13 @@ fn micros((seconds, nanos): (i64, u32)) -> i64 {
         .saturating_add(i64::from(nanos / 1000))
 }
 
+/// A digest that was kept, and its record's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) number: u32,
+    pub(crate) digest: Digest,
+}
+
 /// The digests of one root, as they were and as they will be.
 #[derive(Debug)]
 pub(crate) struct Shelf {
@@ -339,9 +346,14 @@ impl Shelf {
         FIELDS + self.algorithm.output_len()
     }
 
+    /// Returns the number of records that were loaded.
+    pub(crate) fn len(&self) -> usize {
+        self.old.len() / self.width()
+    }
+
     fn fill_index(&mut self) {
         let width = self.width();
-        self.index.reserve(self.old.len() / width);
+        self.index.reserve(self.len());
         for (number, bytes) in (0_u32..).zip(self.old.chunks_exact(width)) {
             // Only the two fields that it is found by: the rest is read when it is asked for.
             let field = |at: usize| {
@@ -362,39 +374,43 @@ impl Shelf {
         )
     }
 
-    fn find(&self, stamp: &Stamp, range: &Range<u64>) -> Option<Record> {
+    /// Returns the record of a range of a file that has exactly this stamp.
+    pub(crate) fn find(&self, stamp: &Stamp, range: &Range<u64>) -> Option<Kept> {
         let system = *self.systems.get(&stamp.device)?;
-        let record = self.at(*self.index.get(&(stamp.inode, range.start))?)?;
+        let number = *self.index.get(&(stamp.inode, range.start))?;
+        let record = self.at(number)?;
         let trusted = match self.trust {
             Trust::Signing => record.age() >= WINDOW,
             Trust::Verifying => system.writes_back && record.age() >= SETTLED,
         };
-        (trusted && record.is_of(stamp, range, system)).then_some(record)
+        let found = trusted && record.is_of(stamp, range, system);
+        found.then_some(Kept {
+            number,
+            digest: record.digest,
+        })
     }
 
-    /// Returns the digest of a range of a file that has exactly this stamp.
-    pub(crate) fn get(&self, stamp: &Stamp, range: &Range<u64>) -> Option<Digest> {
-        self.find(stamp, range).map(|record| record.digest)
+    /// Keeps a record as it is, with the moment of its own run: the file was not read again.
+    pub(crate) fn keep(&mut self, kept: u32) {
+        let width = self.width();
+        let at = usize::try_from(kept)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(width);
+        if let Some(bytes) = self.old.get(at..at.saturating_add(width)) {
+            self.new.extend_from_slice(bytes);
+        }
     }
 
-    /// Keeps a digest, if the file was untouched for long enough before the run.
+    /// Keeps a new digest, if the file was untouched for long enough before the run.
     pub(crate) fn put(&mut self, stamp: &Stamp, range: &Range<u64>, digest: &Digest) {
         let Some(system) = self.systems.get(&stamp.device).copied() else {
             return;
         };
-        let record = match self.find(stamp, range) {
-            // With the moment of its own run: it was not read again.
-            Some(record) if record.digest == *digest => record,
-            _ => {
-                let record = Record::of(stamp, range, system)(self.began.as_micros(), *digest);
-                if record.age() < WINDOW {
-                    return;
-                }
-                self.changed = true;
-                record
-            }
-        };
-        record.write(&mut self.new);
+        let record = Record::of(stamp, range, system)(self.began.as_micros(), *digest);
+        if record.age() >= WINDOW {
+            self.changed = true;
+            record.write(&mut self.new);
+        }
     }
 
     /// Writes the shelf. A failure costs time later, and nothing else; it returns false.

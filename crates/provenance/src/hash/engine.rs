@@ -51,20 +51,26 @@ pub(super) fn run(
         .zip(run.began)
         .and_then(|(cache, began)| cache.shelf(list, &form, began, run.trust));
     let mut digests: Vec<Option<Digest>> = vec![None; pieces.len()];
-    let (units, from_cache) = plan(list, &pieces, shelf.as_ref(), &mut digests, algorithm);
+    let Planned {
+        units,
+        kept,
+        from_cache,
+    } = plan(list, &pieces, shelf.as_ref(), &mut digests, algorithm);
     announce(&units, &pieces, run.progress);
     let work = Work::new(list, &pieces, &units, run.progress);
     work.all(algorithm, options.threads, &mut digests)?;
-    if let Some(mut shelf) = shelf {
-        for (piece, digest) in pieces.iter().zip(&digests) {
-            if let (Some(file), Some(digest)) = (list.files().get(piece.file), digest) {
-                shelf.put(file.stamp(), &piece.range, digest);
-            }
-        }
-        shelf.save();
+    if let Some(shelf) = shelf {
+        remember(list, &pieces, &digests, &kept, shelf);
     }
     let manifest = build(list, form, pieces, digests)?;
     Ok((manifest, from_cache))
+}
+
+struct Planned {
+    units: Units,
+    // For each piece the number of its record, where there is a cache.
+    kept: Vec<Option<u32>>,
+    from_cache: u64,
 }
 
 // Takes from the cache what it knows, and cuts the rest into units.
@@ -74,24 +80,56 @@ fn plan(
     shelf: Option<&Shelf>,
     digests: &mut [Option<Digest>],
     algorithm: Algorithm,
-) -> (Units, u64) {
+) -> Planned {
     let mut units = Units::default();
-    let mut from_cache = 0_u64;
-    let mut last = None;
+    let mut kept = Vec::with_capacity(if shelf.is_some() { pieces.len() } else { 0 });
+    // Files of which a range must be read.
+    let (mut read, mut last) = (0_u64, None);
     for (index, (piece, slot)) in pieces.iter().zip(digests).enumerate() {
         let Some(file) = list.files().get(piece.file) else {
             continue;
         };
-        let fresh = last.replace(piece.file) != Some(piece.file);
-        *slot = shelf.and_then(|shelf| shelf.get(file.stamp(), &piece.range));
-        match slot {
-            // A file counts once, by its first range.
-            Some(_) => from_cache += u64::from(fresh),
-            None => units.add(index, piece.range.end - piece.range.start, algorithm),
+        let found = shelf.and_then(|shelf| shelf.find(file.stamp(), &piece.range));
+        if shelf.is_some() {
+            kept.push(found.map(|found| found.number));
+        }
+        *slot = found.map(|found| found.digest);
+        if found.is_none() {
+            read += u64::from(last.replace(piece.file) != Some(piece.file));
+            units.add(index, piece.range.end - piece.range.start, algorithm);
         }
     }
     units.sort();
-    (units, from_cache)
+    // Files without a range, which shards leave out, are neither read nor known.
+    let files = pieces.chunk_by(|a, b| a.file == b.file).count();
+    let from_cache = u64::try_from(files)
+        .unwrap_or(u64::MAX)
+        .saturating_sub(read);
+    Planned {
+        units,
+        kept,
+        from_cache,
+    }
+}
+
+fn remember(
+    list: &FileList,
+    pieces: &[Piece],
+    digests: &[Option<Digest>],
+    kept: &[Option<u32>],
+    mut shelf: Shelf,
+) {
+    if kept.iter().any(Option::is_none) || shelf.len() != kept.len() {
+        for ((piece, digest), kept) in pieces.iter().zip(digests).zip(kept) {
+            match (kept, digest, list.files().get(piece.file)) {
+                (Some(number), _, _) => shelf.keep(*number),
+                (None, Some(digest), Some(file)) => shelf.put(file.stamp(), &piece.range, digest),
+                _ => {}
+            }
+        }
+        // A shelf that cannot be written costs time the next time, and nothing else.
+        shelf.save();
+    }
 }
 
 fn announce(units: &Units, pieces: &[Piece], progress: &dyn Progress) {

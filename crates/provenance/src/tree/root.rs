@@ -26,7 +26,7 @@ pub struct Stamp {
     pub modified: (i64, u32),
     /// When content, name or rights changed; no program can set it.
     pub changed: (i64, u32),
-    kind: FileType,
+    pub(crate) kind: FileType,
 }
 
 impl Stamp {
@@ -199,7 +199,7 @@ impl Root {
     }
 
     // One component at a time, so that no link in the middle is followed either.
-    fn beneath_by_steps(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    pub(super) fn beneath_by_steps(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
         let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
         let mut at: Option<OwnedFd> = None;
