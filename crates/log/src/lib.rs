@@ -34,6 +34,7 @@
 pub mod checkpoint;
 pub mod disk;
 pub mod engine;
+pub mod fsck;
 #[doc(hidden)]
 pub mod fuzz;
 #[allow(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use custos_log::disk::Disk;
 use custos_log::disk::sim::SimDisk;
-use custos_log::{IntegrityFault, Log, LogReader, RecordError, Recorder as _};
+use custos_log::{IntegrityFault, Log, LogReader, RecordError, Recorder as _, fsck};
 
 use crate::support::{key, leaf, open, signer, small, verified};
 
@@ -137,4 +137,71 @@ fn a_changed_entry_is_never_handed_out() {
         error,
         RecordError::Integrity(IntegrityFault::ProofDoesNotVerify { index: 0 })
     );
+}
+
+fn codes(disk: &Arc<dyn Disk>) -> Vec<&'static str> {
+    let report = fsck::check(disk, &key()).unwrap();
+    let mut codes: Vec<_> = report
+        .faults
+        .iter()
+        .map(|fault| fault.code.as_str())
+        .collect();
+    codes.dedup();
+    codes
+}
+
+#[test]
+fn fsck_names_each_fault() {
+    let (disk, shared) = filled(600);
+    let report = fsck::check(&shared, &key()).unwrap();
+    assert_eq!(
+        (report.size, report.entries, report.faults.len()),
+        (Some(600), 600, 0)
+    );
+    assert!(report.records > 0 && !report.is_alarm());
+
+    let damage = |path: &str, bytes: &[u8]| {
+        let copy = disk.after_kill();
+        copy.corrupt(path, 2, bytes);
+        let copy: Arc<dyn Disk> = Arc::new(copy);
+        codes(&copy)
+    };
+    // A changed entry: its tile, the upper tile and the root disagree.
+    assert_eq!(damage("tile/entries/000", b"L"), ["L005", "L003"]);
+    assert_eq!(damage("tile/0/001", b"rot"), ["L005"]);
+    assert_eq!(damage("tile/1/000.p/2", b"rot"), ["L005"]);
+    assert_eq!(damage("checkpoint", b"rot"), ["L002"]);
+
+    let remove = |path: &str| {
+        let copy = disk.after_kill();
+        copy.remove(path).unwrap();
+        let copy: Arc<dyn Disk> = Arc::new(copy);
+        codes(&copy)
+    };
+    assert_eq!(remove("tile/entries/001"), ["L006"]);
+    assert_eq!(remove("tile/0/002.p/88"), ["L004"]);
+    assert_eq!(remove("checkpoint"), ["L001"]);
+}
+
+#[test]
+fn fsck_sees_what_the_write_ahead_log_says() {
+    let (disk, shared) = filled(3);
+    disk.corrupt("wal/0", 4096 + 200, b"rot");
+    assert_eq!(codes(&shared), ["L010"]);
+
+    let (disk, shared) = filled(3);
+    disk.remove("wal/0").unwrap();
+    assert_eq!(codes(&shared), ["L009"]);
+
+    // A fork: two histories of one log, both signed.
+    let (disk, shared) = filled(3);
+    let copy: Arc<dyn Disk> = Arc::new(disk.after_kill());
+    open(&shared).unwrap().record(&[leaf(9)]).unwrap();
+    open(&copy).unwrap().record(&[leaf(10)]).unwrap();
+    for path in ["checkpoint", "tile/0/000.p/4", "tile/entries/000.p/4"] {
+        shared
+            .write(path, &copy.read(path, 99_999).unwrap())
+            .unwrap();
+    }
+    assert_eq!(codes(&shared), ["L008"]);
 }

@@ -1,0 +1,128 @@
+//! Measures durable appends beside a bare loop that hashes and syncs, and prints JSON.
+//!
+//! `append DIR [ENTRIES] [BATCH] [BYTES]`. The bare loop writes the same bytes into a preallocated
+//! file, hashes each entry and the same number of inner nodes, and syncs once a batch: what no log
+//! can do without. The ratio of the two, in one run, is the claim.
+
+use std::error::Error;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use custos_core::crypto::{KeyKind, KeyPair};
+use custos_core::merkle;
+use custos_log::disk::OsDisk;
+use custos_log::note::KeyPairSigner;
+use custos_log::{Log, LogOptions};
+
+#[derive(Clone, Copy)]
+struct Load {
+    entries: usize,
+    batch: usize,
+    bytes: usize,
+}
+
+#[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn batch(load: Load, from: usize) -> Vec<Vec<u8>> {
+    (from..(from + load.batch).min(load.entries))
+        .map(|n| {
+            let mut leaf = vec![0x5a; load.bytes];
+            for (place, byte) in leaf.iter_mut().zip(n.to_be_bytes()) {
+                *place = byte;
+            }
+            leaf
+        })
+        .collect()
+}
+
+// Hash and sync: the least that durable logging costs.
+fn bare(dir: &Path, load: Load) -> Result<Duration, Box<dyn Error>> {
+    let segment = 64 << 20;
+    let path = dir.join("bare");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .open(&path)?;
+    file.write_all_at(&vec![0; segment], 0)?;
+    file.sync_all()?;
+    let (mut took, mut offset) = (Duration::ZERO, 0);
+    for from in (0..load.entries).step_by(load.batch) {
+        let leaves = batch(load, from);
+        let start = now();
+        let mut tree = merkle::Accumulator::new();
+        let mut buffer = Vec::with_capacity(load.batch * (load.bytes + 2));
+        for leaf in &leaves {
+            tree.push(merkle::leaf_hash(leaf));
+            buffer.extend_from_slice(leaf);
+        }
+        buffer.extend_from_slice(&tree.root());
+        if offset + buffer.len() > segment {
+            offset = 0;
+        }
+        file.write_all_at(&buffer, offset as u64)?;
+        file.sync_data()?;
+        offset = (offset + buffer.len()).next_multiple_of(4096);
+        took += start.elapsed();
+    }
+    std::fs::remove_file(path)?;
+    Ok(took)
+}
+
+fn log(dir: &Path, load: Load, dedup: bool) -> Result<Duration, Box<dyn Error>> {
+    let root = dir.join(if dedup { "dedup" } else { "plain" });
+    let signer = KeyPairSigner::new("example.com/bench", KeyPair::generate(KeyKind::Ed25519)?)?;
+    let disk = Arc::new(OsDisk::new(&root));
+    let log = Log::create(disk, Box::new(signer), LogOptions::life().with_dedup(dedup))?;
+    let mut took = Duration::ZERO;
+    for from in (0..load.entries).step_by(load.batch) {
+        let leaves = batch(load, from);
+        let start = now();
+        let appended = log.append(&leaves)?;
+        took += start.elapsed();
+        if appended.indexes.len() != leaves.len() {
+            return Err("an answer for each leaf was expected".into());
+        }
+    }
+    drop(log);
+    std::fs::remove_dir_all(root)?;
+    Ok(took)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let dir = args
+        .next()
+        .ok_or("usage: append DIR [ENTRIES] [BATCH] [BYTES]")?;
+    let mut number = |or: usize| args.next().map_or(Ok(or), |text| text.parse());
+    let load = Load {
+        entries: number(400_000)?,
+        batch: number(4_096)?,
+        bytes: number(1_024)?,
+    };
+    std::fs::create_dir_all(&dir)?;
+    let dir = Path::new(&dir);
+    let rate = |took: Duration| load.entries as f64 / took.as_secs_f64();
+    let baseline = rate(bare(dir, load)?);
+    let plain = rate(log(dir, load, false)?);
+    let dedup = rate(log(dir, load, true)?);
+    writeln!(
+        std::io::stdout(),
+        "{{\"entries\":{},\"batch\":{},\"entry_bytes\":{},\"baseline_per_s\":{baseline:.0},\
+         \"log_per_s\":{plain:.0},\"log_ratio\":{:.3},\"dedup_per_s\":{dedup:.0},\
+         \"dedup_ratio\":{:.3}}}",
+        load.entries,
+        load.batch,
+        load.bytes,
+        plain / baseline,
+        dedup / baseline
+    )?;
+    Ok(())
+}
