@@ -11,5 +11,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod cache;
+pub mod git;
 pub mod hash;
+pub mod material;
+pub mod measure;
+mod process;
+pub mod run;
 pub mod tree;
