@@ -214,7 +214,7 @@ impl fmt::Debug for Manifest {
         f.debug_struct("Manifest")
             .field("serialization", &self.serialization)
             .field("resources", &self.iter().collect::<Vec<_>>())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -578,7 +578,7 @@ impl fmt::Debug for ManifestBuilder {
         f.debug_struct("ManifestBuilder")
             .field("serialization", &self.serialization)
             .field("resources", &self.columns.ends.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -44,7 +44,7 @@ fn main() {
             "--cache" => {
                 cache = arguments
                     .next()
-                    .map(|dir| Cache::new(dir, Arc::new(SystemClock)))
+                    .map(|dir| Cache::new(dir, Arc::new(SystemClock)));
             }
             "--runs" => runs = arguments.next().unwrap().parse().unwrap(),
             _ => plain.push(argument),
@@ -126,9 +126,10 @@ fn bare_walk(folder: &Path) -> Vec<(u64, PathBuf)> {
                     for entry in fs::read_dir(next).unwrap() {
                         let path = entry.unwrap().path();
                         let found = fs::symlink_metadata(&path).unwrap();
-                        match found.is_dir() {
-                            true => below.push(path),
-                            false => own.push((found.len(), path)),
+                        if found.is_dir() {
+                            below.push(path);
+                        } else {
+                            own.push((found.len(), path));
                         }
                     }
                     let mut queue = queue.lock().unwrap();

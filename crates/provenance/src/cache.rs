@@ -98,6 +98,7 @@ impl Cache {
 
     /// Returns the digests kept for this root and method; `None` where nothing may be kept.
     /// `began` is a moment before the files were listed.
+    #[allow(clippy::too_many_arguments, reason = "four, and the cache itself")]
     pub(crate) fn shelf(
         &self,
         list: &FileList,
@@ -112,7 +113,7 @@ impl Cache {
         let path = self.folder.join(shelf_name(list, form)?);
         let algorithm = form.hash();
         let records = load(&path, algorithm, self.clock.now()).unwrap_or_default();
-        let mut shelf = Shelf {
+        let mut opened = Shelf {
             path,
             algorithm,
             began,
@@ -125,8 +126,8 @@ impl Cache {
             new: Vec::new(),
             changed: false,
         };
-        shelf.fill_index();
-        Some(shelf)
+        opened.fill_index();
+        Some(opened)
     }
 }
 
@@ -164,11 +165,11 @@ fn system(fd: &OwnedFd) -> Option<System> {
 // The file systems of all files, by device; only the trusted ones.
 fn systems(list: &FileList) -> HashMap<u64, System> {
     let mut all: HashMap<u64, Option<System>> = HashMap::new();
-    let mut last = None;
+    let mut previous = None;
     for file in list.files() {
         let device = file.stamp().device;
         // Files of one device follow each other, as a rule.
-        if last.replace(device) == Some(device) {
+        if previous.replace(device) == Some(device) {
             continue;
         }
         all.entry(device).or_insert_with(|| {

@@ -79,7 +79,7 @@ pub(super) fn read(statement: &Statement) -> Result<SignedManifest, OmsError> {
         let digest = subject
             .digest
             .get(Algorithm::Sha256)
-            .ok_or_else(|| OmsError::SubjectWithoutDigest { index })?;
+            .ok_or(OmsError::SubjectWithoutDigest { index })?;
         builder.push_name(name, &digest)?;
     }
     let manifest: Manifest = builder.finish()?;

@@ -309,7 +309,10 @@ fn ranges_cover_a_file_without_gap_or_overlap() {
         (&[("a", 0..9), ("a", 9..12)], "a:9:12"),
         (&[("a", 0..10), ("a", 20..30)], "a:20:30"),
         (&[("a", 0..10), ("a", 5..15)], "a:5:15"),
-        (&[("a", 0..10), ("a", 10..9)], "a:10:9"),
+        (
+            &[("a", 0..10), ("a", Range { start: 10, end: 9 })],
+            "a:10:9",
+        ),
     ] {
         assert_eq!(ranges(bad), Err(OmsError::Ranges { name: name.into() }));
     }
@@ -607,7 +610,7 @@ proptest! {
                 builder.push_file(name, &digest).unwrap();
             } else {
                 let size = index as u64 + 1;
-                for start in (0..size).step_by(shard as usize) {
+                for start in (0..size).step_by(usize::try_from(shard).unwrap()) {
                     builder.push_range(name, start..size.min(start + shard), &digest).unwrap();
                 }
             }

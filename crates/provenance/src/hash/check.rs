@@ -99,14 +99,16 @@ pub fn verify(
     progress: &dyn Progress,
 ) -> Result<Report, HashError> {
     let form = manifest.serialization();
-    let mut walk = tree::Options::default();
-    walk.exclusions = form.exclusions();
-    walk.leave_out.clone_from(&options.leave_out);
-    walk.threads = options.threads;
-    walk.links = match (form.allow_symlinks(), options.links_outside) {
-        (false, _) => Links::Reject,
-        (true, false) => Links::Follow,
-        (true, true) => Links::FollowOutside,
+    let walk = tree::Options {
+        exclusions: form.exclusions(),
+        leave_out: options.leave_out.clone(),
+        threads: options.threads,
+        links: match (form.allow_symlinks(), options.links_outside) {
+            (false, _) => Links::Reject,
+            (true, false) => Links::Follow,
+            (true, true) => Links::FollowOutside,
+        },
+        ..tree::Options::default()
     };
     let began = options.cache.map(Cache::now);
     let tree::Scanned { mut list, faults } = tree::scan_all(path, &walk)?;
@@ -167,7 +169,7 @@ fn add_listed(list: &mut FileList, listed: &BTreeSet<&str>) -> Result<(), HashEr
 struct Found {
     list: Vec<Difference>,
     // Paths with a fault are not also reported as missing.
-    faulty: BTreeSet<String>,
+    with_fault: BTreeSet<String>,
     empty: BTreeSet<String>,
 }
 
@@ -185,13 +187,13 @@ impl Found {
             };
             list.push(Difference::new(fault.path(), kind));
         }
-        let faulty = list
+        let with_fault = list
             .iter()
             .map(|difference| difference.path.clone())
             .collect();
         Ok(Self {
             list,
-            faulty,
+            with_fault,
             empty: BTreeSet::new(),
         })
     }
@@ -224,6 +226,7 @@ impl Found {
         taken
     }
 
+    #[allow(clippy::too_many_arguments, reason = "four, and what it fills")]
     fn compare(
         &mut self,
         list: &FileList,
@@ -251,7 +254,7 @@ impl Found {
 
     fn add(&mut self, differences: Vec<Difference>, manifest: &Manifest) {
         for difference in differences {
-            if self.faulty.contains(&difference.path) {
+            if self.with_fault.contains(&difference.path) {
                 continue;
             }
             if difference.kind == DifferenceKind::Missing && self.empty.contains(&difference.path) {

@@ -55,12 +55,12 @@ pub(super) fn run(
         units,
         kept,
         from_cache,
-    } = plan(list, &pieces, shelf.as_ref(), &mut digests, algorithm);
+    } = plan(list, (&pieces, &mut digests), shelf.as_ref(), algorithm);
     announce(&units, &pieces, run.progress);
     let work = Work::new(list, &pieces, &units, run.progress);
     work.all(algorithm, options.threads, &mut digests)?;
     if let Some(shelf) = shelf {
-        remember(list, &pieces, &digests, &kept, shelf);
+        remember(list, (&pieces, &digests), &kept, shelf);
     }
     let manifest = build(list, form, pieces, digests)?;
     Ok((manifest, from_cache))
@@ -76,15 +76,14 @@ struct Planned {
 // Takes from the cache what it knows, and cuts the rest into units.
 fn plan(
     list: &FileList,
-    pieces: &[Piece],
+    (pieces, digests): (&[Piece], &mut [Option<Digest>]),
     shelf: Option<&Shelf>,
-    digests: &mut [Option<Digest>],
     algorithm: Algorithm,
 ) -> Planned {
     let mut units = Units::default();
     let mut kept = Vec::with_capacity(if shelf.is_some() { pieces.len() } else { 0 });
     // Files of which a range must be read.
-    let (mut read, mut last) = (0_u64, None);
+    let (mut read, mut previous) = (0_u64, None);
     for (index, (piece, slot)) in pieces.iter().zip(digests).enumerate() {
         let Some(file) = list.files().get(piece.file) else {
             continue;
@@ -95,7 +94,7 @@ fn plan(
         }
         *slot = found.map(|found| found.digest);
         if found.is_none() {
-            read += u64::from(last.replace(piece.file) != Some(piece.file));
+            read += u64::from(previous.replace(piece.file) != Some(piece.file));
             units.add(index, piece.range.end - piece.range.start, algorithm);
         }
     }
@@ -114,8 +113,7 @@ fn plan(
 
 fn remember(
     list: &FileList,
-    pieces: &[Piece],
-    digests: &[Option<Digest>],
+    (pieces, digests): (&[Piece], &[Option<Digest>]),
     kept: &[Option<u32>],
     mut shelf: Shelf,
 ) {
@@ -375,6 +373,10 @@ impl<'a> Work<'a> {
         Ok(sink.finish())
     }
 
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "four, and what the threads share"
+    )]
     fn read(
         &self,
         file: &File,
@@ -432,11 +434,10 @@ fn read_at(file: &File, opened: &Opened, into: &mut [u8], at: u64) -> Result<usi
     loop {
         match rustix::io::pread(&opened.fd, &mut *into, at) {
             // Shorter than it was.
-            Ok(0) => return Err(changed(file)),
+            // Or a pipe or folder that was swapped in.
+            Ok(0) | Err(Errno::SPIPE | Errno::AGAIN | Errno::ISDIR) => return Err(changed(file)),
             Ok(read) => return Ok(read),
             Err(Errno::INTR) => {}
-            // A pipe that was swapped in.
-            Err(Errno::SPIPE | Errno::AGAIN | Errno::ISDIR) => return Err(changed(file)),
             Err(errno) => {
                 let path = file.path().to_owned();
                 return Err(TreeError::Io { path, errno }.into());

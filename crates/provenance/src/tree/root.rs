@@ -54,10 +54,6 @@ impl Stamp {
         }
     }
 
-    pub(super) const fn kind(&self) -> FileType {
-        self.kind
-    }
-
     #[cfg(test)]
     pub(crate) fn for_test(inode: u64, size: u64, modified: i64, changed: i64) -> Self {
         Self {
@@ -228,12 +224,12 @@ impl Root {
     }
 
     /// Returns what a link beneath the root leads to.
-    pub(super) fn resolve(&self, link: &Path) -> Result<PathBuf, Errno> {
+    pub(super) fn resolve(link: &Path) -> Result<PathBuf, Errno> {
         fs::canonicalize(link).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
     }
 
     pub(super) fn canonical(&self) -> Result<PathBuf, Errno> {
-        self.resolve(&self.given)
+        Self::resolve(&self.given)
     }
 }
 

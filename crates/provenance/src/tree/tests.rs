@@ -21,6 +21,10 @@ fn paths(list: &FileList) -> Vec<&str> {
     list.files().iter().map(File::path).collect()
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "the options are made for the call"
+)]
 fn scan_with(folder: &tempfile::TempDir, options: Options) -> Result<FileList, TreeError> {
     scan(folder.path(), &options)
 }
@@ -361,7 +365,7 @@ fn no_permission_is_an_error_of_its_own() {
     );
     let folder = folder(&["a", "d/b"]);
     let locked = folder.path().join("d");
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
     let outcome = scan_with(&folder, Options::default());
     // Root may read everything; anybody else may not.
     match fs::read_dir(&locked) {
@@ -384,9 +388,12 @@ fn nothing_is_opened_through_a_link_with_or_without_openat2() {
     symlink("d/a", folder.path().join("file")).unwrap();
     let root = Root::at(folder.path()).unwrap();
     for steps in [false, true] {
-        let open = |path: &str| match steps {
-            true => root.beneath_by_steps(path, OFlags::RDONLY | OFlags::NOFOLLOW),
-            false => root.open(path).map(|opened| opened.fd),
+        let open = |path: &str| {
+            if steps {
+                root.beneath_by_steps(path, OFlags::RDONLY | OFlags::NOFOLLOW)
+            } else {
+                root.open(path).map(|opened| opened.fd)
+            }
         };
         assert!(open("d/a").is_ok());
         assert_eq!(open("d/b").unwrap_err(), Errno::NOENT);

@@ -11,7 +11,7 @@ use custos_core::oms::{Exclusions, TreePath};
 use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
 
-use super::root::{Root, Stamp, stat_in};
+use super::root::{Opened, Root, Stamp, stat_in};
 use super::{File, Links, NameFault, Options, Target, TreeError};
 
 /// Names of one folder that one thread takes at a time: a folder with very many files is shared.
@@ -39,12 +39,13 @@ pub(super) fn walk(
     exclusions: &Exclusions,
 ) -> Result<Walked, TreeError> {
     let follow = options.links != Links::Reject;
-    let canonical = match follow {
-        true => Some(
+    let canonical = if follow {
+        Some(
             root.canonical()
                 .map_err(|errno| TreeError::from_errno("", errno))?,
-        ),
-        false => None,
+        )
+    } else {
+        None
     };
     let walk = Walk {
         root,
@@ -133,12 +134,11 @@ impl Walk<'_> {
             };
             let files = self.queue.done(&mut found.jobs, found.files.len() - before);
             let limit = self.options.max_files;
-            outcome
-                .and_then(|()| match files > limit {
-                    true => Err(TreeError::TooManyFiles { limit }),
-                    false => Ok(()),
-                })
-                .inspect_err(|_| self.queue.stop())?;
+            let outcome = match outcome {
+                Ok(()) if files > limit => Err(TreeError::TooManyFiles { limit }),
+                outcome => outcome,
+            };
+            outcome.inspect_err(|_| self.queue.stop())?;
         }
         Ok(found)
     }
@@ -203,7 +203,10 @@ impl Walk<'_> {
     ) -> Result<(), TreeError> {
         let listed = match listed(&folder.place.listed, name) {
             Ok(listed) => listed,
-            Err(fault) => return fault_in(found, fault),
+            Err(fault) => {
+                found.fault(fault);
+                return Ok(());
+            }
         };
         if self.exclusions.lists(&listed) {
             return Ok(());
@@ -216,10 +219,7 @@ impl Walk<'_> {
             ),
         };
         let target = folder.place.target.as_ref().map(|target| target.join(name));
-        match (
-            stamp.map_or(FileType::Directory, |stamp| stamp.kind()),
-            stamp,
-        ) {
+        match (stamp.map_or(FileType::Directory, |stamp| stamp.kind), stamp) {
             (FileType::Directory, _) => {
                 let (depth, above) = (folder.place.depth + 1, folder.place.above.clone());
                 found.jobs.push(Job::Folder(Place {
@@ -238,58 +238,32 @@ impl Walk<'_> {
                 });
             }
             (FileType::Symlink, _) => self.link(folder, listed, found)?,
-            _ => fault_in(found, TreeError::Special { path: listed })?,
+            _ => found.fault(TreeError::Special { path: listed }),
         }
         Ok(())
     }
 
     fn link(&self, folder: &Folder, listed: String, found: &mut Walked) -> Result<(), TreeError> {
-        let Some(canonical) = &self.canonical else {
-            return fault_in(found, TreeError::Link { path: listed });
+        let (target, opened) = match self.follow(folder, &listed) {
+            Ok(followed) => followed,
+            Err(
+                fault @ (TreeError::Link { .. }
+                | TreeError::LinkCycle { .. }
+                | TreeError::LinkDangling { .. }
+                | TreeError::LinkOutside { .. }),
+            ) => {
+                found.fault(fault);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
         };
-        let link = match folder.place.target.as_ref() {
-            Some(Target::Outside(above)) => {
-                above.join(listed.rsplit('/').next().unwrap_or_default())
-            }
-            Some(Target::Beneath(above)) => canonical
-                .join(above)
-                .join(listed.rsplit('/').next().unwrap_or_default()),
-            None => canonical.join(&listed),
-        };
-        let real = match self.root.resolve(&link) {
-            Ok(real) => real,
-            Err(Errno::NOENT | Errno::NOTDIR) => {
-                return fault_in(found, TreeError::LinkDangling { path: listed });
-            }
-            Err(Errno::LOOP) => return fault_in(found, TreeError::LinkCycle { path: listed }),
-            Err(errno) => return Err(TreeError::from_errno(&listed, errno)),
-        };
-        // What is opened is the resolved path, and again through no link: if something is
-        // swapped in between, the opening fails or stays beneath the root.
-        let (target, opened) = match (beneath(canonical, &real), self.options.links) {
-            (Some(path), _) => {
-                let opened = self.root.open(if path.is_empty() { "." } else { &path });
-                (Target::Beneath(path), opened)
-            }
-            (None, Links::FollowOutside) => {
-                found.outside.push(listed.clone());
-                let opened = Root::open_outside(&real);
-                (Target::Outside(real), opened)
-            }
-            (None, _) => {
-                return fault_in(
-                    found,
-                    TreeError::LinkOutside {
-                        path: listed,
-                        target: real,
-                    },
-                );
-            }
-        };
+        if matches!(target, Target::Outside(_)) {
+            found.outside.push(listed.clone());
+        }
         let stamp = opened
-            .and_then(|opened| opened.stamp())
+            .stamp()
             .map_err(|errno| TreeError::from_errno(&listed, errno))?;
-        match stamp.kind() {
+        match stamp.kind {
             FileType::RegularFile => {
                 let target = Some(Box::new(target));
                 found.files.push(File {
@@ -299,17 +273,52 @@ impl Walk<'_> {
                 });
             }
             FileType::Directory => {
+                let target = Some(target);
                 let (depth, above) = (folder.place.depth + 1, folder.place.above.clone());
                 found.jobs.push(Job::Folder(Place {
                     listed,
-                    target: Some(target),
+                    target,
                     depth,
                     above,
                 }));
             }
-            _ => fault_in(found, TreeError::Special { path: listed })?,
+            _ => found.fault(TreeError::Special { path: listed }),
         }
         Ok(())
+    }
+
+    // Opens what a link leads to: the resolved path, and again through no link. If something is
+    // swapped in between, the opening fails or stays beneath the root.
+    fn follow(&self, folder: &Folder, listed: &str) -> Result<(Target, Opened), TreeError> {
+        let path = listed.to_owned();
+        let Some(canonical) = &self.canonical else {
+            return Err(TreeError::Link { path });
+        };
+        let name = listed.rsplit('/').next().unwrap_or_default();
+        let link = match folder.place.target.as_ref() {
+            Some(Target::Outside(above)) => above.join(name),
+            Some(Target::Beneath(above)) => canonical.join(above).join(name),
+            None => canonical.join(listed),
+        };
+        let real = match Root::resolve(&link) {
+            Ok(real) => real,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Err(TreeError::LinkDangling { path }),
+            Err(Errno::LOOP) => return Err(TreeError::LinkCycle { path }),
+            Err(errno) => return Err(TreeError::from_errno(listed, errno)),
+        };
+        let (target, opened) = match (beneath(canonical, &real), self.options.links) {
+            (Some(path), _) => {
+                let opened = self.root.open(if path.is_empty() { "." } else { &path });
+                (Target::Beneath(path), opened)
+            }
+            (None, Links::FollowOutside) => {
+                let opened = Root::open_outside(&real);
+                (Target::Outside(real), opened)
+            }
+            (None, _) => return Err(TreeError::LinkOutside { path, target: real }),
+        };
+        let opened = opened.map_err(|errno| TreeError::from_errno(listed, errno))?;
+        Ok((target, opened))
     }
 }
 
@@ -342,11 +351,12 @@ fn beneath(canonical: &Path, real: &Path) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn fault_in(found: &mut Walked, fault: TreeError) -> Result<(), TreeError> {
-    if found.faults.len() < MAX_FAULTS {
-        found.faults.push(fault);
+impl Walked {
+    fn fault(&mut self, fault: TreeError) {
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(fault);
+        }
     }
-    Ok(())
 }
 
 fn listed(folder: &str, name: &CStr) -> Result<String, TreeError> {
