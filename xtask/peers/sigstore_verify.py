@@ -1,8 +1,8 @@
 """Verifies bundles offline with the Python reference client of Sigstore.
-Usage: sigstore_verify.py EXPECT.json...
+Usage: sigstore_verify.py CASES.json
 
-Each EXPECT.json names "bundle", "artifact", "trusted_root", "identity" and "issuer", relative to
-its folder. Prints one JSON list with "ok" or the error of each."""
+CASES.json is a list of objects with the paths "bundle", "artifact" and "trusted_root", and with
+"identity" and "issuer". Prints one JSON list with "ok" or the error of each."""
 
 import hashlib
 import json
@@ -14,12 +14,11 @@ from sigstore.verify import Verifier
 from sigstore.verify.policy import Identity
 
 
-def check(path):
-    folder, expect = path.parent, json.loads(path.read_text())
-    root = TrustedRoot.from_file(str(folder / expect["trusted_root"]))
-    bundle = Bundle.from_json((folder / expect["bundle"]).read_bytes())
-    policy = Identity(identity=expect["identity"], issuer=expect["issuer"])
-    artifact = (folder / expect["artifact"]).read_bytes()
+def check(case):
+    root = TrustedRoot.from_file(case["trusted_root"])
+    bundle = Bundle.from_json(pathlib.Path(case["bundle"]).read_bytes())
+    policy = Identity(identity=case["identity"], issuer=case["issuer"])
+    artifact = pathlib.Path(case["artifact"]).read_bytes()
     if bundle._inner.dsse_envelope is None:
         Verifier(trusted_root=root).verify_artifact(artifact, bundle, policy)
         return
@@ -31,11 +30,11 @@ def check(path):
         raise ValueError("the artifact is not a subject of the statement")
 
 
-def main(paths):
+def main(path):
     results = []
-    for path in paths:
+    for case in json.loads(pathlib.Path(path).read_text()):
         try:
-            check(pathlib.Path(path))
+            check(case)
             results.append("ok")
         except Exception as error:  # whatever the client raises is its answer
             results.append(f"{type(error).__name__}: {error}"[:300])
@@ -43,4 +42,4 @@ def main(paths):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1])

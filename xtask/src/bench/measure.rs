@@ -21,15 +21,20 @@ pub struct Sample {
     pub peak: u64,
 }
 
-/// One side of a comparison: makes the command afresh for each run.
-pub type Side<'a> = Box<dyn Fn() -> Result<Command> + 'a>;
+/// One side of a comparison: one run and its measures.
+pub type Side<'a> = Box<dyn Fn() -> Result<Sample> + 'a>;
+
+/// A side that is a program, started afresh for each run.
+pub fn program<'a>(make: impl Fn() -> Result<Command> + 'a) -> Side<'a> {
+    Box::new(move || once(&mut make()?))
+}
 
 /// Runs all sides `runs` times in turns, after one turn that warms caches and is not counted.
 pub fn in_turns(runs: usize, sides: &[Side<'_>]) -> Result<Vec<Sample>> {
     let mut taken: Vec<Vec<Sample>> = vec![Vec::new(); sides.len()];
     for turn in 0..=runs {
         for (side, samples) in sides.iter().zip(&mut taken) {
-            let sample = once(&mut side()?)?;
+            let sample = side()?;
             if turn > 0 {
                 samples.push(sample);
             }
@@ -82,7 +87,7 @@ mod tests {
     #[test]
     fn sides_are_measured_in_turns() {
         let sleep = |time: &'static str| -> Side<'static> {
-            Box::new(move || {
+            program(move || {
                 let mut command = Command::new("sleep");
                 command.arg(time);
                 Ok(command)

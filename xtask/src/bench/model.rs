@@ -9,11 +9,13 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
 
 use super::Bench;
-use super::measure::{Sample, Side, in_turns, median, once};
+use super::measure::{Sample, Side, in_turns, median, once, program};
 use super::table::{COMPARISON, Table, ratio, time};
 use crate::place::{Scratch, Stopwatch};
+use crate::process;
 use crate::suites::text;
 
 const MIB: u64 = 1 << 20;
@@ -225,14 +227,21 @@ impl<'a> Pair<'a> {
         })
     }
 
-    /// The bare hash loop, if its example was built.
+    /// The bare hash loop, timed by itself: it measures other things in the same process.
     fn plain(&self) -> Option<Side<'_>> {
         let program = self.bench.place.built("examples/hash_bench");
         program.is_file().then(|| {
             let side: Side<'_> = Box::new(move || {
                 let mut command = Command::new(&program);
-                command.arg(self.model);
-                Ok(command)
+                command.arg(self.model).args(["--runs", "1"]);
+                let done = process::run(&mut command, Duration::from_mins(30))?.success()?;
+                let value: Value = serde_json::from_str(&done.stdout)?;
+                let seconds = value.get("plain_sha256_seconds").and_then(Value::as_f64);
+                let seconds = seconds.context("hash_bench measured no plain SHA-256")?;
+                Ok(Sample {
+                    wall: Duration::from_secs_f64(seconds),
+                    ..Sample::default()
+                })
             });
             side
         })
@@ -257,7 +266,7 @@ impl<'a> Pair<'a> {
     }
 
     fn measure(&self, words: &[&str], plain: Option<Side<'_>>) -> Result<Samples> {
-        let sign: Side<'_> = Box::new(|| {
+        let sign = program(|| {
             let base = ["sign", text(self.model), "--key", text(&self.secret)];
             let mut command = self.bench.custos.command(base);
             command
@@ -266,7 +275,7 @@ impl<'a> Pair<'a> {
                 .args(words);
             Ok(command)
         });
-        let verify: Side<'_> = Box::new(|| {
+        let verify = program(|| {
             let base = ["verify", text(self.model), "--key", text(&self.public)];
             let mut command = self.bench.custos.command(base);
             command
@@ -275,8 +284,8 @@ impl<'a> Pair<'a> {
             Ok(command)
         });
         let mut sides = vec![sign, verify];
-        sides.push(Box::new(|| self.reference("sign")));
-        sides.push(Box::new(|| self.reference("verify")));
+        sides.push(program(|| self.reference("sign")));
+        sides.push(program(|| self.reference("verify")));
         sides.extend(plain);
         let samples = in_turns(self.bench.runs, &sides)?;
         let [sign, verify, peer_sign, peer_verify, rest @ ..] = &samples[..] else {
@@ -313,7 +322,7 @@ impl Samples {
             }
         }
         if let Some(plain) = self.plain {
-            table.alone(PLAIN, plain);
+            table.timed(PLAIN, plain.wall);
         }
         if let Some((sign, verify)) = self.peer {
             table.alone("`model_signing sign`", sign);

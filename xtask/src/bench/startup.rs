@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use super::Bench;
-use super::measure::{Side, in_turns};
+use super::measure::{Side, in_turns, program};
 use super::table::{COMPARISON, Table};
 use crate::suites::{key_files, text};
 
@@ -15,12 +15,12 @@ pub fn run(bench: &Bench<'_>) -> Result<Table> {
     let runs = bench.runs.max(20);
     let verify = tiny_model(bench)?;
     let mut sides: Vec<Side<'_>> = vec![
-        Box::new(|| Ok(Command::new("true"))),
-        Box::new(|| Ok(bench.custos.command(["--version"]))),
-        Box::new(|| Ok(bench.custos.command(&verify))),
+        program(|| Ok(Command::new("true"))),
+        program(|| Ok(bench.custos.command(["--version"]))),
+        program(|| Ok(bench.custos.command(&verify))),
     ];
     if let Ok(peer) = &bench.peer {
-        sides.push(Box::new(|| {
+        sides.push(program(|| {
             let mut command = peer.python();
             command.args(["-m", "model_signing", "--version"]);
             Ok(command)

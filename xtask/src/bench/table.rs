@@ -57,6 +57,13 @@ impl Table {
         ]);
     }
 
+    /// Adds a row of which only the wall time was measured.
+    pub fn timed(&mut self, what: &str, wall: Duration) {
+        let mut cells = vec!["-".to_owned(); COMPARISON.len()];
+        cells.splice(..2, [what.to_owned(), time(wall)]);
+        self.row(cells);
+    }
+
     /// Adds a row that compares with a peer.
     pub fn beside(&mut self, ours: (&str, Sample), peer: (&str, Sample), aim: &str) {
         let (what, sample) = ours;

@@ -1,146 +1,297 @@
-//! Bundles of the public Sigstore, verified offline with the trusted root that lies beside them,
-//! by Custos and by the Python reference client; and bundles that neither may accept.
-//!
-//! A case is a folder of `testdata/sigstore` with `expect.json`:
-//! `{"bundle", "artifact", "identity", "issuer", "trusted_root", "verdict": "ok"|"fail"}`, files
-//! named relative to the folder.
+//! Bundles of the public Sigstore, verified offline with a given trusted root, by Custos and by
+//! the Python reference client; and the same bundles with one thing wrong, which neither may
+//! accept. `testdata/sigstore/README.md` says where they come from.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Run;
 use super::oms::text;
 use crate::custos::{Answer, Custos};
-use crate::peers::Peer;
+use crate::peers::{Installed, Peer};
 use crate::place::Scratch;
 use crate::process;
 use crate::tally::Suite;
+
+/// A bundle as its signer made it.
+struct Source {
+    bundle: &'static str,
+    artifact: &'static str,
+    root: &'static str,
+    identity: &'static str,
+    issuer: &'static str,
+}
+
+const SOURCES: [Source; 3] = [
+    Source {
+        bundle: "cosign-v3-blob.sigstore.json",
+        artifact: "cosign-v3-blob.txt",
+        root: "public-good.json",
+        identity: "w.vollprecht@gmail.com",
+        issuer: "https://github.com/login/oauth",
+    },
+    Source {
+        bundle: "conda-attestation.sigstore.json",
+        artifact: "signed-package-2.1.0-hb0f4dca_0.conda",
+        root: "public-good.json",
+        identity: "https://github.com/prefix-dev/sigstore-example/.github/workflows/action.yaml\
+                   @refs/heads/main",
+        issuer: "https://token.actions.githubusercontent.com",
+    },
+    Source {
+        bundle: "conda-attestation-rekor2.sigstore.json",
+        artifact: "signed-package-2.1.0-hb0f4dca_0.conda",
+        root: "staging.json",
+        identity: "jku@goto.fi",
+        issuer: "https://github.com/login/oauth",
+    },
+];
+
+/// A genuine log entry and signature of another artifact, as the 2022 advisory had it.
+const ATTACHED: Source = Source {
+    bundle: "cve-2022-36056.sigstore.json",
+    artifact: "cosign-v3-blob.txt",
+    root: "public-good.json",
+    identity: "william@yossarian.net",
+    issuer: "https://github.com/login/oauth",
+};
 
 /// Runs the suite.
 pub fn run(run: &Run<'_>, suite: &mut Suite) -> Result<()> {
     let scratch = Scratch::new("sigstore")?;
     let custos = Custos::new(run.place, &scratch)?;
-    let cases = cases(&run.place.root.join("testdata/sigstore"))?;
-    ensure!(
-        cases.iter().any(|case| case.good),
-        "no good bundle in testdata/sigstore"
-    );
-    ensure!(
-        cases.iter().any(|case| !case.good),
-        "no bad bundle in testdata/sigstore"
-    );
+    let desk = Desk {
+        data: run.place.root.join("testdata/sigstore"),
+        scratch,
+    };
+    let cases = desk.cases()?;
     for case in &cases {
         suite.check(&format!("custos: {}", case.name), || {
             case.by_custos(&custos)
         });
     }
-    let peer = match Peer::named("sigstore")?.ensure(run.place) {
-        Ok(peer) => peer,
-        Err(error) => {
-            suite.skip("peer:sigstore", &format!("{error:#}"));
-            return Ok(());
-        }
-    };
-    let mut command = peer.python();
-    command.arg(run.place.peer_file("sigstore_verify.py"));
-    for case in &cases {
-        command.arg(case.folder.join("expect.json"));
-    }
-    let done = process::run(&mut command, Duration::from_mins(2))?.success()?;
-    let answers: Vec<String> = serde_json::from_str(&done.stdout)?;
-    ensure!(answers.len() == cases.len(), "not one answer for each case");
-    for (case, answer) in cases.iter().zip(&answers) {
-        suite.check(&format!("sigstore-python: {}", case.name), || {
-            match (case.good, answer.as_str()) {
-                (true, "ok") => Ok(()),
-                (false, "ok") => bail!("the reference accepts it"),
-                (true, error) => bail!("the reference rejects it: {error}"),
-                (false, _) => Ok(()),
+    match Peer::named("sigstore")?.ensure(run.place) {
+        Ok(peer) => {
+            let script = run.place.peer_file("sigstore_verify.py");
+            for (case, answer) in cases.iter().zip(desk.ask(&peer, &script, &cases)?) {
+                suite.check(&format!("sigstore-python: {}", case.name), || {
+                    case.by_peer(&answer)
+                });
             }
-        });
+        }
+        Err(error) => suite.skip("peer:sigstore", &format!("{error:#}")),
     }
     Ok(())
 }
 
+struct Desk {
+    data: PathBuf,
+    scratch: Scratch,
+}
+
+/// One question to both verifiers.
 struct Case {
     name: String,
-    folder: PathBuf,
-    expect: Value,
+    bundle: PathBuf,
+    artifact: PathBuf,
+    root: PathBuf,
+    identity: String,
+    issuer: String,
     good: bool,
 }
 
-impl Case {
-    fn text(&self, key: &str) -> Result<&str> {
-        self.expect
-            .get(key)
-            .and_then(Value::as_str)
-            .with_context(|| format!("{}/expect.json has no `{key}`", self.name))
+impl Desk {
+    fn cases(&self) -> Result<Vec<Case>> {
+        let mut cases = Vec::new();
+        for source in &SOURCES {
+            cases.push(self.case(source, "as it is", true));
+            let wrong = |what: &str| self.case(source, what, false);
+            let artifact = self.data.join("managed-key.txt");
+            cases.push(Case {
+                artifact,
+                ..wrong("another artifact")
+            });
+            let identity = format!("{}x", source.identity);
+            cases.push(Case {
+                identity,
+                ..wrong("another identity")
+            });
+            let issuer = "https://accounts.google.com".to_owned();
+            cases.push(Case {
+                issuer,
+                ..wrong("another issuer")
+            });
+            let other = if source.root == "staging.json" {
+                "public-good.json"
+            } else {
+                "staging.json"
+            };
+            cases.push(Case {
+                root: self.data.join(other),
+                ..wrong("another trusted root")
+            });
+            for (what, bundle) in self.mutants(source)? {
+                cases.push(Case {
+                    bundle,
+                    ..wrong(&what)
+                });
+            }
+        }
+        cases.push(self.case(&ATTACHED, "as it is", false));
+        Ok(cases)
     }
 
-    fn file(&self, key: &str) -> Result<PathBuf> {
-        let path = self.folder.join(self.text(key)?);
-        ensure!(path.is_file(), "{} is not there", path.display());
-        Ok(path)
+    fn case(&self, source: &Source, what: &str, good: bool) -> Case {
+        let name = source.bundle.trim_end_matches(".sigstore.json");
+        Case {
+            name: format!("{name}, {what}"),
+            bundle: self.data.join(source.bundle),
+            artifact: self.data.join(source.artifact),
+            root: self.data.join(source.root),
+            identity: source.identity.to_owned(),
+            issuer: source.issuer.to_owned(),
+            good,
+        }
     }
 
-    fn by_custos(&self, custos: &Custos) -> Result<()> {
-        let (artifact, bundle, root) = (
-            self.file("artifact")?,
-            self.file("bundle")?,
-            self.file("trusted_root")?,
+    /// The bundle with one thing wrong, each written to a file.
+    fn mutants(&self, source: &Source) -> Result<Vec<(String, PathBuf)>> {
+        let read = |name: &str| -> Result<Value> {
+            let bytes = fs::read(self.data.join(name)).with_context(|| name.to_owned())?;
+            Ok(serde_json::from_slice(&bytes)?)
+        };
+        let bundle = read(source.bundle)?;
+        let stranger = if source.bundle == SOURCES[0].bundle {
+            &SOURCES[1]
+        } else {
+            &SOURCES[0]
+        };
+        let stranger = read(stranger.bundle)?;
+        let mut mutants = Vec::new();
+        for pointer in [
+            "/messageSignature/signature",
+            "/dsseEnvelope/payload",
+            "/dsseEnvelope/signatures/0/sig",
+            "/verificationMaterial/certificate/rawBytes",
+            "/verificationMaterial/tlogEntries/0/canonicalizedBody",
+            "/verificationMaterial/tlogEntries/0/inclusionProof/rootHash",
+            "/verificationMaterial/tlogEntries/0/inclusionProof/hashes/0",
+        ] {
+            if let Some(changed) = flipped(&bundle, pointer) {
+                mutants.push((format!("a bit of {pointer} flipped"), changed));
+            }
+        }
+        for pointer in [
+            "/verificationMaterial/tlogEntries/0",
+            "/verificationMaterial/certificate",
+        ] {
+            let mut changed = bundle.clone();
+            if let (Some(place), Some(other)) =
+                (changed.pointer_mut(pointer), stranger.pointer(pointer))
+            {
+                *place = other.clone();
+                mutants.push((format!("{pointer} of another bundle"), changed));
+            }
+        }
+        let mut without = bundle.clone();
+        *without
+            .pointer_mut("/verificationMaterial/tlogEntries")
+            .context("no entries")? = json!([]);
+        mutants.push(("without log entry".to_owned(), without));
+        ensure!(
+            mutants.len() >= 7,
+            "{}: too few of its fields are there",
+            source.bundle
         );
+        mutants
+            .into_iter()
+            .map(|(what, value)| {
+                let file = format!("{}-{}.json", source.bundle, what.replace(['/', ' '], "-"));
+                let path = self.scratch.join(&file);
+                fs::write(&path, serde_json::to_vec(&value)?)?;
+                Ok((what, path))
+            })
+            .collect()
+    }
+
+    /// What the reference client says to all cases, in one process.
+    fn ask(&self, peer: &Installed, script: &PathBuf, cases: &[Case]) -> Result<Vec<String>> {
+        let list: Vec<Value> = cases
+            .iter()
+            .map(|case| {
+                json!({
+                    "bundle": case.bundle, "artifact": case.artifact, "trusted_root": case.root,
+                    "identity": case.identity, "issuer": case.issuer,
+                })
+            })
+            .collect();
+        let file = self.scratch.join("cases.json");
+        fs::write(&file, serde_json::to_vec(&list)?)?;
+        let mut command = peer.python();
+        let done = process::run(command.arg(script).arg(&file), Duration::from_mins(2))?;
+        let answers: Vec<String> = serde_json::from_str(&done.success()?.stdout)?;
+        ensure!(answers.len() == cases.len(), "not one answer for each case");
+        Ok(answers)
+    }
+}
+
+impl Case {
+    fn by_custos(&self, custos: &Custos) -> Result<()> {
         let words = [
             "verify",
-            text(&artifact),
+            text(&self.artifact),
             "--bundle",
-            text(&bundle),
+            text(&self.bundle),
             "--trusted-root",
-            text(&root),
+            text(&self.root),
             "--certificate-identity",
-            self.text("identity")?,
+            &self.identity,
             "--certificate-oidc-issuer",
-            self.text("issuer")?,
+            &self.issuer,
         ];
         let expected: &[Answer] = if self.good {
             &[Answer::Yes]
         } else {
-            &[Answer::No]
+            &[Answer::No, Answer::Alarm]
         };
         custos.answers(expected, words).map(drop)
     }
+
+    fn by_peer(&self, answer: &str) -> Result<()> {
+        match (self.good, answer) {
+            (true, "ok") => Ok(()),
+            (false, "ok") => bail!("the reference accepts it"),
+            (true, error) => bail!("the reference rejects it: {error}"),
+            (false, _) => Ok(()),
+        }
+    }
 }
 
-fn cases(dir: &Path) -> Result<Vec<Case>> {
-    let mut cases = Vec::new();
-    for entry in fs::read_dir(dir).with_context(|| format!("{} is not there", dir.display()))? {
-        let folder = entry?.path();
-        let Ok(bytes) = fs::read(folder.join("expect.json")) else {
-            continue;
-        };
-        let expect: Value = serde_json::from_slice(&bytes)
-            .with_context(|| format!("{}/expect.json", folder.display()))?;
-        let name = folder
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let mut case = Case {
-            name,
-            folder,
-            expect,
-            good: false,
-        };
-        case.good = match case.text("verdict")? {
-            "ok" => true,
-            "fail" => false,
-            other => bail!("{}: no verdict `{other}`", case.name),
-        };
-        cases.push(case);
+/// The bundle with one bit changed in the base64 text at `pointer`, well inside of it, so that it
+/// stays base64 and the change is of a bit that means something.
+fn flipped(bundle: &Value, pointer: &str) -> Option<Value> {
+    let mut changed = bundle.clone();
+    let place = changed.pointer_mut(pointer)?;
+    let mut letters: Vec<char> = place.as_str()?.chars().collect();
+    let middle = letters.len() / 2;
+    let letter = letters.get_mut(middle)?;
+    *letter = if *letter == 'A' { 'B' } else { 'A' };
+    *place = json!(letters.into_iter().collect::<String>());
+    Some(changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flip_changes_the_text() {
+        let bundle = json!({"a": {"b": "QUFBQQ=="}});
+        assert_ne!(flipped(&bundle, "/a/b").unwrap(), bundle);
+        assert!(flipped(&bundle, "/a/c").is_none());
     }
-    cases.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(cases)
 }

@@ -1,0 +1,74 @@
+//! The list of what is fuzzed: one plain function over bytes for each parser that reads what
+//! strangers write.
+//!
+//! The targets under `fuzz/fuzz_targets` call these functions with inputs that libFuzzer makes up,
+//! on the nightly toolchain. The test in this crate calls them on the stable one, with the corpus,
+//! with the test vectors of the repository, and with mutations of both; so every change runs them.
+//! A function panics if it finds a fault: an input that crashes a parser, or a value that does not
+//! survive being written and read again.
+
+mod core;
+
+use custos_log::fuzz as log;
+use custos_policy::fuzz as policy;
+use custos_trust::fuzz as trust;
+
+/// What is fuzzed under one name.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Target {
+    /// Name of the target, and of its folder in `fuzz/corpus`.
+    pub name: &'static str,
+    /// The function; it panics if it finds a fault.
+    pub run: fn(&[u8]),
+    /// Ends of the names of files in `testdata` and `docs` that are inputs as well.
+    pub seeds: &'static [&'static str],
+    /// Mutations of each seed in the test: fewer where one run is slow.
+    pub mutations: usize,
+}
+
+const fn target(name: &'static str, run: fn(&[u8]), seeds: &'static [&'static str]) -> Target {
+    Target { name, run, seeds, mutations: 400 }
+}
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    target("json", core::json, &[".json"]),
+    target("statement", core::statement, &["statement.json"]),
+    target("predicate", core::predicate, &["statement.json"]),
+    target("oms", custos_core::oms::fuzz_oms, &["statement.json"]),
+    target("envelope", core::envelope, &[]),
+    target("bundle", core::bundle, &[".sigstore.json"]),
+    target("entry", core::entry, &[]),
+    target("facts", core::facts, &[]),
+    target("text", core::text, &[]),
+    target("pem", core::pem, &[".pub", ".pem", ".key"]),
+    target("note", log::fuzz_note, &[]),
+    target("checkpoint", log::fuzz_checkpoint, &[]),
+    target("verifier-key", log::fuzz_verifier_key, &[]),
+    target("tile-path", log::fuzz_tile_path, &[]),
+    target("entry-bundle", log::fuzz_entry_bundle, &[]),
+    target("tlog-proof", log::fuzz_tlog_proof, &[]),
+    target("verify", trust::bundle, &[".sigstore.json"]),
+    target("certificate", trust::certificate, &[]),
+    target("encrypted-key", trust::encrypted_key, &[".key"]),
+    Target { mutations: 40, ..target("trust-root", trust::trust_root, &["public-good.json"]) },
+    Target { mutations: 20, ..target("policy", policy::fuzz_policy, &[".rego"]) },
+    Target { mutations: 40, ..target("policy-input", policy::fuzz_input, &[]) },
+];
+
+/// Runs the target of this name.
+///
+/// # Panics
+///
+/// Panics if there is no such target, or if it finds a fault.
+pub fn run(name: &str, data: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name);
+    assert!(target.is_some(), "no fuzz target `{name}`");
+    if let Some(target) = target {
+        (target.run)(data);
+    }
+}
+
+#[cfg(test)]
+mod tests;
