@@ -1,0 +1,309 @@
+//! Checks of one rule: what it calls, what it refers to, which variables it gives a value.
+
+use super::graph::Graph;
+use super::names::{Root, Scope, Variables};
+use super::{Index, ParsedFile, Path, rule_path};
+use crate::ast::{BoolOp, Expr, Head, Literal, Query, Rule, Span, Step};
+use crate::builtins::{self, Builtin};
+use crate::error::{PolicyError, PolicyErrorKind};
+
+/// The check of one rule.
+pub(crate) struct RuleCheck<'a> {
+    pub(super) file: &'a ParsedFile,
+    pub(super) scope: &'a Scope,
+    pub(super) index: &'a Index<'a>,
+    pub(super) variables: Variables,
+    path: Path,
+}
+
+struct Out<'a> {
+    findings: &'a mut Vec<PolicyError>,
+    graph: &'a mut Graph,
+}
+
+impl<'a> RuleCheck<'a> {
+    pub(crate) fn new(file: &'a ParsedFile, scope: &'a Scope, index: &'a Index<'a>) -> Self {
+        Self {
+            file,
+            scope,
+            index,
+            variables: Variables::default(),
+            path: Path::new(),
+        }
+    }
+
+    pub(crate) fn run(mut self, rule: &Rule, findings: &mut Vec<PolicyError>, graph: &mut Graph) {
+        self.path = rule_path(self.file, rule);
+        self.variables = Variables::of(rule, &self.file.text);
+        graph.node(&self.path);
+        self.shadowed(rule, findings);
+        let mut out = Out { findings, graph };
+        match rule {
+            Rule::Spec { head, bodies, .. } => {
+                self.head(head, &mut out);
+                for body in bodies {
+                    body.assign
+                        .iter()
+                        .for_each(|assign| self.expr(&assign.value, &mut out));
+                    self.query(&body.query, &mut out);
+                }
+            }
+            Rule::Default { value, .. } => self.expr(value, &mut out),
+        }
+    }
+
+    pub(super) fn resolve(&self, span: Span) -> Root {
+        self.scope
+            .resolve(span.text(&self.file.text), &self.variables.declared)
+    }
+
+    pub(super) fn finding(&self, span: Span, kind: PolicyErrorKind) -> PolicyError {
+        PolicyError::new(&self.file.path, Some(span.position()), kind)
+    }
+
+    pub(super) fn shown(&self, expr: &Expr) -> String {
+        let text = expr.span().text(&self.file.text);
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        line.chars().take(120).collect()
+    }
+
+    /// OPA allows neither; this engine does for rules of Rego v0, and then does not look at them.
+    fn shadowed(&self, rule: &Rule, findings: &mut Vec<PolicyError>) {
+        let span = match rule {
+            Rule::Spec { span, .. } | Rule::Default { span, .. } => *span,
+        };
+        let own = self.path.get(self.scope.package.len());
+        for name in self.variables.declared.iter().chain(own) {
+            if name == "input" || name == "data" {
+                let kind = PolicyErrorKind::ShadowedRoot { name: name.clone() };
+                findings.push(self.finding(span, kind));
+            }
+        }
+    }
+
+    fn head(&self, head: &Head, out: &mut Out<'_>) {
+        for step in head.refr().reference().1 {
+            if let Step::Index(index) = step {
+                self.expr(index, out);
+            }
+        }
+        match head {
+            Head::Compr { assign, .. } => {
+                assign
+                    .iter()
+                    .for_each(|assign| self.expr(&assign.value, out));
+            }
+            Head::Set { key, .. } => key.iter().for_each(|key| self.expr(key, out)),
+            Head::Func { args, assign, .. } => {
+                args.iter().for_each(|arg| self.expr(arg, out));
+                assign
+                    .iter()
+                    .for_each(|assign| self.expr(&assign.value, out));
+            }
+        }
+    }
+
+    fn query(&self, query: &Query, out: &mut Out<'_>) {
+        for statement in &query.stmts {
+            match &statement.literal {
+                Literal::SomeVars { vars } => self.some(vars, out),
+                Literal::SomeIn {
+                    key,
+                    value,
+                    collection,
+                } => {
+                    key.iter().for_each(|key| self.expr(key, out));
+                    self.expr(value, out);
+                    self.expr(collection, out);
+                }
+                Literal::Expr { expr } => self.expr(expr, out),
+                Literal::NotExpr { expr } => {
+                    self.negated(expr, out.findings);
+                    self.expr(expr, out);
+                }
+                Literal::Every { domain, query, .. } => {
+                    self.expr(domain, out);
+                    self.query(query, out);
+                }
+            }
+            for with in &statement.with_mods {
+                self.with(&with.refr, &with.value, out);
+            }
+        }
+    }
+
+    /// `some x` without anything that gives `x` a value makes the rule silently undefined.
+    fn some(&self, vars: &[Span], out: &mut Out<'_>) {
+        for var in vars {
+            let name = var.text(&self.file.text);
+            if !self.variables.bindable.contains(name) {
+                let kind = PolicyErrorKind::UnboundVariable {
+                    name: name.to_owned(),
+                };
+                out.findings.push(self.finding(*var, kind));
+            }
+        }
+    }
+
+    fn with(&self, target: &Expr, value: &Expr, out: &mut Out<'_>) {
+        let called = self.scope.resolve_call(target, &self.file.text);
+        if let Some((path, name)) = called
+            && !self.index.is_function(&path)
+            && matches!(builtins::lookup(&name), Some(Builtin::Own { .. }))
+            && name.starts_with("time.")
+        {
+            out.findings
+                .push(self.finding(target.span(), PolicyErrorKind::MockedExtension { name }));
+        }
+        // A function may stand here without being called: it takes the place of another.
+        match self.scope.resolve_call(value, &self.file.text) {
+            Some((path, _)) if self.index.is_function(&path) => out.graph.uses(&self.path, path),
+            Some((_, name)) if builtins::lookup(&name).is_some() => {}
+            _ => self.expr(value, out),
+        }
+    }
+
+    fn expr(&self, expr: &Expr, out: &mut Out<'_>) {
+        match expr {
+            Expr::Call { span, fcn, params } => {
+                self.call(*span, fcn, params, out);
+                params.iter().for_each(|param| self.expr(param, out));
+                return;
+            }
+            Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => {
+                self.reference_used(expr, out);
+                return;
+            }
+            Expr::BoolExpr {
+                op: BoolOp::Ne,
+                lhs,
+                rhs,
+                ..
+            } if !self.file.is_test => {
+                self.inequality([lhs, rhs], out);
+            }
+            _ => {}
+        }
+        if let Some(query) = expr.query() {
+            self.query(query, out);
+        }
+        expr.children()
+            .into_iter()
+            .for_each(|child| self.expr(child, out));
+    }
+
+    fn inequality(&self, sides: [&Expr; 2], out: &mut Out<'_>) {
+        for side in sides {
+            let reference = matches!(
+                side,
+                Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. }
+            );
+            if reference && self.undefined(side).is_some() {
+                let what = self.shown(side);
+                let kind = PolicyErrorKind::CompareUndefined { what };
+                out.findings.push(self.finding(side.span(), kind));
+            }
+        }
+    }
+
+    fn reference_used(&self, expr: &Expr, out: &mut Out<'_>) {
+        let (root, steps) = expr.reference();
+        for step in &steps {
+            if let Step::Index(index) = step {
+                self.expr(index, out);
+            }
+        }
+        let Expr::Var { span } = root else {
+            self.expr(root, out);
+            return;
+        };
+        match self.resolve(*span) {
+            Root::Local => {}
+            Root::Input(_) => out.graph.uses_input(&self.path),
+            Root::Data(mut path) => {
+                path.extend(steps.iter().map_while(|step| match step {
+                    Step::Field(name) => Some((*name).to_owned()),
+                    Step::Index(_) => None,
+                }));
+                self.data_used(expr, path, out);
+            }
+        }
+    }
+
+    fn data_used(&self, expr: &Expr, path: Path, out: &mut Out<'_>) {
+        if self.index.is_function(&path) {
+            let kind = PolicyErrorKind::FunctionAsValue {
+                name: path.join("."),
+            };
+            out.findings.push(self.finding(expr.span(), kind));
+        } else if !self.file.is_test && !self.index.defines(&path) {
+            let kind = PolicyErrorKind::NothingDefines {
+                path: path.join("."),
+            };
+            out.findings.push(self.finding(expr.span(), kind));
+        }
+        out.graph.uses(&self.path, path);
+    }
+
+    fn call(&self, span: Span, fcn: &Expr, params: &[Expr], out: &mut Out<'_>) {
+        let Some((path, name)) = self.scope.resolve_call(fcn, &self.file.text) else {
+            let kind = PolicyErrorKind::UnknownFunction {
+                name: self.shown(fcn),
+            };
+            out.findings.push(self.finding(span, kind));
+            return;
+        };
+        if let Some(rule) = self
+            .index
+            .rules
+            .get(&path)
+            .filter(|rule| !rule.arities.is_empty())
+        {
+            let fits = |arity: &usize| takes(*arity, params.len());
+            if !rule.arities.iter().any(fits) {
+                let expected = rule.arities.first().copied().unwrap_or_default();
+                self.wrong_arity(span, (name, expected, params.len()), out);
+            }
+            out.graph.uses(&self.path, path);
+            return;
+        }
+        let kind = match builtins::lookup(&name) {
+            Some(Builtin::Engine { arity }) if !takes(arity, params.len()) => {
+                return self.wrong_arity(span, (name, arity, params.len()), out);
+            }
+            Some(Builtin::Own { arity }) if arity != params.len() => {
+                return self.wrong_arity(span, (name, arity, params.len()), out);
+            }
+            Some(Builtin::Engine { .. }) if name == "sprintf" && !is_text(params.first()) => {
+                PolicyErrorKind::ForbiddenFunction {
+                    name,
+                    why: "its format must be a text in the policy, since a width of a billion \
+                          takes all memory",
+                }
+            }
+            Some(Builtin::Forbidden { why }) => PolicyErrorKind::ForbiddenFunction { name, why },
+            Some(_) => return,
+            None => PolicyErrorKind::UnknownFunction { name },
+        };
+        out.findings.push(self.finding(span, kind));
+    }
+
+    fn wrong_arity(&self, span: Span, call: (String, usize, usize), out: &mut Out<'_>) {
+        let (name, expected, found) = call;
+        let kind = PolicyErrorKind::WrongArity {
+            name,
+            expected,
+            found,
+        };
+        out.findings.push(self.finding(span, kind));
+    }
+}
+
+// One argument more takes the result: `count(x, n)` is `n = count(x)`.
+fn takes(arity: usize, arguments: usize) -> bool {
+    arguments == arity || arity.checked_add(1) == Some(arguments)
+}
+
+fn is_text(expr: Option<&Expr>) -> bool {
+    matches!(expr, Some(Expr::String { .. } | Expr::RawString { .. }))
+}

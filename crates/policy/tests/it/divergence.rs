@@ -1,0 +1,280 @@
+//! The ways in which the engine differs from OPA and which could open a gate, one by one. In each
+//! Custos rejects the policy when it is loaded, or denies.
+
+use std::time::Duration;
+
+use custos_policy::{EvalError, Evaluation, PolicyLimits, Verdict, decide, eval};
+use serde_json::json;
+
+use crate::{NOW, codes, evaluation, load, rejected};
+
+fn gate(body: &str) -> String {
+    format!("package custos.gate\nimport rego.v1\n{body}\n")
+}
+
+#[test]
+fn row_1_not_over_an_undefined_argument_is_rejected() {
+    let policies = [
+        // The textbook case: without `input.user`, this engine says `allow`.
+        "blocked(user) if user == \"mallory\"\nallow if not blocked(input.user)",
+        "allow if not startswith(input.missing, \"a\")",
+        "allow if not lower(input.missing) == \"a\"",
+        "allow if not input.missing > 3",
+        "allow if not input.missing in {1}",
+        "allow if not input.a[input.missing]",
+        "allow if { some step in input.steps; not startswith(step.name, \"a\") }",
+        "name := input.name\nallow if not startswith(name, \"a\")",
+        "import input.name\nallow if not startswith(name, \"a\")",
+        // Also where it hides: in comprehensions, `every`, else and function bodies.
+        "allow if count([1 | not startswith(input.missing, \"a\")]) == 1",
+        "allow if { every x in [1] { x == 1; not startswith(input.missing, \"a\") } }",
+        "allow if { false } else := true if { not startswith(input.missing, \"a\") }",
+        "f(x) if { x; not startswith(input.missing, \"a\") }\nallow if f(true)",
+    ];
+    for policy in policies {
+        let text = format!("package t\n{}", policy.replace("package t", ""));
+        assert!(
+            rejected(&text).contains(&"policy-negated-undefined"),
+            "{policy}"
+        );
+    }
+}
+
+#[test]
+fn row_1_the_advised_form_is_accepted_and_denies() {
+    let set = load(&gate(
+        "blocked(user) if user == \"mallory\"\n\
+         deny contains \"no\" if blocked(input.user)\n\
+         default allow := false\n\
+         allow if { user := input.user; not blocked(user) }",
+    ))
+    .unwrap();
+    let verdict = |input| decide(&set, &input, &evaluation()).verdict;
+    assert_eq!(verdict(json!({})), Verdict::Deny);
+    assert_eq!(verdict(json!({"user": "mallory"})), Verdict::Deny);
+    assert_eq!(verdict(json!({"user": "alice"})), Verdict::Allow);
+}
+
+#[test]
+fn row_2_functions_that_do_input_and_output_are_rejected() {
+    let policy = "package t\ndeny contains \"x\" if { r := http.send({\"url\": \"http://a\"}); r.status_code != 200 }";
+    assert!(rejected(policy).contains(&"policy-forbidden-function"));
+    // Also where nothing ever gets to it, and where it is only passed on.
+    assert!(
+        rejected("package t\nr if { false; http.send({}) }").contains(&"policy-forbidden-function")
+    );
+    for call in [
+        "opa.runtime()",
+        "rand.intn(\"a\", 3)",
+        "uuid.rfc4122(\"a\")",
+        "net.lookup_ip_addr(\"a\")",
+    ] {
+        let text = format!("package t\nr := {call}");
+        assert_eq!(rejected(&text), ["policy-forbidden-function"], "{call}");
+    }
+}
+
+#[test]
+fn row_3_the_built_in_that_panicked_answers_like_opa() {
+    let set = load("package t\nr := strings.count(input.a, input.b)").unwrap();
+    let answer = eval(
+        &set,
+        "data.t.r",
+        &json!({"a": "abc", "b": ""}),
+        &evaluation(),
+    )
+    .unwrap();
+    assert_eq!(answer["result"][0]["expressions"][0]["value"], 4);
+}
+
+#[test]
+fn row_4_what_runs_too_long_is_undecided() {
+    // A loop, which the engine's timer stops, and one long built-in, which it does not.
+    for slow in [
+        "count([1 | some a in numbers.range(1, 5000); some b in numbers.range(1, 5000); a == b]) > input.n",
+        "count(sort([x * x | some x in numbers.range(1, 900000)])) > input.n",
+    ] {
+        let set = load(&gate(&format!(
+            "deny contains \"x\" if {slow}\ndefault allow := false\nallow if count(deny) == 0"
+        )))
+        .unwrap();
+        let short = Evaluation::at(NOW).within(Duration::from_millis(30));
+        let decision = decide(&set, &json!({"n": 9_000_000}), &short);
+        assert_eq!(decision.verdict, Verdict::Undecided, "{slow}");
+        assert_eq!(decision.reasons[0].code, "engine-timeout", "{decision:?}");
+    }
+}
+
+#[test]
+fn row_4_a_range_cannot_take_all_memory() {
+    let set = load("package t\nr := count(numbers.range(1, input.n))").unwrap();
+    let error = eval(&set, "data.t.r", &json!({"n": 20_000_000}), &evaluation()).unwrap_err();
+    assert!(matches!(error, EvalError::Failed { message } if message.contains("1,000,000")));
+}
+
+#[test]
+fn row_5_an_error_in_a_built_in_denies_and_is_not_undefined() {
+    for body in [
+        "deny contains \"x\" if startswith(input.name, \"a\")",
+        "deny contains \"x\" if { n := input.name; not startswith(n, \"a\") }",
+        "deny contains \"x\" if input.name + 1 > 3",
+    ] {
+        let text = gate(&format!(
+            "{body}\ndefault allow := false\nallow if count(deny) == 0"
+        ));
+        let set = load(&text).unwrap();
+        let decision = decide(&set, &json!({"name": [1]}), &evaluation());
+        assert_eq!(decision.verdict, Verdict::Undecided, "{body}");
+        assert_eq!(decision.reasons[0].code, "engine-error", "{body}");
+    }
+}
+
+#[test]
+fn row_6_unknown_functions_are_rejected_also_where_nothing_gets_to_them() {
+    for policy in [
+        "package t\nr if { false; nosuch(1) }",
+        "package t\nr := 1 if data.lib.nosuch(input.x)",
+        "package t\nr := {x | some x in input.l; io.jwt.decode(x)}",
+        "package t\nr := 1 if crypto.sha256(\"a\") == \"b\"",
+        "package t\nr := 1\ntest_r if { nosuch(1) with input as {} }",
+    ] {
+        assert!(
+            rejected(policy).contains(&"policy-unknown-function"),
+            "{policy}"
+        );
+    }
+    // So are wrong numbers of arguments.
+    for policy in [
+        "package t\nr if { false; count(1, 2, 3) }",
+        "package t\nf(x) := x\nr if { false; f(1, 2, 3) }",
+        "package t\nr if { false; count() }",
+    ] {
+        assert!(rejected(policy).contains(&"policy-wrong-arity"), "{policy}");
+    }
+}
+
+#[test]
+fn row_7_differences_in_syntax_are_errors_and_not_surprises() {
+    // Too few arguments of sprintf: an error, and so no decision.
+    let set = load(&gate(
+        "deny contains sprintf(\"%s %s\", [input.a]) if input.a\n\
+         default allow := false\nallow if count(deny) == 0",
+    ))
+    .unwrap();
+    assert_eq!(
+        decide(&set, &json!({"a": "x"}), &evaluation()).verdict,
+        Verdict::Undecided
+    );
+    assert_eq!(
+        rejected("package t\nimport rego.v1\ns contains 1 if { false } else := 2 if { true }"),
+        ["policy-syntax"]
+    );
+    assert_eq!(
+        rejected("package t\nr := $\"a {input.b}\""),
+        ["policy-syntax"]
+    );
+    assert_eq!(
+        rejected("package t\nr := array.flatten([[1]])"),
+        ["policy-unknown-function"]
+    );
+    // A reference that goes on in the next line is read as something else, and says so.
+    assert!(load("package t\nr := data.t.x\n[0]\nx := [1]").is_err());
+}
+
+#[test]
+fn row_8_an_inequality_on_what_may_be_missing_is_a_warning() {
+    let missing =
+        "package t\nimport rego.v1\ndeny contains \"x\" if input.annotations[\"k\"] != \"true\"";
+    let set = load(missing).unwrap();
+    assert_eq!(codes(set.warnings()), ["policy-compare-undefined"]);
+    for good in [
+        "deny contains \"x\" if not input.annotations[\"k\"] == \"true\"",
+        "deny contains \"x\" if object.get(input, [\"annotations\", \"k\"], \"\") != \"true\"",
+    ] {
+        let set = load(&format!("package t\nimport rego.v1\n{good}")).unwrap();
+        assert_eq!(codes(set.warnings()), [""; 0], "{good}");
+        let answer = eval(
+            &set,
+            "data.t.deny",
+            &json!({"annotations": {}}),
+            &evaluation(),
+        )
+        .unwrap();
+        assert_eq!(
+            answer["result"][0]["expressions"][0]["value"],
+            json!(["x"]),
+            "{good}"
+        );
+    }
+}
+
+#[test]
+fn recursion_that_ends_the_process_is_rejected() {
+    for policy in [
+        "package t\nf(x) := f(x + 1)\nr := f(1)",
+        "package t\nf(x) := g(x)\ng(x) := f(x)\nr := 1",
+        "package t\nr if not r",
+        "package t\na if b\nb if a",
+        "package t\na := 1\nr contains k if { some k; data.t[k] }",
+        "package t\nf(x) := [y | y := data.t.f(x)]\nr := 1",
+    ] {
+        assert!(rejected(policy).contains(&"policy-recursion"), "{policy}");
+    }
+}
+
+#[test]
+fn variables_without_a_value_are_rejected() {
+    for policy in [
+        "package t\ndeny contains \"x\" if { some x; x == 1 }",
+        "package t\ndeny contains \"x\" if { not input.l[i] == 5 }",
+        "package t\ndeny contains \"x\" if { not input.l[_] == 5 }",
+    ] {
+        assert!(
+            rejected(policy).contains(&"policy-unbound-variable"),
+            "{policy}"
+        );
+    }
+}
+
+#[test]
+fn functions_that_are_not_called_and_second_defaults_are_rejected() {
+    assert!(rejected("package t\nf(x) := x\nr := f").contains(&"policy-function-as-value"));
+    let twice = "package t\ndefault r := true\ndefault r := false";
+    assert!(rejected(twice).contains(&"policy-duplicate-default"));
+    assert!(rejected("package t\ninput = {\"a\": 1} { true }").contains(&"policy-shadowed-root"));
+    assert_eq!(
+        rejected("package t\nr if not x := 1"),
+        ["policy-negated-assignment"]
+    );
+}
+
+#[test]
+fn deep_policies_do_not_end_the_process() {
+    let chain = |link: &str| format!("package t\nr := 1{}", link.repeat(100_000 / link.len()));
+    for text in [
+        chain("+1"),
+        chain("\n+\n1"),
+        chain(" in x"),
+        format!("package t\nr := a{}", ".b".repeat(50_000)),
+    ] {
+        let findings = load(&text).unwrap_err();
+        assert_eq!(codes(&findings), ["policy-nested-too-deep"]);
+    }
+    for bracket in ["(", "[", "{", "f("] {
+        let findings = load(&format!("package t\nr := {}", bracket.repeat(50_000))).unwrap_err();
+        assert_eq!(codes(&findings), ["policy-nested-too-deep"], "{bracket}");
+    }
+}
+
+#[test]
+fn long_chains_of_functions_fit_the_stack() {
+    let rules = PolicyLimits::default().max_rules - 100;
+    let mut text = "package t\nf0(x) := x\n".to_owned();
+    for i in 1..rules {
+        text.push_str(&format!("f{i}(x) := y if {{ y := f{}(x) }}\n", i - 1));
+    }
+    text.push_str(&format!("r := f{}(input.n)\n", rules - 1));
+    let set = load(&text).unwrap();
+    let answer = eval(&set, "data.t.r", &json!({"n": 7}), &evaluation()).unwrap();
+    assert_eq!(answer["result"][0]["expressions"][0]["value"], 7);
+}
