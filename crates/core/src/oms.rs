@@ -15,6 +15,7 @@ mod wire;
 use std::fmt::{self, Write as _};
 use std::num::NonZeroU64;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use crate::digest::{Algorithm, Digest, DigestError, DigestSet};
 use crate::json::JsonError;
@@ -203,11 +204,21 @@ pub enum Order {
 /// let statement = manifest.to_statement("model").unwrap();
 /// assert_eq!(SignedManifest::from_statement(&statement).unwrap().manifest, manifest);
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Manifest {
     serialization: Serialization,
     columns: Columns,
+    // Made at most once: it takes a pass over all names.
+    digest_set: OnceLock<DigestSet>,
 }
+
+impl PartialEq for Manifest {
+    fn eq(&self, other: &Self) -> bool {
+        self.serialization == other.serialization && self.columns == other.columns
+    }
+}
+
+impl Eq for Manifest {}
 
 impl fmt::Debug for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -333,12 +344,15 @@ impl Manifest {
     /// in code point order; beside it stands `dirHash`, or [`LISTING_DIGEST`] where that is not
     /// defined, because the root digest does not bind the names of the files.
     pub fn digest_set(&self) -> DigestSet {
-        let mut set = DigestSet::from(self.root_digest_in(Order::CodePoint));
-        match self.dir_hash() {
-            Some(digest) => set.insert_raw("dirHash", digest.to_hex()),
-            None => set.insert_raw(LISTING_DIGEST, self.listing_digest().to_hex()),
-        }
-        set
+        let make = || {
+            let mut set = DigestSet::from(self.root_digest_in(Order::CodePoint));
+            match self.dir_hash() {
+                Some(digest) => set.insert_raw("dirHash", digest.to_hex()),
+                None => set.insert_raw(LISTING_DIGEST, self.listing_digest().to_hex()),
+            }
+            set
+        };
+        self.digest_set.get_or_init(make).clone()
     }
 
     // Hashes `text` and a line for each resource in code point order, in larger parts.
@@ -632,9 +646,11 @@ impl ManifestBuilder {
             columns,
             sort,
         } = self;
+        let digest_set = OnceLock::new();
         let mut manifest = Manifest {
             serialization,
             columns,
+            digest_set,
         };
         if sort && !manifest.columns.is_sorted() {
             let mut sorted = Columns::new(manifest.serialization.hash);

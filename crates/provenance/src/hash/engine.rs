@@ -59,10 +59,16 @@ pub(super) fn run(
     announce(&units, &pieces, run.progress);
     let work = Work::new(list, &pieces, &units, run.progress);
     work.all(algorithm, options.threads, &mut digests)?;
-    if let Some(shelf) = shelf {
-        remember(list, (&pieces, &digests), &kept, shelf);
-    }
-    let manifest = build(list, form, pieces, digests)?;
+    // The shelf is written while the manifest is put together: each takes a pass over all files.
+    let manifest = thread::scope(|scope| {
+        if let Some(shelf) = shelf {
+            let (pieces, digests, kept) = (&pieces, &digests, &kept);
+            scope.spawn(move || remember(list, (pieces, digests), kept, shelf));
+        }
+        let manifest = build(list, form, &pieces, &digests)?;
+        manifest.digest_set();
+        Ok::<_, HashError>(manifest)
+    })?;
     Ok((manifest, from_cache))
 }
 
@@ -148,17 +154,19 @@ fn announce(units: &Units, pieces: &[Piece], progress: &dyn Progress) {
 fn build(
     list: &FileList,
     form: Serialization,
-    pieces: Vec<Piece>,
-    digests: Vec<Option<Digest>>,
+    pieces: &[Piece],
+    digests: &[Option<Digest>],
 ) -> Result<Manifest, HashError> {
     let method = form.method();
     let mut builder = ManifestBuilder::new(form);
-    for (piece, digest) in pieces.into_iter().zip(digests) {
+    for (piece, digest) in pieces.iter().zip(digests) {
         // Without an error every piece has a digest.
         if let (Some(file), Some(digest)) = (list.files().get(piece.file), digest) {
             match method {
-                Method::Shards { .. } => builder.push_range(file.path(), piece.range, &digest)?,
-                _ => builder.push_file(file.path(), &digest)?,
+                Method::Shards { .. } => {
+                    builder.push_range(file.path(), piece.range.clone(), digest)?
+                }
+                _ => builder.push_file(file.path(), digest)?,
             }
         }
     }
