@@ -1,0 +1,606 @@
+//! The command line: clap definitions only, so that completions, man pages and the reference are
+//! made from the same text as `--help`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use custos_core::crypto::KeyKind;
+
+use crate::exit::Exit;
+use crate::term::{Color, Format};
+
+/// The command groups of the root help, in order.
+pub const GROUPS: [(&str, &[&str]); 5] = [
+    ("Start", &["init", "doctor", "demo", "keys"]),
+    ("Record", &["run", "sign", "attest"]),
+    ("Check", &["verify", "trace", "log", "explain"]),
+    ("Decide", &["gate", "policy"]),
+    ("Help", &["completions", "man"]),
+];
+
+/// Verifiable chain of custody for AI.
+#[derive(Debug, Parser)]
+#[command(name = "custos", version, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    /// What applies to every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Folder of keys, log and store [default: CUSTOS_HOME, the nearest .custos, user data].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// How results are written.
+    #[arg(long, global = true, value_enum, default_value_t, hide_possible_values = true,
+          value_name = "human|json|dot")]
+    pub format: Format,
+    /// When colours are used.
+    #[arg(long, global = true, value_enum, default_value_t, hide_possible_values = true,
+          value_name = "auto|always|never")]
+    pub color: Color,
+    /// No progress bars and no remarks.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Set up a project: keys folder, log, settings, starter policy.
+    #[command(after_help = INIT_EXAMPLES)]
+    Init(InitArgs),
+    /// Check the installation, the home, the log and the policies.
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor,
+    /// Run a real multimodal pipeline from raw data to a gated model, and attack it.
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(DemoArgs),
+    /// Generate, list and show keys.
+    #[command(after_help = KEYS_EXAMPLES)]
+    Keys(KeysArgs),
+    /// Run a step, and record what went in and what came out.
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// Sign a model or dataset: a file or a folder (OpenSSF Model Signing).
+    #[command(after_help = SIGN_EXAMPLES)]
+    Sign(SignArgs),
+    /// Sign and log a statement about an artifact.
+    #[command(after_help = ATTEST_EXAMPLES)]
+    Attest(AttestArgs),
+    /// Check a signature: is the artifact genuine, and from whom.
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArgs),
+    /// Show where an artifact comes from, or what came of it.
+    #[command(after_help = TRACE_EXAMPLES)]
+    Trace(TraceArgs),
+    /// Look into the transparency log and check it.
+    #[command(after_help = LOG_EXAMPLES)]
+    Log(LogArgs),
+    /// Decide by policy whether an artifact may be used; the decision is signed and logged.
+    #[command(after_help = GATE_EXAMPLES)]
+    Gate(GateArgs),
+    /// Evaluate, test and check policies.
+    #[command(after_help = POLICY_EXAMPLES)]
+    Policy(PolicyArgs),
+    /// Explain an error code.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
+    /// Write a completion script for a shell.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Write manual pages.
+    #[command(after_help = MAN_EXAMPLES)]
+    Man(ManArgs),
+    /// One step of the demo's pipeline.
+    #[command(hide = true)]
+    DemoStep(DemoStepArgs),
+}
+
+/// `custos init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The project's folder.
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// Show what would be written, and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `custos demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Where everything is written [default: a new temporary folder, which is kept].
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Seed of the training.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+}
+
+/// `custos demo-step`.
+#[derive(Debug, Args)]
+pub struct DemoStepArgs {
+    /// Which step.
+    pub name: String,
+    /// Inputs, in the order of the step.
+    #[arg(long = "in", value_name = "PATH")]
+    pub inputs: Vec<PathBuf>,
+    /// Output folder.
+    #[arg(long = "out", value_name = "DIR")]
+    pub output: PathBuf,
+    /// Seed of the training.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+}
+
+/// `custos keys`.
+#[derive(Debug, Args)]
+pub struct KeysArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: KeysCommand,
+}
+
+/// Subcommands of `custos keys`.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Generate a key pair.
+    Generate(KeysGenerateArgs),
+    /// List the keys of the home.
+    List,
+    /// Print the public key of a key.
+    Public {
+        /// A name in the home's keys folder, or a file.
+        key: String,
+    },
+}
+
+/// `custos keys generate`.
+#[derive(Debug, Args)]
+pub struct KeysGenerateArgs {
+    /// Name in the home's keys folder.
+    #[arg(required_unless_present = "output_prefix")]
+    pub name: Option<String>,
+    /// p256, p384, p521 or ed25519.
+    #[arg(long, default_value = "p256", value_name = "KIND")]
+    pub kind: KeyKind,
+    /// Write PREFIX.key and PREFIX.pub instead of a key of the home.
+    #[arg(long, value_name = "PREFIX", conflicts_with = "name")]
+    pub output_prefix: Option<PathBuf>,
+    /// How the private key is protected.
+    #[command(flatten)]
+    pub password: NewPasswordArgs,
+}
+
+/// Where the password of a new key comes from.
+#[derive(Debug, Args)]
+pub struct NewPasswordArgs {
+    /// Read the password from the first line of a file.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Write the private key unencrypted.
+    #[arg(long, conflicts_with = "password_file")]
+    pub no_password: bool,
+}
+
+/// Which key signs.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Signing")]
+pub struct KeyArgs {
+    /// A name in the home's keys folder, or a key file [default: `[signing] key` of the settings].
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Read the key's password from the first line of a file [default: ask].
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
+/// `custos sign`.
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// A file or a folder.
+    pub artifact: String,
+    /// Which key.
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// The key's certificate, PEM (certificate method).
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
+    /// Intermediate certificates, PEM, in order.
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub certificate_chain: Option<PathBuf>,
+    /// Where the signature goes [default: FILE.sigstore.json, or model.sig beside the folder's files].
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+    /// Hash of the files.
+    #[arg(long, value_enum, default_value_t = HashArg::Sha256)]
+    pub hash: HashArg,
+    /// Hash each file in ranges of this many bytes, in parallel.
+    #[arg(long, value_name = "BYTES")]
+    pub shard_size: Option<u64>,
+    /// Leave out a path inside the folder, exactly as written; recorded in the signature.
+    #[arg(long, value_name = "PATH")]
+    pub ignore_paths: Vec<String>,
+    /// Follow symbolic links inside the folder.
+    #[arg(long)]
+    pub allow_symlinks: bool,
+    /// Do not log the signature. A verifier has to allow that by name.
+    #[arg(long)]
+    pub no_log: bool,
+    /// Read every file again, even if it has not changed since it was last hashed.
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+/// Hashes of OpenSSF Model Signing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum HashArg {
+    /// SHA-256.
+    Sha256,
+    /// BLAKE2b with 512 bits.
+    Blake2b,
+    /// BLAKE3.
+    Blake3,
+}
+
+/// Whom a verification expects.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Expected signer [default: every [[signer]] of the settings]")]
+pub struct ExpectArgs {
+    /// A public key: a file, or a name in the home's keys folder. May be repeated.
+    #[arg(long, value_name = "KEY")]
+    pub key: Vec<String>,
+    /// Exact subject of the signer's certificate.
+    #[arg(long, value_name = "SUBJECT")]
+    pub certificate_identity: Option<String>,
+    /// Exact OIDC issuer of a keyless certificate.
+    #[arg(long, value_name = "URL", requires = "certificate_identity")]
+    pub certificate_oidc_issuer: Option<String>,
+    /// Certificates of the authority to trust, PEM.
+    #[arg(long, value_name = "FILE", requires = "certificate_identity")]
+    pub certificate_chain: Option<PathBuf>,
+    /// A Sigstore trusted_root.json to trust.
+    #[arg(long, value_name = "FILE")]
+    pub trusted_root: Option<PathBuf>,
+    /// A log to trust, as `custos log key` prints it; or a file with it. May be repeated.
+    #[arg(long, value_name = "VKEY")]
+    pub log_key: Vec<String>,
+    /// Accept a signature that is in no log.
+    #[arg(long)]
+    pub allow_unlogged: bool,
+}
+
+/// `custos verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// A file or a folder.
+    pub artifact: String,
+    /// Whom to expect.
+    #[command(flatten)]
+    pub expect: ExpectArgs,
+    /// The signature [default: FILE.sigstore.json, or model.sig in the folder].
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+    /// Expect a statement of this type about the artifact, instead of a signature of it.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub predicate_type: Option<String>,
+    /// Do not mind files that the signature does not list.
+    #[arg(long)]
+    pub ignore_unsigned_files: bool,
+    /// Read every file again, even if it has not changed since it was last hashed.
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+/// `custos attest`.
+#[derive(Debug, Args)]
+pub struct AttestArgs {
+    /// A path or a digest.
+    pub artifact: String,
+    /// Predicate type: a short name such as dataset, evaluation, test-result, or a URI.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub predicate_type: String,
+    /// The predicate, JSON.
+    #[arg(long, value_name = "FILE")]
+    pub predicate: PathBuf,
+    /// Which key.
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// Name of the subject in the statement [default: the path's last part].
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Also write the bundle to a file.
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+}
+
+/// `custos run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Name of the step.
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// What the step reads: PATH, or NAME=PATH. May be repeated.
+    #[arg(long = "input", value_name = "[NAME=]PATH")]
+    pub inputs: Vec<String>,
+    /// What the step writes: PATH, or NAME=PATH. May be repeated.
+    #[arg(long = "product", value_name = "[NAME=]PATH", required = true)]
+    pub products: Vec<String>,
+    /// Check the chain of every input by this policy (a folder, or `starter`) before CMD starts.
+    #[arg(long, value_name = "POLICY")]
+    pub require: Option<String>,
+    /// Which key.
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// Also write the bundles into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub bundles: Option<PathBuf>,
+    /// The command and its arguments.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// `custos trace`.
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// A path or a digest.
+    pub artifact: String,
+    /// What came of the artifact, instead of where it comes from.
+    #[arg(long)]
+    pub down: bool,
+}
+
+/// `custos log`.
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: LogCommand,
+}
+
+/// Subcommands of `custos log`.
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Print the signed checkpoint.
+    Checkpoint,
+    /// Print the verifier key, for `--log-key` and the settings of others.
+    Key,
+    /// Print the inclusion proof of an entry (C2SP tlog-proof).
+    Proof {
+        /// Index of the entry.
+        index: u64,
+    },
+    /// Print an entry.
+    Get {
+        /// Index of the entry.
+        index: u64,
+    },
+    /// Derive the whole log again from its entries, and compare.
+    Fsck,
+}
+
+/// `custos gate`.
+#[derive(Debug, Args)]
+pub struct GateArgs {
+    /// A path or a digest.
+    pub artifact: String,
+    /// Folder of the policy, or `starter` [default: `[policy] gate` of the settings].
+    #[arg(long, value_name = "DIR")]
+    pub policy: Option<String>,
+    /// The artifact's signature [default: beside it].
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+    /// Which key signs the decision.
+    #[command(flatten)]
+    pub key: KeyArgs,
+}
+
+/// `custos policy`.
+#[derive(Debug, Args)]
+pub struct PolicyArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: PolicyCommand,
+}
+
+/// Subcommands of `custos policy`.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Evaluate a rule with an input.
+    Eval {
+        /// Folder or files of the policy, or `starter`.
+        #[arg(required = true)]
+        policy: Vec<String>,
+        /// The rule, such as data.custos.gate.deny.
+        #[arg(long, value_name = "RULE")]
+        query: String,
+        /// The input, JSON [default: an empty object].
+        #[arg(long, value_name = "FILE")]
+        input: Option<PathBuf>,
+    },
+    /// Run the rules whose names begin with test_.
+    Test {
+        /// Folder or files of the policy, or `starter`.
+        #[arg(required = true)]
+        policy: Vec<String>,
+    },
+    /// Load the policy, and look for what could let something through.
+    Check {
+        /// Folder or files of the policy, or `starter`.
+        #[arg(required = true)]
+        policy: Vec<String>,
+    },
+}
+
+/// `custos explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// An error code, such as E0107; without one, all are listed.
+    pub code: Option<String>,
+}
+
+/// `custos completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}
+
+/// `custos man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Write a page for each command into this folder [default: print custos(1)].
+    pub dir: Option<PathBuf>,
+}
+
+/// Returns the clap command with the grouped root help.
+pub fn command() -> clap::Command {
+    use clap::CommandFactory as _;
+    let command = Cli::command();
+    let help = root_help(&command);
+    command.override_help(help)
+}
+
+fn root_help(command: &clap::Command) -> String {
+    let mut text = String::from(
+        "Custos: verifiable chain of custody for AI\n\n\
+         Examples:\n  \
+         custos demo                                        see it all at work, offline\n  \
+         custos init && custos keys generate trainer        set up a project\n  \
+         custos sign model/ --key trainer                   sign a model\n  \
+         custos verify model/ --key trainer.pub             check it\n\n\
+         Usage: custos [OPTIONS] <COMMAND>\n",
+    );
+    for (title, names) in GROUPS {
+        text.push_str(&format!("\n{title}:\n"));
+        for name in names {
+            let about = command
+                .find_subcommand(name)
+                .and_then(clap::Command::get_about)
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            text.push_str(&format!("  {name:<12} {about}\n"));
+        }
+    }
+    text.push_str(
+        "\nGlobal options:\n      \
+         --home <DIR>                  folder of keys, log and store\n                                    \
+         [default: CUSTOS_HOME, the nearest .custos, user data]\n      \
+         --format <human|json|dot>     how results are written\n      \
+         --color <auto|always|never>   when colours are used\n  \
+         -q, --quiet                       no progress bars and no remarks\n  \
+         -h, --help                        this, or with a command its own help\n  \
+         -V, --version                     the version\n\nExit status:\n",
+    );
+    text.push_str(&Exit::table());
+    text
+}
+
+const INIT_EXAMPLES: &str = "Examples:
+  custos init                    in the project's folder
+  custos init --dry-run          only show what would be written
+  custos init ../other           another project
+  custos --home /srv/custos init keep keys, log and store elsewhere";
+const DOCTOR_EXAMPLES: &str = "Examples:
+  custos doctor                  everything, with the command that mends each fault
+  custos doctor --format json    for a monitor
+  custos --home DIR doctor       another home
+  custos doctor -q               no remarks";
+const DEMO_EXAMPLES: &str = "Examples:
+  custos demo                    in a new temporary folder, which is kept
+  custos demo --dir /tmp/d       in a folder of your choice
+  custos demo --seed 1           train from another seed
+  custos demo --format json      the results as JSON";
+const KEYS_EXAMPLES: &str = "Examples:
+  custos keys generate trainer                            asks for a password
+  custos keys generate ci --kind ed25519 --no-password    for a machine that guards its disk
+  custos keys generate --output-prefix /tmp/k --password-file pw
+  custos keys public trainer > trainer.pub                what others need";
+const RUN_EXAMPLES: &str = "Examples:
+  custos run --name train --input data/ --product model/ --key trainer -- python train.py
+  custos run --name prep --input raw=in.csv --product clean=out.csv -- sh -c 'sort in.csv > out.csv'
+  custos run --name train --input data/ --product model/ --require starter -- ./train
+  custos run --name eval --input model/ --product eval.json --bundles out/ -- ./evaluate";
+const SIGN_EXAMPLES: &str = "Examples:
+  custos sign model/ --key trainer                     writes model/model.sig
+  custos sign model.gguf --key k.key --bundle m.sig    one file, another place
+  custos sign model/ --key trainer --hash blake3       faster on large models
+  custos sign model/ --key k.key --certificate leaf.pem --certificate-chain ca.pem --no-log";
+const ATTEST_EXAMPLES: &str = "Examples:
+  custos attest data/ --type dataset --predicate dataset.json --key data
+  custos attest data/ --type evaluation-plan --predicate plan.json --key qa
+  custos attest sha256:9f2c... --type https://in-toto.io/attestation/test-result/v0.1 --predicate r.json
+  custos attest model/ --type cyclonedx --predicate bom.json --bundle bom.sigstore.json";
+const VERIFY_EXAMPLES: &str = "Examples:
+  custos verify model/ --key trainer.pub
+  custos verify model/ --key k.pub --allow-unlogged --bundle model.sig
+  custos verify model/ --certificate-chain ca.pem --certificate-identity train@example.com --allow-unlogged
+  custos verify f.tgz --trusted-root trusted_root.json --certificate-identity ID --certificate-oidc-issuer URL";
+const TRACE_EXAMPLES: &str = "Examples:
+  custos trace model/                      where it comes from, up to the raw data
+  custos trace data/ --down                what was made of it
+  custos trace sha256:9f2c... --format json
+  custos trace model/ --format dot | dot -Tsvg > lineage.svg";
+const LOG_EXAMPLES: &str = "Examples:
+  custos log checkpoint          size and root, signed
+  custos log key                 what others put into their settings
+  custos log proof 12            proof that entry 12 is in the log
+  custos log fsck                check everything";
+const GATE_EXAMPLES: &str = "Examples:
+  custos gate package/ --policy starter --key release
+  custos gate package/ --policy policy/            your own rules
+  custos gate sha256:9f2c... --policy policy/      by digest
+  custos gate package/ --format json               for a pipeline";
+const POLICY_EXAMPLES: &str = "Examples:
+  custos policy test policy/                       run its tests
+  custos policy check policy/                      look for rules that fail open
+  custos policy eval policy/ --query data.custos.gate.deny --input facts.json
+  custos policy eval starter --query data.custos.gate.deny";
+const EXPLAIN_EXAMPLES: &str = "Examples:
+  custos explain                 all codes
+  custos explain E0107           what it means, and what to do
+  custos explain E0301
+  custos explain E0107 --format json";
+const COMPLETIONS_EXAMPLES: &str = "Examples:
+  custos completions bash > /etc/bash_completion.d/custos
+  custos completions zsh > ~/.zfunc/_custos
+  custos completions fish > ~/.config/fish/completions/custos.fish
+  custos completions elvish";
+const MAN_EXAMPLES: &str = "Examples:
+  custos man | man -l -          read it now
+  custos man man/                a page for each command
+  custos man > custos.1
+  custos man /usr/local/share/man/man1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definitions_are_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_visible_command_is_in_one_group_and_has_four_examples() {
+        let command = command();
+        let mut grouped: Vec<&str> =
+            GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+            let at = grouped.iter().position(|name| *name == sub.get_name());
+            grouped.remove(at.unwrap_or_else(|| panic!("{} is in no group", sub.get_name())));
+            let examples = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(examples.matches("\n  custos ").count() >= 4, "{}", sub.get_name());
+        }
+        assert!(grouped.is_empty(), "unknown or repeated: {grouped:?}");
+    }
+}

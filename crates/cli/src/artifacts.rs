@@ -1,0 +1,162 @@
+//! Artifacts as people name them: a local path that is hashed here, or a digest.
+
+use std::path::{Path, PathBuf};
+
+use custos_core::artifact::ArtifactRef;
+use custos_core::digest::DigestSet;
+use custos_core::oms::Manifest;
+use custos_provenance::cache::Cache;
+use custos_provenance::hash::{self, ArtifactKind, HashError, HashOptions, Progress};
+use custos_provenance::tree::TreeError;
+
+use crate::context::Context;
+use crate::progress::Bar;
+use crate::report::Failure;
+
+/// An artifact that was found.
+#[derive(Debug)]
+pub struct Artifact {
+    /// A name for people: the path's last part, or the short digest.
+    pub name: String,
+    /// Its digests.
+    pub digest: DigestSet,
+    /// Where it lies, if it does.
+    pub path: Option<PathBuf>,
+    /// A folder's files.
+    pub manifest: Option<Manifest>,
+}
+
+/// Finds what `text` names, and hashes it if it is a path. What belongs to its own signature is
+/// left out: `model.sig` in a folder.
+pub fn find(text: &str, context: &Context) -> Result<Artifact, Failure> {
+    match parse(text)? {
+        ArtifactRef::Digest(digest) => Ok(Artifact {
+            name: digest.short(),
+            digest: DigestSet::from(digest),
+            path: None,
+            manifest: None,
+        }),
+        ArtifactRef::Path(path) => at(&context.resolve(Path::new(&path)), context),
+        other => Err(unsupported(&other)),
+    }
+}
+
+/// Returns the local path that `text` names.
+pub fn local_path(text: &str, context: &Context) -> Result<PathBuf, Failure> {
+    match parse(text)? {
+        ArtifactRef::Path(path) => Ok(context.resolve(Path::new(&path))),
+        other => Err(unsupported(&other)),
+    }
+}
+
+fn parse(text: &str) -> Result<ArtifactRef, Failure> {
+    text.parse::<ArtifactRef>().map_err(|error| {
+        Failure::usage("E0002", "this names no artifact").at(text).because(error.to_string())
+    })
+}
+
+fn unsupported(reference: &ArtifactRef) -> Failure {
+    Failure::usage("E0012", "this kind of artifact cannot be read here")
+        .at(reference.to_string())
+        .because("this command takes a local path or a digest (sha256:...)")
+        .help("fetch it first, and name its path")
+}
+
+fn at(path: &Path, context: &Context) -> Result<Artifact, Failure> {
+    let bar = Bar::bytes(&context.term, "hashing");
+    let cache = cache(context, false);
+    let mut options = HashOptions::default();
+    options.cache = cache.as_ref();
+    options.tree = left_out(options.tree, path, context);
+    let found = hash::artifact_digest(path, &options, &bar).map_err(|error| failure(&error))?;
+    Ok(Artifact {
+        name: name_of(path),
+        digest: found.digest,
+        path: Some(path.to_owned()),
+        manifest: match found.kind {
+            ArtifactKind::Tree => found.manifest,
+            _ => None,
+        },
+    })
+}
+
+/// Returns walk options that leave out what is never part of an artifact: its signature beside
+/// its files, and the home.
+pub fn left_out(
+    options: custos_provenance::tree::Options,
+    path: &Path,
+    context: &Context,
+) -> custos_provenance::tree::Options {
+    let options = options.leaving_out(signature_path(path));
+    match context.home() {
+        Ok(home) => options.leaving_out(home.root()),
+        Err(_) => options,
+    }
+}
+
+/// Returns where the signature of an artifact lies unless somebody says otherwise.
+pub fn signature_path(path: &Path) -> PathBuf {
+    if path.is_dir() {
+        return path.join("model.sig");
+    }
+    let mut text = path.as_os_str().to_owned();
+    text.push(".sigstore.json");
+    PathBuf::from(text)
+}
+
+/// Returns the last part of a path, for people.
+pub fn name_of(path: &Path) -> String {
+    let last = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    // `.` and `..` have no last part of their own.
+    last.or_else(|| {
+        let full = path.canonicalize().ok()?;
+        Some(full.file_name()?.to_string_lossy().into_owned())
+    })
+    .unwrap_or_else(|| path.display().to_string())
+}
+
+/// Opens the digest cache of the home. A cache that cannot be used only costs time.
+pub fn cache(context: &Context, unwanted: bool) -> Option<Cache> {
+    if unwanted {
+        return None;
+    }
+    let home = context.home().ok().filter(|home| home.root().is_dir())?;
+    Some(Cache::new(home.cache(), std::sync::Arc::new(*context.clock())))
+}
+
+/// Returns a hashing error as people see it.
+pub fn failure(error: &HashError) -> Failure {
+    match error {
+        HashError::ChangedWhileHashing { path } => {
+            Failure::undecided("E0202", "a file changed while it was read")
+                .at(path.as_str())
+                .help("wait until nothing writes there, and run it again")
+        }
+        HashError::Tree(TreeError::NotFound { path }) => {
+            Failure::usage("E0003", "there is no such file or folder").at(path.as_str())
+        }
+        HashError::Tree(TreeError::Io { path, errno }) => {
+            Failure::io(path.as_str(), &std::io::Error::from_raw_os_error(errno.raw_os_error()))
+        }
+        HashError::Tree(tree) => Failure::no("E0201", "the folder cannot be signed faithfully")
+            .at(tree.path().to_owned())
+            .because(tree.to_string())
+            .help("remove it, or leave it out with --ignore-paths"),
+        HashError::Manifest(oms) => {
+            Failure::no("E0201", "the artifact has nothing that could be signed")
+                .because(oms.to_string())
+        }
+        HashError::Cancelled => Failure::new("E0001", crate::exit::Exit::Interrupted, "interrupted"),
+        other => Failure::undecided("E0201", "the artifact cannot be hashed").because(other.to_string()),
+    }
+}
+
+impl Progress for Bar {
+    fn begins(&self, bytes: u64, _: u64) {
+        self.total(bytes);
+    }
+
+    fn advances(&self, bytes: u64, _: u64) {
+        self.add(bytes);
+    }
+}

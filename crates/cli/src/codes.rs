@@ -1,0 +1,269 @@
+//! The one table of error codes, from which `custos explain` and `docs/reference/errors.md` are
+//! made. A code never changes its meaning and is never given out twice.
+
+/// One error code.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The stable code.
+    pub code: &'static str,
+    /// What it says, in one line.
+    pub title: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
+/// Returns the entry of a code.
+pub fn find(code: &str) -> Option<&'static Entry> {
+    TABLE.iter().find(|entry| entry.code == code)
+}
+
+const fn entry(
+    code: &'static str,
+    title: &'static str,
+    meaning: &'static str,
+    remedy: &'static str,
+) -> Entry {
+    Entry { code, title, meaning, remedy }
+}
+
+/// Every code, in order. Tens: 00 usage, 01 verification, 02 files and trees, 03 steps, 04 log,
+/// 05 policy and gate, 06 store, 07 keys.
+pub const TABLE: &[Entry] = &[
+    entry("E0001", "an internal rule of Custos was broken",
+        "Custos found itself in a state that its authors ruled out. Nothing was written after that.",
+        "Please report it with the command and this text; SECURITY.md says how if it may be a vulnerability."),
+    entry("E0002", "wrong usage",
+        "The command line is well-formed, but what it asks for does not exist or does not fit together.",
+        "Read the command's --help; its examples cover the usual cases."),
+    entry("E0003", "no such file or folder",
+        "A path that was named does not lead to what is needed there: it is missing, or a folder where a file is needed.",
+        "Check the path; relative paths start at the working folder, those in custos.toml at its folder."),
+    entry("E0004", "a file cannot be read or written",
+        "The operating system refused. Nothing half-written is left behind.",
+        "Check permissions and whether the file system is mounted read-only; the reason stands below the error."),
+    entry("E0005", "the disk is full",
+        "A write did not fit. What had been acknowledged before is safe.",
+        "Free some space and run the command again."),
+    entry("E0006", "a file is too large",
+        "Every file that Custos parses has a limit, so that a hostile file cannot exhaust memory.",
+        "Check that it is the right file. Limits are listed in docs/reference/limits.md."),
+    entry("E0007", "a file is not UTF-8 text",
+        "Settings, keys and policies are UTF-8.",
+        "Save the file as UTF-8; for a key, use its PEM form."),
+    entry("E0008", "the file exists",
+        "Custos never overwrites keys, settings or other people's files.",
+        "Name another file, or move the existing one away."),
+    entry("E0010", "no home",
+        "There is no folder where keys, log and store could lie.",
+        "Run `custos init` in your project, set CUSTOS_HOME, or pass --home DIR."),
+    entry("E0011", "the settings are not accepted",
+        "custos.toml has an unknown key, a wrong type, or names something that does not exist. Misspelt settings are errors, because a misspelt signer must not silently change who is trusted.",
+        "Mend the line that the error names; docs/reference/settings.md lists every key."),
+    entry("E0012", "this kind of artifact is not supported here",
+        "The artifact's scheme is known, but this command reads only local paths and digests.",
+        "Fetch the artifact first and name its path, or name its digest."),
+    entry("E0101", "the bundle is not accepted",
+        "The bytes are not a Sigstore bundle of a known version: not JSON, a duplicate key, an unknown field, too large, too deep, or none or several of a part that must be there once.",
+        "Check that it is the right file, and that it was not cut off. Sign again with a current client."),
+    entry("E0102", "the envelope is not accepted",
+        "The bytes are not a DSSE envelope, or it has no signature or too many.",
+        "Check that it is the right file. Sign again with a current client."),
+    entry("E0103", "the payload is not an in-toto statement",
+        "The signature covers something else than an in-toto statement. Only statements are evidence here.",
+        "Get the right bundle, or verify a plain file signature as such."),
+    entry("E0104", "the statement is not accepted",
+        "The signed payload is broken, or its predicate does not have the shape of its type. A genuine signature does not mend that.",
+        "Have the statement made and signed again."),
+    entry("E0105", "the statement is of another type",
+        "The predicate type is not one that was asked for.",
+        "Ask for the type that you need, or fetch the right bundle."),
+    entry("E0106", "the statement is about another artifact",
+        "The signature is genuine, but the statement's subject is not this artifact.",
+        "Check that signature and artifact belong together; the artifact may have changed since it was signed."),
+    entry("E0107", "the log entry does not belong to this signature",
+        "The bundle carries a log entry of another signature, digest or signer. A genuine entry with a genuine proof proves nothing about another envelope.",
+        "Someone attached another signature's entry, or the file was signed again without being logged. Sign it again."),
+    entry("E0108", "the signer is not expected",
+        "The signature may be genuine, but it is by somebody who is not among the expected signers.",
+        "If the signer is right, add them to custos.toml or name them on the command line; if not, do not use the artifact."),
+    entry("E0109", "the signature does not verify",
+        "The signature is not one by the expected key over exactly these bytes: the statement was changed, or signed by another key.",
+        "Get artifact and signature again from their source. If it stays so, treat the artifact as tampered with."),
+    entry("E0110", "nobody is expected",
+        "A verification needs to know whom to expect. There is no way to accept any signer.",
+        "Pass --key or --certificate-identity, or list [[signer]] in custos.toml."),
+    entry("E0111", "the bundle contradicts the expected key",
+        "The bundle carries a key, a hint or key details that are not those of the expected key.",
+        "If this signer is right, add them as expected; if not, do not use the artifact."),
+    entry("E0112", "the certificate is not accepted",
+        "The certificate is malformed, not for signing, does not chain to a trusted authority, or a bare key stands where a certificate belongs.",
+        "Check --certificate-chain. Roots inside a bundle are never trusted."),
+    entry("E0113", "the certificate is not valid now",
+        "Certificates without a trusted timestamp are judged at the current time.",
+        "Have it signed again with a certificate that is valid now, and check this machine's clock."),
+    entry("E0114", "the signature is in no log",
+        "The bundle has no log entry, or none of the log that is required.",
+        "Pass --allow-unlogged if that is acceptable, or have the artifact signed with a log."),
+    entry("E0115", "the log is not trusted",
+        "The bundle's entry is of a log whose key is not known here. A log's key is never taken from the bundle or from the log.",
+        "If you trust that log, pass --log-key or add [[log]] to custos.toml; `custos log key` prints it on the log's machine."),
+    entry("E0116", "the log entry is of another kind",
+        "A Custos log takes only `hashedrekord` 0.0.2 entries.",
+        "The log part was not written by a Custos log; do not trust this bundle."),
+    entry("E0117", "the log entry has no proof",
+        "An entry counts only with an inclusion proof and a signed checkpoint.",
+        "Have the signature logged again."),
+    entry("E0118", "the log's checkpoint is not accepted",
+        "The checkpoint is unreadable or not signed by the trusted log's key.",
+        "The proof was changed or comes from another log; do not trust this bundle."),
+    entry("E0119", "the inclusion proof does not hold",
+        "The proof does not lead from this entry to the checkpoint's root.",
+        "The proof was changed or comes from another log; do not trust this bundle."),
+    entry("E0120", "a field contradicts the proof",
+        "An index, size or root beside the proof differs from what the verified checkpoint says.",
+        "The bundle was changed after it was written; do not trust it."),
+    entry("E0121", "two entries of one log",
+        "One of them is there to confuse; a bundle has one entry a log.",
+        "Do not trust this bundle."),
+    entry("E0122", "a timestamp cannot be checked",
+        "The bundle has a timestamp of an authority that the trust root does not name, so nothing can be said about its time.",
+        "Use a trusted root that names the timestamp authority."),
+    entry("E0123", "a trusted time lies in the future",
+        "A timestamp or log time is later than this machine's clock allows.",
+        "Check this machine's clock."),
+    entry("E0124", "another kind of content",
+        "A statement was asked for and a plain file signature was found, or the other way round.",
+        "Name the right bundle."),
+    entry("E0125", "no digest of the artifact",
+        "A verification needs the artifact's digest; without one nothing would be bound.",
+        "Name the artifact by path or digest."),
+    entry("E0126", "the Sigstore bundle does not hold",
+        "The bundle does not satisfy the given Sigstore trusted root: certificate, log, timestamp or identity.",
+        "The reason says which part. Check --trusted-root, --certificate-identity and --certificate-oidc-issuer."),
+    entry("E0127", "too many candidate signatures",
+        "More signatures were offered than are looked at.",
+        "Pass fewer bundles, or the one that matters."),
+    entry("E0130", "the artifact differs from what was signed",
+        "The signature is genuine, but files were changed, added, removed or renamed since. The differences are listed.",
+        "Get the artifact again from its source, or have it signed again if the change is intended."),
+    entry("E0131", "no signature was found",
+        "There is no signature beside the artifact.",
+        "Pass --bundle FILE, or sign it with `custos sign`."),
+    entry("E0132", "what should be trusted is not accepted",
+        "A log key, an authority's certificate or a Sigstore trusted root is malformed.",
+        "Check the file or text that the error names."),
+    entry("E0201", "a tree is not accepted",
+        "The folder holds something that cannot be signed faithfully: a symbolic link, a name that is not UTF-8, a device, too many files, or no file at all.",
+        "Remove it or list it with --ignore-paths; --allow-symlinks follows links inside the tree."),
+    entry("E0202", "a file changed while it was read",
+        "Size, times or identity of a file differed before and after hashing. A digest of such a file would describe nothing that ever existed.",
+        "Wait until nothing writes to the folder, and run the command again."),
+    entry("E0203", "a manifest is not accepted",
+        "The list of files in a signature breaks the rules of OpenSSF Model Signing: unknown hash, duplicate or absolute names, a root digest that does not fit its list.",
+        "Sign again with a current client; if you did not make the signature, distrust it."),
+    entry("E0301", "an input is not proven",
+        "`--require` found that an input has no accepted statement, was changed since it was attested, or does not satisfy the policy. The command was not started.",
+        "Look at `custos trace INPUT`. Restore the input, or run the step that makes it under `custos run`."),
+    entry("E0302", "the command failed",
+        "The step's command ended with an error or was killed. A failed step signs nothing.",
+        "Mend the step; its own output says what went wrong."),
+    entry("E0303", "an input changed during the step",
+        "An input differed before and after the command. The statement would name something that the step may not have read.",
+        "Make the step copy what it changes, and declare the copy as a product."),
+    entry("E0304", "a product is missing or not as declared",
+        "A declared product was not written, or the step wrote beside what it declared.",
+        "Declare every output with --product, or make the step write where it says."),
+    entry("E0305", "the step cannot start",
+        "The command was not found or could not be started, or an input does not exist.",
+        "Check the command behind `--` and the paths of --input."),
+    entry("E0306", "the layout is not accepted",
+        "The pipeline layout is malformed, expired, names unknown signers or has no steps.",
+        "Mend the file that the error names; docs/reference/layout.md describes it."),
+    entry("E0401", "the log is in use",
+        "Another process holds the log for longer than ten seconds.",
+        "Run the command again when the other one has finished."),
+    entry("E0402", "the log cannot be read or written",
+        "A file of the log could not be accessed, or there is no log yet.",
+        "Check the home with `custos doctor`; a log is made by the first `custos sign`, `run` or `attest`."),
+    entry("E0403", "the log contradicts itself",
+        "What is on disk does not lead to the signed checkpoint: entries were changed or removed, or two histories exist.",
+        "Stop writing to it, keep a copy, and compare with checkpoints that others hold. See docs/concepts/log.md."),
+    entry("E0404", "there is no such entry",
+        "The log has fewer entries than the index asks for.",
+        "`custos log checkpoint` prints the size; indexes start at 0."),
+    entry("E0501", "the policy is not accepted",
+        "A policy does not compile, or has a construct that fails open: see the lint's name and line.",
+        "Mend the rule; docs/concepts/policy.md shows a safe form for each lint."),
+    entry("E0502", "the policy denies",
+        "The policy was evaluated, and the answer is no. Each reason is listed.",
+        "Mend what the reasons name, or change the policy through its owners."),
+    entry("E0503", "the policy could not decide",
+        "Evaluation ended with an error, took too long, or gave no answer. That is never a yes.",
+        "Run `custos policy check` and `custos policy test`."),
+    entry("E0504", "a policy test failed",
+        "A rule that begins with test_ is not true.",
+        "Mend the policy or its test."),
+    entry("E0601", "the store cannot be used",
+        "The database or the blob folder could not be opened, is locked, read-only, or was written by a newer Custos.",
+        "See the reason; `custos doctor` checks the store."),
+    entry("E0602", "the store is damaged",
+        "The database is not in a usable state. It is only an index: log and blobs are the record.",
+        "Move custos.db away; the next command builds it again from log and blobs."),
+    entry("E0603", "nothing is known about the artifact",
+        "No statement in the store has this artifact as subject or material.",
+        "Check the path; `custos run` and `custos attest` record statements."),
+    entry("E0701", "there is no such key",
+        "Neither the home's keys folder nor the working folder has a key of that name.",
+        "`custos keys list` shows the keys; `custos keys generate NAME` makes one."),
+    entry("E0702", "the key is not accepted",
+        "The file is not a supported key, or is damaged.",
+        "Keys are PKCS#8 PEM, or cosign's encrypted form, on P-256, P-384, P-521 or Ed25519."),
+    entry("E0703", "the password is wrong",
+        "The key file did not open with this password.",
+        "Try again; there is no way to recover a lost password."),
+    entry("E0704", "no password",
+        "The key is encrypted, and there is no terminal to ask on.",
+        "Pass --password-file FILE."),
+    entry("E0705", "no signing key",
+        "Nothing says which key signs.",
+        "Pass --key NAME, or set `[signing] key` in custos.toml; `custos keys generate NAME` makes one."),
+    entry("E0706", "the certificate does not fit the key",
+        "The certificate's public key is not the one that signs.",
+        "Name the certificate that was issued for this key."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn sources(dir: &std::path::Path, into: &mut String) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, into);
+            } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("codes.rs") {
+                into.push_str(&std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_in_use_is_explained_once() {
+        let mut text = String::new();
+        sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
+        let used: BTreeSet<&str> = text
+            .match_indices("\"E0")
+            .filter_map(|(at, _)| text.get(at + 1..at + 6))
+            .filter(|code| code[1..].bytes().all(|b| b.is_ascii_digit()))
+            .collect();
+        let known: Vec<&str> = TABLE.iter().map(|entry| entry.code).collect();
+        let unique: BTreeSet<&str> = known.iter().copied().collect();
+        assert_eq!(known.len(), unique.len(), "a code is given out twice");
+        assert!(known.is_sorted());
+        let unexplained: Vec<_> = used.difference(&unique).collect();
+        assert!(unexplained.is_empty(), "{unexplained:?}");
+    }
+}

@@ -1,0 +1,44 @@
+//! One file a command.
+
+mod attest;
+mod completions;
+mod demo;
+mod demo_step;
+mod doctor;
+mod explain;
+mod gate;
+mod init;
+mod keys;
+mod log;
+mod man;
+mod policy;
+mod run;
+mod sign;
+mod trace;
+mod verify;
+
+use crate::Outcome;
+use crate::args::Command;
+use crate::context::Context;
+
+/// Runs a command.
+pub fn run(command: Command, context: &Context) -> Outcome {
+    match command {
+        Command::Attest(args) => attest::run(&args, context),
+        Command::Completions(args) => completions::run(&args, context),
+        Command::Demo(args) => demo::run(&args, context),
+        Command::DemoStep(args) => demo_step::run(&args, context),
+        Command::Doctor => doctor::run(context),
+        Command::Explain(args) => explain::run(&args, context),
+        Command::Gate(args) => gate::run(&args, context),
+        Command::Init(args) => init::run(&args, context),
+        Command::Keys(args) => keys::run(&args, context),
+        Command::Log(args) => log::run(&args, context),
+        Command::Man(args) => man::run(&args, context),
+        Command::Policy(args) => policy::run(&args, context),
+        Command::Run(args) => run::run(&args, context),
+        Command::Sign(args) => sign::run(&args, context),
+        Command::Trace(args) => trace::run(&args, context),
+        Command::Verify(args) => verify::run(&args, context),
+    }
+}

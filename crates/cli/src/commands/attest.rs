@@ -1,0 +1,65 @@
+//! `custos attest`: sign and log a statement about an artifact.
+
+use custos_core::json;
+use custos_core::limits::Limits;
+use custos_core::predicate;
+use custos_core::statement::{Statement, Subject};
+use serde_json::{Value, json};
+
+use crate::args::AttestArgs;
+use crate::artifacts;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::files::{read_bytes, write_atomic};
+use crate::recording::{self, Recording};
+use crate::term::Role;
+use crate::{Failure, Outcome};
+
+/// Largest predicate file, in bytes.
+const MAX_PREDICATE: u64 = 96 << 20;
+
+/// Runs the command.
+pub fn run(args: &AttestArgs, context: &Context) -> Outcome {
+    let settings = context.settings()?;
+    let signer = recording::key_signer(&args.key, &settings, context)?;
+    let kind = predicate::resolve(&args.predicate_type).ok_or_else(|| {
+        Failure::usage("E0002", format!("`{}` is no predicate type", args.predicate_type))
+            .help("name one of docs/predicates, or write its URI")
+    })?;
+    let file = context.resolve(&args.predicate);
+    let bytes = read_bytes(&file, MAX_PREDICATE)?;
+    let unsound = |why: String| {
+        Failure::usage("E0104", "the predicate does not have the shape of its type")
+            .at(file.display().to_string())
+            .because(why)
+            .help(format!("docs/predicates describes `{kind}`"))
+    };
+    let value: Value = json::from_slice(&bytes, &Limits::STATEMENT).map_err(|e| unsound(e.to_string()))?;
+    let artifact = artifacts::find(&args.artifact, context)?;
+    let name = args.name.clone().unwrap_or_else(|| artifact.name.clone());
+    let subject = Subject::new(name, artifact.digest.clone());
+    let statement = Statement::new(vec![subject], kind, &value).map_err(|e| unsound(e.to_string()))?;
+    predicate::validate(&statement).map_err(|error| unsound(error.to_string()))?;
+    let recording = Recording::open(signer, context)?;
+    let recorded = recording.one(statement)?;
+    if let Some(bundle) = &args.bundle {
+        write_atomic(&context.resolve(bundle), &recorded.bytes)?;
+    }
+    let index = recorded.index.unwrap_or_default();
+    let human = format!(
+        "attested {}  {kind}\nbundle   {}\nsigner   key:{}  log #{index}\n",
+        context.term.paint(Role::Strong, &artifact.name),
+        context.term.paint(Role::Literal, &recorded.digest.to_string()),
+        recording.key_id().short(),
+    );
+    context.term.result(&human, &json!({
+        "schema": "custos.attest/1",
+        "artifact": artifact.name,
+        "digest": artifact.digest,
+        "predicateType": kind,
+        "bundle": recorded.digest,
+        "keyId": recording.key_id(),
+        "logIndex": recorded.index,
+    }))?;
+    Ok(Exit::Yes)
+}

@@ -1,0 +1,145 @@
+//! `custos keys`: generate, list, show.
+
+use std::path::{Path, PathBuf};
+
+use custos_core::crypto::KeyPair;
+use custos_trust::keys::{self as files, PasswordFile, PasswordSource as _};
+use serde_json::json;
+
+use crate::args::{KeysArgs, KeysCommand, KeysGenerateArgs};
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::keys::{self, PRIVATE, PUBLIC};
+use crate::term::Role;
+use crate::{Failure, Outcome};
+
+/// Runs the command.
+pub fn run(args: &KeysArgs, context: &Context) -> Outcome {
+    match &args.command {
+        KeysCommand::Generate(args) => generate(args, context),
+        KeysCommand::List => list(context),
+        KeysCommand::Public { key } => public(key, context),
+    }
+}
+
+fn generate(args: &KeysGenerateArgs, context: &Context) -> Outcome {
+    let (private, public) = paths(args, context)?;
+    for path in [&private, &public] {
+        if path.exists() {
+            return Err(Failure::usage("E0008", "the key exists, and Custos does not overwrite it")
+                .at(path.display().to_string())
+                .help("name another key, or move this one away first"));
+        }
+    }
+    let pair = KeyPair::generate(args.kind)
+        .map_err(|error| Failure::undecided("E0702", error.to_string()))?;
+    let written = match (&args.password.password_file, args.password.no_password) {
+        (_, true) => files::write_plain(&private, &pair),
+        (Some(file), false) => PasswordFile::new(context.resolve(file))
+            .password(&private)
+            .and_then(|password| files::write_encrypted(&private, &pair, &password)),
+        (None, false) => {
+            let password = keys::new_password(&private)?;
+            files::write_encrypted(&private, &pair, &password)
+        }
+    };
+    written
+        .and_then(|()| files::write_public(&public, pair.public_key()))
+        .map_err(|error| keys::failure(&error))?;
+    let id = pair.public_key().id();
+    let human = format!(
+        "private key  {}\npublic key   {}\nkey id       {}  ({})\n",
+        context.term.paint(Role::Literal, &private.display().to_string()),
+        context.term.paint(Role::Literal, &public.display().to_string()),
+        id,
+        args.kind,
+    );
+    if args.password.no_password {
+        context.term.warn("the private key is not encrypted; only its file mode (0600) protects it");
+    }
+    context.term.result(&human, &json!({
+        "schema": "custos.keys.generate/1",
+        "private": private, "public": public, "keyId": id, "kind": args.kind.name(),
+    }))?;
+    Ok(Exit::Yes)
+}
+
+fn paths(args: &KeysGenerateArgs, context: &Context) -> Result<(PathBuf, PathBuf), Failure> {
+    let with = |base: &Path, ending: &str| {
+        let mut text = base.as_os_str().to_owned();
+        text.push(".");
+        text.push(ending);
+        PathBuf::from(text)
+    };
+    if let Some(prefix) = &args.output_prefix {
+        let prefix = context.resolve(prefix);
+        return Ok((with(&prefix, PRIVATE), with(&prefix, PUBLIC)));
+    }
+    let name = args.name.as_deref().unwrap_or_default();
+    if !keys::is_name(name) || name == "log" {
+        return Err(Failure::usage("E0002", format!("`{name}` cannot be a key's name"))
+            .because("a name has letters, digits, `-` and `_`, at most 64; `log` is the log's own key")
+            .help("--output-prefix writes key files anywhere"));
+    }
+    let home = context.home()?;
+    home.create()?;
+    let base = home.keys().join(name);
+    Ok((with(&base, PRIVATE), with(&base, PUBLIC)))
+}
+
+fn list(context: &Context) -> Outcome {
+    let dir = context.home()?.keys();
+    let mut human = String::new();
+    let mut rows = Vec::new();
+    let mut names: Vec<PathBuf> = match std::fs::read_dir(&dir) {
+        Ok(entries) => entries
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|ending| ending == PUBLIC))
+            .collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(Failure::io(dir.display().to_string(), &error)),
+    };
+    names.sort();
+    for path in names {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let key = files::load_public(&path).map_err(|error| keys::failure(&error))?;
+        let private = path.with_extension(PRIVATE);
+        let private = if private.is_file() { "private key here" } else { "public key only" };
+        human.push_str(&format!(
+            "{name:<16} {:<8} {}  {private}\n",
+            key.kind().name(),
+            context.term.paint(Role::Literal, &key.id().to_string()),
+        ));
+        rows.push(json!({
+            "name": name, "kind": key.kind().name(), "keyId": key.id(), "public": path,
+            "private": path.with_extension(PRIVATE).is_file(),
+        }));
+    }
+    if rows.is_empty() {
+        human = format!("no keys in {}\n", dir.display());
+        context.term.note("`custos keys generate NAME` makes one");
+    }
+    context.term.result(&human, &json!({ "schema": "custos.keys.list/1", "keys": rows }))?;
+    Ok(Exit::Yes)
+}
+
+fn public(named: &str, context: &Context) -> Outcome {
+    // A name leads to its public file; a file may be either half.
+    let key = match keys::find(named, PUBLIC, context) {
+        Ok(path) => match files::load_public(&path) {
+            Ok(key) => key,
+            Err(_) => {
+                let args = crate::args::KeyArgs { key: Some(named.to_owned()), password_file: None };
+                let settings = crate::settings::Settings::default();
+                keys::signing(&args, &settings, context)?.pair.public_key().clone()
+            }
+        },
+        Err(failure) => return Err(failure),
+    };
+    let pem = key.to_pem();
+    context.term.result(&pem, &json!({
+        "schema": "custos.keys.public/1", "keyId": key.id(), "kind": key.kind().name(), "pem": pem,
+    }))?;
+    Ok(Exit::Yes)
+}

@@ -1,0 +1,138 @@
+//! `custos policy`: evaluate, test and check policies.
+
+use std::path::Path;
+
+use custos_core::json;
+use custos_core::limits::Limits;
+use custos_policy::{
+    Evaluation, Outcome as TestOutcome, PolicyLimits, PolicySet, Severity, TestOptions, check, eval,
+    test,
+};
+use serde_json::{Value, json};
+
+use crate::args::{PolicyArgs, PolicyCommand};
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::files::read_bytes;
+use crate::policies;
+use crate::term::Role;
+use crate::{Failure, Outcome};
+
+/// Largest policy input, in bytes.
+const MAX_INPUT: u64 = 64 << 20;
+
+/// Runs the command.
+pub fn run(args: &PolicyArgs, context: &Context) -> Outcome {
+    match &args.command {
+        PolicyCommand::Eval { policy, query, input } => {
+            evaluate(policy, query, input.as_deref(), context)
+        }
+        PolicyCommand::Test { policy } => run_tests(policy, context),
+        PolicyCommand::Check { policy } => run_checks(policy, context),
+    }
+}
+
+fn load(policy: &[String], context: &Context) -> Result<PolicySet, Failure> {
+    let files = policies::files(policy, context)?;
+    PolicySet::load(files, &PolicyLimits::default())
+        .map_err(|errors| policies::failure(&policy.join(" "), &errors))
+}
+
+fn evaluate(policy: &[String], query: &str, input: Option<&Path>, context: &Context) -> Outcome {
+    let set = load(policy, context)?;
+    let input: Value = match input {
+        None => json!({}),
+        Some(file) => {
+            let file = context.resolve(file);
+            let bytes = read_bytes(&file, MAX_INPUT)?;
+            json::from_slice(&bytes, &Limits::STATEMENT).map_err(|error| {
+                Failure::usage("E0002", "the input is not accepted")
+                    .at(file.display().to_string())
+                    .because(error.to_string())
+            })?
+        }
+    };
+    let answer = eval(&set, query, &input, &Evaluation::at(context.now())).map_err(|error| {
+        Failure::undecided("E0503", "the query has no answer")
+            .at(query)
+            .because(error.to_string())
+    })?;
+    let value = answer.pointer("/result/0/expressions/0/value");
+    let text = match value {
+        Some(value) => format!("{value:#}\n"),
+        None => "undefined\n".to_owned(),
+    };
+    context.term.result(&text, &json!({
+        "schema": "custos.policy.eval/1", "query": query, "result": value, "answer": answer,
+    }))?;
+    Ok(Exit::Yes)
+}
+
+fn run_tests(policy: &[String], context: &Context) -> Outcome {
+    let set = load(policy, context)?;
+    let report = test(&set, &TestOptions::at(context.now()));
+    let mut text = String::new();
+    let mut failed = Vec::new();
+    for result in &report.results {
+        let (role, word) = match &result.outcome {
+            TestOutcome::Passed => (Role::Good, "ok  "),
+            _ => {
+                failed.push(format!("{} ({}:{})", result.path, result.file, result.line));
+                (Role::Bad, "FAIL")
+            }
+        };
+        text.push_str(&format!("{} {}\n", context.term.paint(role, word), result.path));
+        for line in &result.prints {
+            text.push_str(&format!("     {line}\n"));
+        }
+    }
+    let passed = report.results.len().saturating_sub(failed.len());
+    text.push_str(&format!("{passed} passed, {} failed\n", failed.len()));
+    if report.results.is_empty() {
+        return Err(Failure::no("E0504", "there is no test in it")
+            .at(policy.join(" "))
+            .help("a test is a rule whose name begins with test_"));
+    }
+    if !failed.is_empty() {
+        context.term.say(&text)?;
+        let mut failure = Failure::no("E0504", "tests of the policy failed");
+        for line in failed {
+            failure = failure.because(line);
+        }
+        return Err(failure);
+    }
+    context.term.result(&text, &json!({
+        "schema": "custos.policy.test/1", "passed": passed, "failed": 0, "results": report.results,
+    }))?;
+    Ok(Exit::Yes)
+}
+
+fn run_checks(policy: &[String], context: &Context) -> Outcome {
+    let files = policies::files(policy, context)?;
+    let findings = check(files, &PolicyLimits::default());
+    let mut text = String::new();
+    for finding in &findings {
+        let (role, word) = match finding.severity() {
+            Severity::Error => (Role::Bad, "error"),
+            _ => (Role::Warn, "warning"),
+        };
+        text.push_str(&format!("{}: {}\n", context.term.paint(role, word), policies::line(finding)));
+    }
+    let errors = findings.iter().filter(|one| one.severity() == Severity::Error).count();
+    let warnings = findings.len().saturating_sub(errors);
+    text.push_str(&format!("{errors} errors, {warnings} warnings\n"));
+    if errors > 0 {
+        context.term.say(&text)?;
+        let mut failure = Failure::no("E0501", "the policy has errors").at(policy.join(" "));
+        for finding in findings.iter().filter(|one| one.severity() == Severity::Error) {
+            failure = failure.because(policies::line(finding));
+        }
+        return Err(failure);
+    }
+    context.term.result(&text, &json!({
+        "schema": "custos.policy.check/1",
+        "errors": errors,
+        "warnings": findings.iter().map(policies::line).collect::<Vec<_>>(),
+    }))?;
+    Ok(Exit::Yes)
+}

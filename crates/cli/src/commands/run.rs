@@ -1,0 +1,228 @@
+//! `custos run`: run a step, and record what went in and what came out.
+
+use std::path::{Path, PathBuf};
+
+use custos_policy::Verdict;
+use custos_provenance::hash::HashOptions;
+use custos_provenance::measure::Machine;
+use custos_provenance::run::{
+    Declared, Environment, Interrupt, Keep, Output, Prepared, RunError, Runner, Step, StepOutcome,
+};
+use serde_json::{Value, json};
+
+use crate::args::RunArgs;
+use crate::artifacts;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::files::write_atomic;
+use crate::judging::{self, Judged, Judging};
+use crate::policies::Policy;
+use crate::progress::Bar;
+use crate::recording::{self, Recorded, Recording};
+use crate::settings::Settings;
+use crate::system::{Stopwatch, environment};
+use crate::term::Role;
+use crate::{Failure, Outcome};
+
+/// Runs the command.
+pub fn run(args: &RunArgs, context: &Context) -> Outcome {
+    let clock = Stopwatch::start();
+    let settings = context.settings()?;
+    // Before anything runs: a step whose statement could not be signed would be lost work.
+    let signer = recording::key_signer(&args.key, &settings, context)?;
+    let step = declare(args, context)?;
+    let cache = artifacts::cache(context, false);
+    let mut hashing = HashOptions::default();
+    hashing.cache = cache.as_ref();
+    if let Ok(home) = context.home() {
+        hashing.tree = hashing.tree.leaving_out(home.root());
+    }
+    let bar = Bar::bytes(&context.term, "hashing");
+    let runner = Runner {
+        hashing,
+        progress: &bar,
+        clock: context.clock(),
+        machine: Machine::below("/"),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    let prepared = runner.prepare(step).map_err(|error| failure(&error))?;
+    let required = match &args.require {
+        Some(policy) => Some(require(policy, &prepared, &settings, context)?),
+        None => None,
+    };
+    let interrupt = Interrupt::on_signals().map_err(|error| Failure::io("signals", &error))?;
+    let outcome = prepared
+        .execute(&interrupt)
+        .and_then(custos_provenance::run::Executed::finish)
+        .map_err(|error| failure(&error))?;
+    let statements = outcome
+        .statements()
+        .map_err(|error| Failure::internal(&error.to_string()))?;
+    let recording = Recording::open(signer, context)?;
+    let recorded = recording.many(&statements)?;
+    write_bundles(args, context, &recorded)?;
+    report(args, context, &Done { outcome, recorded, required, seconds: clock.seconds() })
+}
+
+fn declare(args: &RunArgs, context: &Context) -> Result<Step, Failure> {
+    let mut step = Step::new(args.name.as_str(), context.cwd(), args.command.clone());
+    step.inputs = args.inputs.iter().map(|text| declared(text)).collect::<Result<_, _>>()?;
+    step.products = args.products.iter().map(|text| declared(text)).collect::<Result<_, _>>()?;
+    step.environment = Environment::from_caller(environment(), &Keep::All);
+    // The home is ours: its log and store change while steps of others run.
+    if let Ok(home) = context.home() {
+        step.scratch.push(home.root().to_owned());
+    }
+    step.output = Output::Stderr;
+    Ok(step)
+}
+
+// NAME=PATH, or a path whose last part is the name. A path with `=` in it is written with a name.
+fn declared(text: &str) -> Result<Declared, Failure> {
+    let (name, path) = match text.split_once('=') {
+        Some((name, path)) => (name.to_owned(), path),
+        None => (artifacts::name_of(Path::new(text)), text),
+    };
+    if name.is_empty() || path.is_empty() {
+        return Err(Failure::usage("E0002", format!("`{text}` declares nothing"))
+            .help("write PATH or NAME=PATH"));
+    }
+    Ok(Declared::new(name, path))
+}
+
+// Each input has to be allowed; the first that is not stops the step, and all are reported.
+fn require(
+    policy: &str,
+    prepared: &Prepared<'_>,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Value, Failure> {
+    let judging = Judging::open(settings, context)?;
+    let policy = Policy::load(policy, context)?;
+    let mut denied: Option<Failure> = None;
+    let mut checked = Vec::new();
+    for input in prepared.inputs() {
+        let artifact = judging::named(&input.name, input.artifact.digest.clone());
+        let judged = judging.input(&policy, &artifact)?;
+        checked.push(json!({ "name": input.name, "verdict": judged.decision.verdict }));
+        if judged.decision.verdict == Verdict::Allow {
+            continue;
+        }
+        denied = Some(add_reasons(denied, &input.name, &judged));
+    }
+    match denied {
+        Some(failure) => Err(failure
+            .help("the command was not started; `custos trace INPUT` shows what is known")),
+        None => Ok(json!({ "policy": policy.name, "policyDigest": policy.digest(), "inputs": checked })),
+    }
+}
+
+fn add_reasons(failure: Option<Failure>, name: &str, judged: &Judged) -> Failure {
+    let undecided = judged.decision.verdict == Verdict::Undecided;
+    let mut failure = failure.unwrap_or_else(|| {
+        let what = format!("input `{name}` is not proven");
+        if undecided { Failure::undecided("E0301", what) } else { Failure::no("E0301", what) }
+    });
+    for reason in &judged.decision.reasons {
+        failure = failure.because(format!("{name}: {}", reason.message));
+    }
+    failure
+}
+
+fn write_bundles(args: &RunArgs, context: &Context, recorded: &[Recorded]) -> Result<(), Failure> {
+    let Some(dir) = &args.bundles else { return Ok(()) };
+    let dir = context.resolve(dir);
+    std::fs::create_dir_all(&dir).map_err(|error| Failure::io(dir.display().to_string(), &error))?;
+    for (kind, one) in ["provenance", "resource-usage"].iter().zip(recorded) {
+        write_atomic(&dir.join(format!("{}.{kind}.sigstore.json", args.name)), &one.bytes)?;
+    }
+    Ok(())
+}
+
+struct Done {
+    outcome: StepOutcome,
+    recorded: Vec<Recorded>,
+    required: Option<Value>,
+    seconds: f64,
+}
+
+fn report(args: &RunArgs, context: &Context, done: &Done) -> Outcome {
+    let term = &context.term;
+    let usage = &done.outcome.resource_usage;
+    let cpu = usage.cpu_user_micros.value.unwrap_or_default()
+        .saturating_add(usage.cpu_system_micros.value.unwrap_or_default());
+    let mut human = format!("step     {}  {:.1} s\n", term.paint(Role::Strong, &args.name), done.seconds);
+    for subject in &done.outcome.subjects {
+        let digest = subject.digest.get(custos_core::digest::Algorithm::Sha256);
+        human.push_str(&format!(
+            "product  {}  {}\n",
+            subject.name.as_deref().unwrap_or_default(),
+            term.paint(Role::Literal, &digest.map(|d| d.short()).unwrap_or_default()),
+        ));
+    }
+    let peak = usage.peak_memory_bytes.value.unwrap_or_default();
+    human.push_str(&format!(
+        "used     {}.{:03} s of CPU, {} MiB at most\n",
+        cpu / 1_000_000,
+        cpu / 1000 % 1000,
+        peak / (1 << 20),
+    ));
+    let index = |at: usize| done.recorded.get(at).and_then(|one| one.index);
+    for (kind, at) in [("provenance", 0), ("resource-usage", 1)] {
+        human.push_str(&format!("signed   {kind}  log #{}\n", index(at).unwrap_or_default()));
+    }
+    let entry = |at: usize| {
+        done.recorded.get(at).map(|one| json!({ "logIndex": one.index, "bundle": one.digest }))
+    };
+    term.result(&human, &json!({
+        "schema": "custos.run/1",
+        "step": args.name,
+        "products": done.outcome.subjects,
+        "provenance": entry(0),
+        "resourceUsage": entry(1),
+        "required": done.required,
+        "usage": done.outcome.resource_usage,
+        "seconds": done.seconds,
+    }))?;
+    Ok(Exit::Yes)
+}
+
+fn failure(error: &RunError) -> Failure {
+    let why = error.to_string();
+    let shown = |path: &PathBuf| path.display().to_string();
+    match error {
+        RunError::CommandFailed { .. } => Failure::no("E0302", "the command failed, so nothing was signed")
+            .because(why),
+        RunError::TimedOut { .. } => Failure::no("E0302", "the command took too long").because(why),
+        RunError::Interrupted { .. } => {
+            Failure::new("E0302", Exit::Interrupted, "interrupted, so nothing was signed").because(why)
+        }
+        RunError::InputChanged { path, .. } => {
+            Failure::no("E0303", "an input changed during the step, so nothing was signed")
+                .at(shown(path))
+                .because(why)
+                .help("make the step copy what it changes, and declare the copy as a product")
+        }
+        RunError::ProductMissing { path, .. } => {
+            Failure::no("E0304", "a declared product was not made, so nothing was signed")
+                .at(shown(path))
+                .because(why)
+        }
+        RunError::ProductOutside { .. } | RunError::UndeclaredWrites { .. } => {
+            Failure::no("E0304", "the step wrote beside what it declared, so nothing was signed")
+                .because(why)
+                .help("declare every output with --product")
+        }
+        RunError::ProductUnreadable { source, .. } => artifacts::failure(source).because(why),
+        RunError::InputUnreadable { source, .. } => artifacts::failure(source).because(why),
+        RunError::InputMissing { path, .. } => {
+            Failure::usage("E0305", "an input does not exist, so nothing was started")
+                .at(shown(path))
+                .because(why)
+        }
+        RunError::Declaration(_) | RunError::Material(_) | RunError::NotStarted(_) => {
+            Failure::usage("E0305", "the step cannot start").because(why)
+        }
+        _ => Failure::undecided("E0305", "the step has no outcome, so nothing was signed").because(why),
+    }
+}

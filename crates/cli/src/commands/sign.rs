@@ -1,0 +1,113 @@
+//! `custos sign`: a file or a folder, after OpenSSF Model Signing v1.0.
+
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+
+use custos_core::digest::Algorithm;
+use custos_core::oms::TreePath;
+use custos_provenance::hash::{self, HashOptions, Hashed};
+use custos_provenance::tree::{Links, Options};
+use serde_json::json;
+
+use crate::args::{HashArg, SignArgs};
+use crate::artifacts::{self, signature_path};
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::files::write_atomic;
+use crate::progress::Bar;
+use crate::recording::{self, Recording};
+use crate::system::Stopwatch;
+use crate::term::Role;
+use crate::{Failure, Outcome};
+
+/// Runs the command.
+pub fn run(args: &SignArgs, context: &Context) -> Outcome {
+    let clock = Stopwatch::start();
+    let settings = context.settings()?;
+    let signer = recording::signer(
+        &args.key,
+        &recording::Certificates {
+            leaf: args.certificate.as_deref(),
+            chain: args.certificate_chain.as_deref(),
+        },
+        &settings,
+        context,
+    )?;
+    let path = artifacts::local_path(&args.artifact, context)?;
+    let file = args.bundle.as_ref().map_or_else(|| signature_path(&path), |b| context.resolve(b));
+    let hashed = hash(args, context, &path, &file)?;
+    let statement = hashed
+        .manifest
+        .to_statement(&artifacts::name_of(&path))
+        .map_err(|error| Failure::no("E0201", "the artifact cannot be signed").because(error.to_string()))?;
+    let recording = if args.no_log {
+        Recording::unlogged(signer, context)
+    } else {
+        Recording::open(signer, context)?
+    };
+    let recorded = recording.one(statement)?;
+    write_atomic(&file, &recorded.bytes)?;
+    let root = hashed.manifest.root_digest();
+    let human = format!(
+        "signed   {} ({} files, {} bytes)\ndigest   {}\nbundle   {}\nsigner   key:{}{}\n",
+        context.term.paint(Role::Strong, &artifacts::name_of(&path)),
+        hashed.files,
+        hashed.bytes,
+        context.term.paint(Role::Literal, &root.to_string()),
+        context.term.paint(Role::Literal, &file.display().to_string()),
+        recording.key_id().short(),
+        recorded.index.map_or_else(
+            || "  in no log".to_owned(),
+            |index| format!("  log #{index}"),
+        ),
+    );
+    for link in &hashed.outside {
+        context.term.warn(&format!("`{link}` leads out of the folder"));
+    }
+    context.term.result(&human, &json!({
+        "schema": "custos.sign/1",
+        "artifact": path,
+        "digest": hashed.digest,
+        "bundle": file,
+        "keyId": recording.key_id(),
+        "logIndex": recorded.index,
+        "files": hashed.files,
+        "filesRead": hashed.files.saturating_sub(hashed.from_cache),
+        "bytes": hashed.bytes,
+        "seconds": clock.seconds(),
+    }))?;
+    Ok(Exit::Yes)
+}
+
+fn hash(args: &SignArgs, context: &Context, path: &Path, file: &PathBuf) -> Result<Hashed, Failure> {
+    let mut tree = Options::default().leaving_out(file);
+    tree = artifacts::left_out(tree, path, context);
+    if args.allow_symlinks {
+        tree = tree.with_links(Links::Follow);
+    }
+    for ignored in &args.ignore_paths {
+        let path = TreePath::new(ignored.trim_end_matches('/')).map_err(|error| {
+            Failure::usage("E0002", format!("`{ignored}` cannot be left out"))
+                .because(error.to_string())
+                .help("name an exact path inside the folder; there are no patterns")
+        })?;
+        tree.exclusions.add(&path).map_err(|error| {
+            Failure::usage("E0002", format!("`{ignored}` cannot be left out"))
+                .because(error.to_string())
+        })?;
+    }
+    let cache = artifacts::cache(context, args.no_cache);
+    let mut options = HashOptions::default().with_tree(tree).with_algorithm(match args.hash {
+        HashArg::Sha256 => Algorithm::Sha256,
+        HashArg::Blake2b => Algorithm::Blake2b,
+        HashArg::Blake3 => Algorithm::Blake3,
+    });
+    if let Some(size) = args.shard_size {
+        let size = NonZeroU64::new(size)
+            .ok_or_else(|| Failure::usage("E0002", "a shard has at least one byte"))?;
+        options = options.with_shards(size);
+    }
+    options.cache = cache.as_ref();
+    let bar = Bar::bytes(&context.term, "hashing");
+    hash::manifest(path, &options, &bar).map_err(|error| artifacts::failure(&error))
+}

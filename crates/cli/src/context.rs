@@ -1,0 +1,74 @@
+//! What every command gets: terminal, home, settings, clock, working folder.
+
+use std::path::{Path, PathBuf};
+
+use custos_core::clock::{Clock, Timestamp};
+
+use crate::args::Global;
+use crate::home::Home;
+use crate::report::Failure;
+use crate::settings::Settings;
+use crate::system::SystemClock;
+use crate::term::Term;
+
+/// The surroundings of one invocation.
+#[derive(Debug)]
+pub struct Context {
+    /// Where output goes.
+    pub term: Term,
+    cwd: PathBuf,
+    home_flag: Option<PathBuf>,
+    clock: SystemClock,
+}
+
+impl Context {
+    /// Returns the surroundings for these global options.
+    pub fn new(global: &Global, term: Term) -> Result<Self, Failure> {
+        let cwd = std::env::current_dir().map_err(|error| Failure::io("working folder", &error))?;
+        Ok(Self { term, cwd, home_flag: global.home.clone(), clock: SystemClock })
+    }
+
+    /// Returns these surroundings with another home, as the demo uses one of its own.
+    pub fn with_home(&self, home: &Path, cwd: &Path) -> Self {
+        Self {
+            term: self.term.clone(),
+            cwd: cwd.to_owned(),
+            home_flag: Some(home.to_owned()),
+            clock: self.clock,
+        }
+    }
+
+    /// Returns the working folder.
+    pub fn cwd(&self) -> &Path {
+        &self.cwd
+    }
+
+    /// Returns the current moment.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Returns the clock.
+    pub const fn clock(&self) -> &SystemClock {
+        &self.clock
+    }
+
+    /// Returns the home; it need not exist.
+    pub fn home(&self) -> Result<Home, Failure> {
+        Home::find(self.home_flag.as_deref(), &self.cwd)
+    }
+
+    /// Returns the settings that apply here.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        // A machine without any home can still verify with everything named on the command line.
+        match self.home() {
+            Ok(home) => Settings::find(&self.cwd, &home),
+            Err(_) => Settings::find(&self.cwd, &Home::at(PathBuf::new(), crate::home::Origin::User)),
+        }
+    }
+
+    /// Returns `path` as seen from the working folder.
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        self.cwd.join(path)
+    }
+}

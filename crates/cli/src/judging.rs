@@ -1,0 +1,149 @@
+//! From an artifact to a decision: gather what verified statements say about it, compare the steps
+//! with the layout, build the facts, ask the policy. Composes `evidence`, `provenance` and
+//! `policy`, which do not see each other.
+
+use custos_core::digest::DigestSet;
+use custos_core::facts::Facts;
+use custos_core::lineage::{Direction, NamedArtifact};
+use custos_evidence::{Gathered, Judge, Question, Store, TrustContext};
+use custos_policy::{Decision, Evaluation, decide, starter::REQUIRE_PACKAGE};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::layouts;
+use crate::logs;
+use crate::policies::Policy;
+use crate::report::Failure;
+use crate::settings::Settings;
+use crate::stores;
+use crate::trusting::Trusting;
+
+/// Everything that a question about an artifact needs.
+pub struct Judging<'a> {
+    context: &'a Context,
+    settings: &'a Settings,
+    store: Store,
+    judge: Judge,
+    trusting: Trusting,
+    origin: String,
+    size: u64,
+}
+
+/// A decision with what it rests on.
+#[derive(Debug)]
+pub struct Judged {
+    /// The answer.
+    pub decision: Decision,
+    /// What verified statements prove.
+    pub facts: Facts,
+    /// The complete input of the policy.
+    pub input: Value,
+    /// The statements.
+    pub gathered: Gathered,
+}
+
+impl<'a> Judging<'a> {
+    /// Opens store and log of the home for reading.
+    pub fn open(settings: &'a Settings, context: &'a Context) -> Result<Self, Failure> {
+        let trusting = Trusting::from_settings(settings, context)?;
+        let store = stores::readable(context)?;
+        let (_, checkpoint) = logs::reader(context)?;
+        Ok(Self {
+            context,
+            settings,
+            store,
+            judge: Judge::new(),
+            trusting,
+            origin: checkpoint.origin().to_owned(),
+            size: checkpoint.size(),
+        })
+    }
+
+    /// Returns whom and what is trusted.
+    pub const fn trusting(&self) -> &Trusting {
+        &self.trusting
+    }
+
+    /// Gathers what verified statements say, upstream for facts.
+    pub fn facts(&self, artifact: NamedArtifact) -> Result<Gathered, Failure> {
+        self.gather(&Question::facts(artifact))
+    }
+
+    /// Gathers lineage to be shown; what does not verify is shown as such.
+    pub fn trace(&self, artifact: NamedArtifact, direction: Direction) -> Result<Gathered, Failure> {
+        self.gather(&Question::trace(artifact, direction))
+    }
+
+    /// Decides whether a step may read an input.
+    pub fn input(&self, policy: &Policy, artifact: &NamedArtifact) -> Result<Judged, Failure> {
+        let gathered = self.facts(artifact.clone())?;
+        let facts = gathered.facts(None);
+        let input = json!({
+            "custos": facts,
+            "request": {
+                "action": "run-input",
+                "input": { "name": artifact.name, "digest": artifact.digest },
+            },
+        });
+        let evaluation = Evaluation::at(self.context.now()).asking(REQUIRE_PACKAGE);
+        let decision = decide(&policy.set, &input, &evaluation);
+        Ok(Judged { decision, facts, input, gathered })
+    }
+
+    /// Decides whether an artifact may be used. `verification` says what became of its own
+    /// signature.
+    pub fn gate(
+        &self,
+        policy: &Policy,
+        artifact: &NamedArtifact,
+        verification: &Value,
+    ) -> Result<Judged, Failure> {
+        let gathered = self.facts(artifact.clone())?;
+        let layout = layouts::facts(self, &gathered)?;
+        let facts = gathered.facts(layout);
+        let input = json!({
+            "custos": facts,
+            "verification": verification,
+            "request": {
+                "action": "gate",
+                "artifact": { "name": artifact.name, "digest": artifact.digest },
+            },
+        });
+        let decision = decide(&policy.set, &input, &Evaluation::at(self.context.now()));
+        Ok(Judged { decision, facts, input, gathered })
+    }
+
+    /// Returns the settings.
+    pub const fn settings(&self) -> &Settings {
+        self.settings
+    }
+
+    /// Returns the surroundings.
+    pub const fn context(&self) -> &Context {
+        self.context
+    }
+
+    /// Returns the origin of the log whose indexes say what came before what.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    fn gather(&self, question: &Question) -> Result<Gathered, Failure> {
+        let context = TrustContext {
+            trust_root: &self.trusting.root,
+            signers: &self.trusting.signers,
+            log: self.trusting.log(),
+            origin: &self.origin,
+            log_size: self.size,
+            now: self.context.now(),
+        };
+        self.store
+            .gather(question, &context, &self.judge)
+            .map_err(|error| stores::failure(&error))
+    }
+}
+
+/// Returns an artifact as lineage names it.
+pub fn named(name: &str, digest: DigestSet) -> NamedArtifact {
+    NamedArtifact { name: name.to_owned(), digest }
+}

@@ -1,0 +1,149 @@
+//! Keys as people name them: a name in the home's keys folder, or a file.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+use custos_core::crypto::PublicKey;
+use custos_trust::keys::{
+    self, KeyFileError, LoadedKey, Password, PasswordFile, PasswordSource,
+};
+
+use crate::args::KeyArgs;
+use crate::context::Context;
+use crate::report::Failure;
+use crate::settings::Settings;
+
+/// Ending of private key files.
+pub const PRIVATE: &str = "key";
+/// Ending of public key files.
+pub const PUBLIC: &str = "pub";
+
+/// Loads the key that signs: `--key`, else the settings' `[signing] key`.
+pub fn signing(
+    args: &KeyArgs,
+    settings: &Settings,
+    context: &Context,
+) -> Result<LoadedKey, Failure> {
+    let named = args.key.as_deref().or(settings.signing_key.as_deref()).ok_or_else(|| {
+        Failure::usage("E0705", "no key was named to sign with")
+            .help("pass --key NAME, or set `[signing] key` in custos.toml")
+            .help("`custos keys generate NAME` makes one")
+    })?;
+    let path = find(named, PRIVATE, context)?;
+    let source: Box<dyn PasswordSource> = match &args.password_file {
+        Some(file) => Box::new(PasswordFile::new(context.resolve(file))),
+        None => Box::new(Prompt),
+    };
+    let loaded = keys::load_private(&path, source.as_ref()).map_err(|error| failure(&error))?;
+    if let Some(mode) = loaded.exposed {
+        context.term.warn(&format!(
+            "{} can be read by others (mode {mode:o}); `chmod 600` it",
+            path.display()
+        ));
+    }
+    Ok(loaded)
+}
+
+/// Loads a public key: a file, or a name in the home's keys folder.
+pub fn public(named: &str, context: &Context) -> Result<PublicKey, Failure> {
+    let path = find(named, PUBLIC, context)?;
+    keys::load_public(&path).map_err(|error| {
+        let private = keys::load_private(&path, &custos_trust::keys::NoPassword).is_ok();
+        let failure = failure(&error);
+        if private {
+            failure.help("this is a private key; `custos keys public KEY` prints its public key")
+        } else {
+            failure
+        }
+    })
+}
+
+/// Returns the file of a key.
+pub fn find(named: &str, ending: &str, context: &Context) -> Result<PathBuf, Failure> {
+    let file = context.resolve(Path::new(named));
+    if file.is_file() {
+        return Ok(file);
+    }
+    if is_name(named) {
+        let file = context.home()?.keys().join(format!("{named}.{ending}"));
+        if file.is_file() {
+            return Ok(file);
+        }
+        return Err(Failure::usage("E0701", format!("there is no key `{named}`"))
+            .at(file.display().to_string())
+            .help("`custos keys list` shows the keys of this home")
+            .help(format!("`custos keys generate {named}` makes one")));
+    }
+    Err(Failure::usage("E0701", "there is no such key file").at(file.display().to_string()))
+}
+
+/// Returns true if `named` may be a key's name; anything else is a path.
+pub fn is_name(named: &str) -> bool {
+    !named.is_empty()
+        && named.len() <= 64
+        && named.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
+
+/// Asks for a new password twice.
+pub fn new_password(path: &Path) -> Result<Password, Failure> {
+    let first = ask(&format!("Password for {}: ", path.display()))?;
+    let second = ask("The same again: ")?;
+    if first != second {
+        return Err(Failure::usage("E0703", "the two passwords differ"));
+    }
+    if first.is_empty() {
+        return Err(Failure::usage("E0703", "the password is empty")
+            .help("pass --no-password to write the key unencrypted"));
+    }
+    Ok(first)
+}
+
+/// Returns a key file error as people see it.
+pub fn failure(error: &KeyFileError) -> Failure {
+    match error {
+        KeyFileError::WrongPassword { path } => {
+            Failure::no("E0703", "the key file does not open with this password").at(shown(path))
+        }
+        KeyFileError::PasswordNeeded { path } => {
+            Failure::usage("E0704", "the key is encrypted, and there is nobody to ask")
+                .at(shown(path))
+                .help("pass --password-file FILE")
+        }
+        KeyFileError::Io { path, kind, message, .. } => {
+            Failure::io(shown(path), &std::io::Error::new(*kind, message.clone()))
+        }
+        KeyFileError::Exists { path } => {
+            Failure::usage("E0008", "the key file exists, and Custos does not overwrite it")
+                .at(shown(path))
+        }
+        other => Failure::usage("E0702", "the key is not accepted").because(other.to_string()),
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+// Asks on the terminal; without one there is no password.
+struct Prompt;
+
+impl PasswordSource for Prompt {
+    fn password(&self, path: &Path) -> Result<Password, KeyFileError> {
+        if !std::io::stdin().is_terminal() {
+            return Err(KeyFileError::PasswordNeeded { path: path.to_owned() });
+        }
+        rpassword::prompt_password(format!("Password of {}: ", path.display()))
+            .map(|text| Password::new(text.into_bytes()))
+            .map_err(|_| KeyFileError::PasswordNeeded { path: path.to_owned() })
+    }
+}
+
+fn ask(prompt: &str) -> Result<Password, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage("E0704", "there is no terminal to ask for a password on")
+            .help("pass --password-file FILE, or --no-password to write the key unencrypted"));
+    }
+    rpassword::prompt_password(prompt)
+        .map(|text| Password::new(text.into_bytes()))
+        .map_err(|error| Failure::io("terminal", &error))
+}

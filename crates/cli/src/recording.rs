@@ -1,0 +1,155 @@
+//! Statements become evidence: signed, stored, logged, indexed, in this order.
+
+use std::path::Path;
+
+use custos_core::crypto::KeyId;
+use custos_core::digest::{Algorithm, Digest};
+use custos_core::statement::Statement;
+use custos_evidence::Store;
+use custos_evidence::record::{self, KeepError};
+use custos_log::engine::Log;
+use custos_trust::seal;
+use custos_trust::signer::{CertificateSigner, KeySigner, SignError, Signer};
+
+use crate::args::KeyArgs;
+use crate::context::Context;
+use crate::files::read_text;
+use crate::keys;
+use crate::logs;
+use crate::report::Failure;
+use crate::settings::Settings;
+use crate::stores;
+
+/// Certificates beside a key.
+#[derive(Debug, Clone, Copy)]
+pub struct Certificates<'a> {
+    /// The key's own certificate.
+    pub leaf: Option<&'a Path>,
+    /// Its issuers, in order.
+    pub chain: Option<&'a Path>,
+}
+
+/// Returns the signer that the command line and the settings name.
+pub fn signer(
+    args: &KeyArgs,
+    certificates: &Certificates<'_>,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Box<dyn Signer>, Failure> {
+    let pair = keys::signing(args, settings, context)?.pair;
+    let Some(leaf) = certificates.leaf else {
+        return Ok(Box::new(KeySigner::new(pair)));
+    };
+    let leaf = context.resolve(leaf);
+    let mut pem = read_text(&leaf, 1 << 20)?;
+    if let Some(chain) = certificates.chain {
+        pem.push('\n');
+        pem.push_str(&read_text(&context.resolve(chain), 1 << 20)?);
+    }
+    let signer = CertificateSigner::new(pair, &pem).map_err(|error| {
+        let code = if matches!(error, SignError::LeafKeyMismatch) { "E0706" } else { "E0112" };
+        Failure::usage(code, "the certificate cannot sign with this key")
+            .at(leaf.display().to_string())
+            .because(error.to_string())
+    })?;
+    Ok(Box::new(signer))
+}
+
+/// Returns the signer of a bare key.
+pub fn key_signer(
+    args: &KeyArgs,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Box<dyn Signer>, Failure> {
+    signer(args, &Certificates { leaf: None, chain: None }, settings, context)
+}
+
+/// A statement that is evidence now.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// The bundle's bytes.
+    pub bytes: Vec<u8>,
+    /// SHA-256 of the bundle's bytes.
+    pub digest: Digest,
+    /// Position in the log.
+    pub index: Option<u64>,
+}
+
+/// Where statements go: nowhere but to the caller, or into the home's log and store.
+pub struct Recording<'a> {
+    context: &'a Context,
+    signer: Box<dyn Signer>,
+    kept: Option<(Log, Store)>,
+}
+
+impl<'a> Recording<'a> {
+    /// Signs without a log.
+    pub fn unlogged(signer: Box<dyn Signer>, context: &'a Context) -> Self {
+        Self { context, signer, kept: None }
+    }
+
+    /// Signs, stores and logs in the home.
+    pub fn open(signer: Box<dyn Signer>, context: &'a Context) -> Result<Self, Failure> {
+        let log = logs::open_or_create(context)?;
+        let store = stores::writable(context)?;
+        Ok(Self { context, signer, kept: Some((log, store)) })
+    }
+
+    /// Returns the key that signs.
+    pub fn key_id(&self) -> KeyId {
+        self.signer.public_key().id()
+    }
+
+    /// Returns the store that statements go into.
+    pub fn store(&self) -> Option<&Store> {
+        self.kept.as_ref().map(|(_, store)| store)
+    }
+
+    /// Records one statement.
+    pub fn one(&self, statement: Statement) -> Result<Recorded, Failure> {
+        let mut recorded = self.many(&[statement])?;
+        recorded.pop().ok_or_else(|| Failure::internal("a statement was lost on the way"))
+    }
+
+    /// Records statements in one batch of the log: all of them or none.
+    pub fn many(&self, statements: &[Statement]) -> Result<Vec<Recorded>, Failure> {
+        let signer = self.signer.as_ref();
+        let Some((log, store)) = &self.kept else {
+            let bundles = seal::sign_statements(statements, signer, None)
+                .map_err(|error| self.failure(&KeepError::Seal(error)))?;
+            return bundles
+                .iter()
+                .map(|bundle| {
+                    let bytes = bundle.to_bytes().map_err(|e| Failure::internal(&e.to_string()))?;
+                    let digest = Algorithm::Sha256.digest(&bytes);
+                    Ok(Recorded { bytes, digest, index: None })
+                })
+                .collect();
+        };
+        let recording = record::Recording { store, signer, log, now: self.context.now() };
+        let kept = recording.record(statements).map_err(|error| self.failure(&error))?;
+        if let Ok(head) = log.head() {
+            logs::remember(self.context, &head.checkpoint);
+        }
+        Ok(kept
+            .into_iter()
+            .map(|kept| Recorded {
+                bytes: kept.bundle,
+                digest: kept.digest,
+                index: Some(kept.log_index),
+            })
+            .collect())
+    }
+
+    fn failure(&self, error: &KeepError) -> Failure {
+        match (error, self.context.home()) {
+            (KeepError::Record(error), Ok(home)) => {
+                // The log's own word: what it could not make durable must not be tried again.
+                logs::failure(error, &home)
+            }
+            (KeepError::Store(error), _) => stores::failure(error),
+            _ => Failure::undecided("E0702", "the statement could not be signed")
+                .because(error.to_string()),
+        }
+    }
+}
