@@ -13,6 +13,7 @@
 pub mod cache;
 pub mod git;
 pub mod hash;
+pub mod layout;
 pub mod material;
 pub mod measure;
 mod process;

@@ -416,6 +416,38 @@ fn a_command_that_takes_too_long_is_ended_even_if_it_does_not_listen() {
 }
 
 #[test]
+fn a_command_that_shares_the_caller_s_input_is_ended_as_well() {
+    let place = Place::new();
+    let mut step = place.step("exec sleep 1000");
+    step.stdin = Stdin::Inherited;
+    step.time_limit = Some(Duration::from_millis(50));
+    assert!(matches!(
+        place.run_step(step),
+        Err(RunError::TimedOut { .. })
+    ));
+    let mut step = place.step("echo > model");
+    step.stdin = Stdin::Inherited;
+    place.run_step(step).unwrap();
+}
+
+#[test]
+fn signals_make_the_request() {
+    let interrupt = Interrupt::on_signals().unwrap();
+    let own = rustix::process::getpid();
+    rustix::process::kill_process(own, rustix::process::Signal::HUP).unwrap();
+    let place = Place::new();
+    let runner = place.runner();
+    let result = runner
+        .prepare(place.step("sleep 1000"))
+        .unwrap()
+        .execute(&interrupt);
+    assert!(matches!(
+        result.err(),
+        Some(RunError::Interrupted { signal: 1 })
+    ));
+}
+
+#[test]
 fn processes_left_running_are_ended_and_told() {
     let place = Place::new();
     let outcome = place.run("sleep 1000 & echo $! > model").unwrap();
