@@ -88,6 +88,27 @@ pub fn read<P: Predicate>(statement: &Statement) -> Result<P, PredicateError> {
     Ok(predicate)
 }
 
+/// Checks the predicate of a statement if its type is one that Custos knows; of another type
+/// nothing can be said.
+pub fn validate(statement: &Statement) -> Result<(), PredicateError> {
+    fn of<P: Predicate>(statement: &Statement) -> Result<(), PredicateError> {
+        read::<P>(statement).map(|_| ())
+    }
+    match statement.predicate_type() {
+        dataset::Dataset::TYPE => of::<dataset::Dataset>(statement),
+        decision::Decision::TYPE => of::<decision::Decision>(statement),
+        evaluation::Evaluation::TYPE => of::<evaluation::Evaluation>(statement),
+        evaluation_plan::EvaluationPlan::TYPE => of::<evaluation_plan::EvaluationPlan>(statement),
+        provenance::Provenance::TYPE => of::<provenance::Provenance>(statement),
+        resource_usage::ResourceUsage::TYPE => of::<resource_usage::ResourceUsage>(statement),
+        scai::AttributeReport::TYPE => of::<scai::AttributeReport>(statement),
+        test_result::TestResult::TYPE => of::<test_result::TestResult>(statement),
+        vsa::VerificationSummary::TYPE => of::<vsa::VerificationSummary>(statement),
+        vulns::Vulnerabilities::TYPE => of::<vulns::Vulnerabilities>(statement),
+        _ => Ok(()),
+    }
+}
+
 /// Parses a predicate that stands alone, as in a file given to `custos attest`.
 pub fn parse<P: Predicate>(bytes: &[u8]) -> Result<P, PredicateError> {
     let predicate = json::from_slice(bytes, &Limits::STATEMENT).map_err(PredicateError::Json)?;
@@ -120,6 +141,36 @@ fn reject<P: Predicate>(predicate: &P) -> Result<(), PredicateError> {
             kind: P::TYPE,
             faults,
         })
+    }
+}
+
+/// Parses `data` as each predicate with a type, and checks that what was accepted is written the
+/// same way again; a fuzz target.
+#[doc(hidden)]
+pub fn fuzz_predicates(data: &[u8]) {
+    fn round_trip<P: Predicate + PartialEq + std::fmt::Debug>(data: &[u8]) {
+        let Ok(predicate) = parse::<P>(data) else {
+            return;
+        };
+        let again = json::to_vec(&predicate)
+            .ok()
+            .and_then(|bytes| parse::<P>(&bytes).ok());
+        assert_eq!(again.as_ref(), Some(&predicate));
+    }
+    round_trip::<cyclonedx::CycloneDx>(data);
+    round_trip::<dataset::Dataset>(data);
+    round_trip::<decision::Decision>(data);
+    round_trip::<evaluation::Evaluation>(data);
+    round_trip::<evaluation_plan::EvaluationPlan>(data);
+    round_trip::<link::Link>(data);
+    round_trip::<provenance::Provenance>(data);
+    round_trip::<resource_usage::ResourceUsage>(data);
+    round_trip::<scai::AttributeReport>(data);
+    round_trip::<test_result::TestResult>(data);
+    round_trip::<vsa::VerificationSummary>(data);
+    round_trip::<vulns::Vulnerabilities>(data);
+    if let Ok(provenance) = parse::<provenance::Provenance>(data) {
+        let _ = step::StepView::of(&provenance);
     }
 }
 

@@ -189,6 +189,23 @@ fn every_own_type_has_a_schema_that_accepts_its_example() {
     }
 }
 
+// Every byte of every example, cut and changed: nothing panics, and what is accepted round-trips.
+#[test]
+fn mutated_examples_never_panic() {
+    for (_, example) in examples() {
+        let bytes = json::to_vec(&example).unwrap();
+        fuzz_predicates(&bytes);
+        for at in 0..bytes.len() {
+            fuzz_predicates(&bytes[..at]);
+            for to in [b'0', b'"', b'}', b'-', b'e', 0xff] {
+                let mut changed = bytes.clone();
+                changed[at] = to;
+                fuzz_predicates(&changed);
+            }
+        }
+    }
+}
+
 #[test]
 fn schemas_reject_what_the_structs_reject() {
     let plan = to_value(&evaluation_plan::EvaluationPlan::example());
