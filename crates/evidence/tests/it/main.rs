@@ -1,0 +1,6 @@
+//! The store and the facts as their users see them, with real keys and a real log.
+
+mod crash;
+mod facts;
+mod store;
+mod world;
