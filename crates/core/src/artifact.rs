@@ -84,7 +84,9 @@ impl fmt::Display for ArtifactRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Digest(digest) => digest.fmt(f),
-            Self::Path(path) => f.write_str(path),
+            // A path that reads as something else, such as `sha256:notes`, keeps its scheme.
+            Self::Path(path) if path.parse().as_ref() == Ok(self) => f.write_str(path),
+            Self::Path(path) => write!(f, "file://{path}"),
             Self::Remote { uri, .. } => f.write_str(uri),
         }
     }
@@ -135,6 +137,16 @@ mod tests {
         ] {
             let expected = ArtifactRef::Remote { scheme, uri: text.into() };
             assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_as_the_same() {
+        let digest = format!("file://sha256:{}", "0".repeat(64));
+        for text in [digest.as_str(), "file://a://b", "file://file://x", "file://git+x", "a/b", "./c:d"] {
+            let reference: ArtifactRef = text.parse().unwrap();
+            assert!(matches!(reference, ArtifactRef::Path(_)), "{text}");
+            assert_eq!(reference.to_string().parse(), Ok(reference), "{text}");
         }
     }
 

@@ -20,18 +20,26 @@ pub fn json(data: &[u8]) {
     let limits = Limits::SMALL.with_max_bytes(1 << 16);
     if let Ok(value) = custos_core::json::from_slice::<serde_json::Value>(data, &limits) {
         // Numbers that JSON can write and a double cannot hold have no canonical form.
-        let Ok(canonical) = custos_core::json::to_canonical(&value) else { return };
+        let Ok(canonical) = custos_core::json::to_canonical(&value) else {
+            return;
+        };
         let limits = Limits::SMALL;
         let again = custos_core::json::from_slice::<serde_json::Value>(&canonical, &limits);
         assert!(again.is_ok(), "the canonical form does not pass: {again:?}");
         let twice = again.and_then(|value| custos_core::json::to_canonical(&value));
-        assert_eq!(twice.ok(), Some(canonical), "the canonical form is not stable");
+        assert_eq!(
+            twice.ok(),
+            Some(canonical),
+            "the canonical form is not stable"
+        );
     }
 }
 
 /// A statement.
 pub fn statement(data: &[u8]) {
-    let Ok(statement) = Statement::parse(data) else { return };
+    let Ok(statement) = Statement::parse(data) else {
+        return;
+    };
     let written = statement.to_bytes();
     let again = written.ok().and_then(|bytes| Statement::parse(&bytes).ok());
     assert!(again.as_ref().is_some_and(|again| {
@@ -43,7 +51,9 @@ pub fn statement(data: &[u8]) {
 
 /// The predicate of a statement, under every type that Custos knows.
 pub fn predicate(data: &[u8]) {
-    let Ok(statement) = Statement::parse(data) else { return };
+    let Ok(statement) = Statement::parse(data) else {
+        return;
+    };
     let _ = predicate::digest_of_statement(&statement);
     for kind in known() {
         assert_eq!(resolve(kind.uri), Some(kind.uri));
@@ -68,17 +78,29 @@ pub fn predicate(data: &[u8]) {
 
 /// What is read as a predicate is sound, and is so again after it was written.
 fn survives<P: Predicate>(json: &[u8]) {
-    let Ok(predicate) = predicate::parse::<P>(json) else { return };
-    assert!(predicate.faults().is_empty(), "{}: read although unsound", P::TYPE);
-    let Ok(written) = custos_core::json::to_canonical(&predicate) else { return };
+    let Ok(predicate) = predicate::parse::<P>(json) else {
+        return;
+    };
+    assert!(
+        predicate.faults().is_empty(),
+        "{}: read although unsound",
+        P::TYPE
+    );
+    let Ok(written) = custos_core::json::to_canonical(&predicate) else {
+        return;
+    };
     let again = predicate::parse::<P>(&written);
-    let again = again.ok().and_then(|again| custos_core::json::to_canonical(&again).ok());
+    let again = again
+        .ok()
+        .and_then(|again| custos_core::json::to_canonical(&again).ok());
     assert_eq!(again, Some(written), "{}: another value came back", P::TYPE);
 }
 
 /// A bare envelope.
 pub fn envelope(data: &[u8]) {
-    let Ok(envelope) = Envelope::parse(data) else { return };
+    let Ok(envelope) = Envelope::parse(data) else {
+        return;
+    };
     assert!(envelope.pae().starts_with(b"DSSEv1 "));
     let again = custos_core::json::to_vec(&envelope).ok();
     let again = again.and_then(|bytes| Envelope::parse(&bytes).ok());
@@ -87,8 +109,13 @@ pub fn envelope(data: &[u8]) {
 
 /// A bundle.
 pub fn bundle(data: &[u8]) {
-    let Ok(bundle) = Bundle::parse(data) else { return };
-    let again = bundle.to_bytes().ok().and_then(|bytes| Bundle::parse(&bytes).ok());
+    let Ok(bundle) = Bundle::parse(data) else {
+        return;
+    };
+    let again = bundle
+        .to_bytes()
+        .ok()
+        .and_then(|bytes| Bundle::parse(&bytes).ok());
     assert_eq!(again, Some(bundle));
 }
 
@@ -101,15 +128,21 @@ pub fn entry(data: &[u8]) {
 
 /// Facts.
 pub fn facts(data: &[u8]) {
-    let Ok(facts) = Facts::parse(data) else { return };
-    let Ok(written) = facts.to_canonical() else { return };
+    let Ok(facts) = Facts::parse(data) else {
+        return;
+    };
+    let Ok(written) = facts.to_canonical() else {
+        return;
+    };
     let again = Facts::parse(&written).and_then(|again| again.to_canonical());
     assert_eq!(again.ok(), Some(written));
 }
 
 /// Short texts: digests, key ids, amounts, references.
 pub fn text(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     if let Ok(digest) = text.parse::<Digest>() {
         assert_eq!(digest.to_string(), text);
     }
@@ -129,13 +162,17 @@ pub fn text(data: &[u8]) {
 
 /// PEM, and a public key in it.
 pub fn pem(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     let _ = Pem::parse_many(text);
     if let Ok(pem) = Pem::parse(text) {
         let again = Pem::parse(&pem.to_text());
-        assert!(again.is_ok_and(|again| {
-            again.label() == pem.label() && again.bytes() == pem.bytes()
-        }));
+        assert!(
+            again.is_ok_and(|again| {
+                again.label() == pem.label() && again.bytes() == pem.bytes()
+            })
+        );
     }
     if let Ok(key) = PublicKey::from_pem(text) {
         let again = PublicKey::from_pem(&key.to_pem());

@@ -28,7 +28,12 @@ pub struct Target {
 }
 
 const fn target(name: &'static str, run: fn(&[u8]), seeds: &'static [&'static str]) -> Target {
-    Target { name, run, seeds, mutations: 400 }
+    Target {
+        name,
+        run,
+        seeds,
+        mutations: 1000,
+    }
 }
 
 /// All targets.
@@ -52,9 +57,18 @@ pub const TARGETS: &[Target] = &[
     target("verify", trust::bundle, &[".sigstore.json"]),
     target("certificate", trust::certificate, &[]),
     target("encrypted-key", trust::encrypted_key, &[".key"]),
-    Target { mutations: 40, ..target("trust-root", trust::trust_root, &["public-good.json"]) },
-    Target { mutations: 20, ..target("policy", policy::fuzz_policy, &[".rego"]) },
-    Target { mutations: 40, ..target("policy-input", policy::fuzz_input, &[]) },
+    Target {
+        mutations: 40,
+        ..target("trust-root", trust::trust_root, &["public-good.json"])
+    },
+    Target {
+        mutations: 20,
+        ..target("policy", policy::fuzz_policy, &[".rego"])
+    },
+    Target {
+        mutations: 40,
+        ..target("policy-input", policy::fuzz_input, &[])
+    },
 ];
 
 /// Runs the target of this name.

@@ -13,7 +13,9 @@ fn files_below(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut open = vec![dir.to_path_buf()];
     while let Some(dir) = open.pop() {
-        let Ok(entries) = fs::read_dir(dir) else { continue };
+        let Ok(entries) = fs::read_dir(dir) else {
+            continue;
+        };
         for entry in entries {
             let path = entry.unwrap().path();
             if path.is_dir() {
@@ -57,8 +59,22 @@ impl Numbers {
 
 /// Pieces that break parsers more often than random bytes do.
 const PIECES: [&[u8]; 16] = [
-    b"{", b"}", b"[", b"]", b"\"", b"\\u0000", b"\xff\xfe", b"null", b"-1", b"1e999",
-    b"18446744073709551616", b"\n\n", b"\xe2\x80\x94", b"=", b":", b"../",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"\"",
+    b"\\u0000",
+    b"\xff\xfe",
+    b"null",
+    b"-1",
+    b"1e999",
+    b"18446744073709551616",
+    b"\n\n",
+    b"\xe2\x80\x94",
+    b"=",
+    b":",
+    b"../",
 ];
 
 fn mutate(seed: &[u8], other: &[u8], numbers: &mut Numbers) -> Vec<u8> {
@@ -97,17 +113,32 @@ fn mutate(seed: &[u8], other: &[u8], numbers: &mut Numbers) -> Vec<u8> {
 #[test]
 fn every_target_survives_its_seeds_and_their_mutations() {
     // Not the configuration of the product, so not the loader's business.
-    #[expect(clippy::disallowed_methods, reason = "the deep run of the tests is asked for so")]
-    let times = if std::env::var_os("CUSTOS_TEST_FULL").is_some() { 20 } else { 1 };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the deep run of the tests is asked for so"
+    )]
+    let times = if std::env::var_os("CUSTOS_TEST_FULL").is_some() {
+        20
+    } else {
+        1
+    };
     for target in TARGETS {
         let seeds = seeds(target);
-        assert!(!seeds.is_empty(), "{} has no seed in fuzz/corpus", target.name);
+        assert!(
+            !seeds.is_empty(),
+            "{} has no seed in fuzz/corpus",
+            target.name
+        );
         let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
         (target.run)(b"");
         for seed in &seeds {
             (target.run)(seed);
             // Large vectors are read once: mutations of them cost more than they find.
-            let count = if seed.len() > 100_000 { 2 } else { target.mutations };
+            let count = if seed.len() > 100_000 {
+                2
+            } else {
+                target.mutations
+            };
             for _ in 0..count * times {
                 let other = &seeds[numbers.below(seeds.len())];
                 (target.run)(&mutate(seed, other, &mut numbers));
@@ -121,7 +152,12 @@ fn the_fuzz_crate_has_every_target() {
     let folder = repository().join("fuzz/fuzz_targets");
     let mut found: Vec<String> = files_below(&folder)
         .iter()
-        .map(|path| path.file_stem().unwrap().to_string_lossy().replace('_', "-"))
+        .map(|path| {
+            path.file_stem()
+                .unwrap()
+                .to_string_lossy()
+                .replace('_', "-")
+        })
         .collect();
     found.sort();
     let mut names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();

@@ -1,0 +1,7 @@
+package a
+
+deny[msg] {
+  x := input.list[_]
+  not startswith(x, "a")
+  msg := sprintf("%v", [x])
+}
