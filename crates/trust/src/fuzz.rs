@@ -1,0 +1,77 @@
+//! Entries for fuzzing: plain functions over bytes, replayed by the tests.
+
+use custos_core::clock::Timestamp;
+use custos_core::crypto::{Pem, PublicKey};
+use custos_core::digest::{Algorithm, DigestSet};
+use custos_core::identity::ExpectedSigner;
+
+use crate::TrustRoot;
+use crate::verify::{
+    Certificate, LogRequirement, Material, Message, PredicateTypes, VerifyRequest, verify,
+};
+
+const KEY: &str = include_str!("../../../testdata/keys/p256.pub");
+
+/// Verifies bytes as a bundle and as an envelope; nothing may come out, as nobody has signed them.
+pub fn bundle(data: &[u8]) {
+    let Ok(key) = PublicKey::from_pem(KEY) else {
+        return;
+    };
+    let signers = [
+        ExpectedSigner::key("k", key),
+        ExpectedSigner::certificate("c", "a@example.com", None),
+    ];
+    let root = TrustRoot::trusting_nothing();
+    let artifact = DigestSet::from(Algorithm::Sha256.digest(b""));
+    let request = VerifyRequest {
+        artifact: &artifact,
+        material: Material::Bundle(data),
+        trust_root: &root,
+        signers: &signers,
+        log: LogRequirement::AbsenceAllowed,
+        expect: PredicateTypes::new(&["p"]),
+        now: Timestamp::from_seconds(1_800_000_000),
+    };
+    assert!(verify(&request).is_err());
+    assert!(verify(&request.with_material(Material::Envelope(data))).is_err());
+    let message = VerifyRequest {
+        artifact: &artifact,
+        material: Material::Bundle(data),
+        trust_root: &root,
+        signers: &signers,
+        log: LogRequirement::AbsenceAllowed,
+        expect: Message,
+        now: request.now,
+    };
+    assert!(verify(&message).is_err());
+}
+
+/// Parses bytes as a certificate and asks it everything.
+pub fn certificate(data: &[u8]) {
+    if let Ok(certificate) = Certificate::parse(data) {
+        let _ = (
+            certificate.identities(),
+            certificate.check_usage(),
+            certificate.subject(),
+        );
+    }
+}
+
+/// Reads bytes as an encrypted key. The work factors that pass take memory, so a body that is
+/// otherwise well-formed is not tried.
+pub fn encrypted_key(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Ok(pem) = Pem::parse(text)
+    {
+        let _ = crate::keys::encrypted::is_encrypted(&pem);
+    }
+}
+
+/// Adds bytes to a trust root, in every role.
+pub fn trust_root(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = TrustRoot::trusting_nothing().with_log_key(text);
+        let _ = TrustRoot::trusting_nothing().with_authorities(text);
+    }
+    let _ = TrustRoot::trusting_nothing().with_sigstore(data);
+}

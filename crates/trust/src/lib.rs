@@ -1,0 +1,43 @@
+//! Who vouches: keys, signers, trust roots, and the one function that verifies.
+//!
+//! - [`keys`]: private keys in files, plain or encrypted as cosign does.
+//! - [`signer`]: what makes signatures, whatever holds the key.
+//! - [`seal`]: statements become bundles, and are logged on the way.
+//! - [`root`]: the logs and authorities that somebody decided to trust.
+//! - [`verify`]: bundle, artifact, trust root and expected signers go in together; out comes a
+//!   [`Verified`] value or a precise reason why not.
+//!
+//! What it is not: it looks nothing up. Bundles, trust roots, `now` and expected signers are
+//! arguments; only [`keys`] touches files.
+#![deny(
+    clippy::unwrap_used,         // input is hostile: an unwrap is a denial of service
+    clippy::expect_used,         // same
+    clippy::panic,               // same
+    clippy::indexing_slicing,    // same
+    clippy::arithmetic_side_effects, // lengths and offsets come from outside
+    clippy::as_conversions       // silent truncation has been a verifier bug before
+)]
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+pub mod keys;
+pub mod root;
+pub mod seal;
+pub mod signer;
+pub mod verify;
+
+pub use root::TrustRoot;
+pub use verify::{Verified, verify};
+
+#[doc(hidden)]
+pub mod fuzz;

@@ -1,0 +1,15 @@
+//! Tests of signing and verification as a whole: one binary.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+#![allow(missing_docs)]
+
+mod accept;
+mod mutate;
+mod oms;
+mod reject;
+mod sigstore;
+mod support;

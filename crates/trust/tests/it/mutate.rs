@@ -1,0 +1,567 @@
+//! Field-by-field mutation of valid bundles.
+//!
+//! Every node of a bundle's JSON is deleted, duplicated, truncated, replaced by other types and by
+//! what stands at the same place in other bundles, and its text is flipped bit by bit. Each mutant
+//! must be rejected, or yield exactly the original result at a path that [`NEUTRAL`] argues for.
+//! Anything else accepted is a failure; a panic is one too.
+//!
+//! At least 20,000 mutants a run; every bit of every character with `CUSTOS_TEST_FULL=1`.
+
+use std::collections::BTreeMap;
+
+use custos_core::crypto::KeyKind;
+use custos_core::statement::Statement;
+use custos_trust::verify::{Material, PredicateTypes, Verified, VerifyRequest};
+use custos_trust::{seal, verify};
+use serde_json::Value;
+
+use crate::sigstore;
+use crate::support::{
+    Case, Leaf, PREDICATE, by_certificate, expect_key, logged_by_key, signer, statement,
+};
+
+/// Fields that may change without changing the result: paths without positions, what may happen
+/// to them, and why that is right.
+const NEUTRAL: &[(&str, &[Kind], &str)] = &[
+    (
+        "dsseEnvelope.signatures[].keyid",
+        &[
+            Kind::Delete,
+            Kind::Flip,
+            Kind::Swap,
+            Kind::Truncate,
+            Kind::Type,
+        ],
+        "an unauthenticated hint (DSSE): it selects nothing here",
+    ),
+    (
+        "verificationMaterial.publicKey",
+        &[Kind::Type],
+        "an empty identifier, which serde also reads from an empty array, has no hint: see below",
+    ),
+    (
+        "verificationMaterial.publicKey.hint",
+        &[
+            Kind::Delete,
+            Kind::Duplicate,
+            Kind::Flip,
+            Kind::Truncate,
+            Kind::Type,
+        ],
+        "a hint can only narrow the expected keys: absent or no fingerprint, all of them are tried; \
+         another fingerprint is rejected, and so is free text in an OMS bundle",
+    ),
+    (
+        "verificationMaterial.tlogEntries",
+        &[Kind::Delete, Kind::Type, Kind::Swap],
+        "an unlogged bundle where that is allowed: absent, null and empty mean the same",
+    ),
+    (
+        "verificationMaterial.x509CertificateChain.certificates",
+        &[Kind::Duplicate],
+        "certificates behind the leaf are hints for path building: anchors come from the trust \
+         root, names and key from the leaf alone",
+    ),
+    (
+        "verificationMaterial.x509CertificateChain.certificates[]",
+        &[Kind::Duplicate],
+        "the same certificate twice adds no path",
+    ),
+    (
+        "mediaType",
+        &[Kind::Swap],
+        "the older spelling of v0.3, and v0.1 and v0.2, whose bundles say the same in these fields",
+    ),
+];
+
+/// More of them, for bundles that `sigstore-verify` checks.
+const NEUTRAL_SIGSTORE: &[(&str, &[Kind], &str)] = &[
+    (
+        "verificationMaterial.tlogEntries[].inclusionPromise",
+        &[Kind::Delete, Kind::Type],
+        "Rekor v1's promise beside its proof: the proof stays required, and another trusted time \
+         must be there",
+    ),
+    (
+        "verificationMaterial.tlogEntries[].integratedTime",
+        &[
+            Kind::Delete,
+            Kind::Flip,
+            Kind::Truncate,
+            Kind::Type,
+            Kind::Swap,
+        ],
+        "unauthenticated without a promise, and then no time is taken from it",
+    ),
+    (
+        "verificationMaterial.tlogEntries[].logIndex",
+        &[
+            Kind::Delete,
+            Kind::Flip,
+            Kind::Truncate,
+            Kind::Type,
+            Kind::Swap,
+        ],
+        "Rekor v1's index over all its shards, which only the promise signs; the result carries \
+         the proven one",
+    ),
+    (
+        "verificationMaterial.tlogEntries[].inclusionProof.checkpoint.envelope",
+        &[Kind::Duplicate, Kind::Flip, Kind::Truncate],
+        "below the signed text, lines and names that belong to no trusted key are ignored (C2SP \
+         signed-note); the result carries the signed text only",
+    ),
+    (
+        "verificationMaterial.timestampVerificationData",
+        &[Kind::Delete, Kind::Type, Kind::Swap],
+        "empty in this bundle: absent, null and empty mean the same",
+    ),
+    (
+        "verificationMaterial.timestampVerificationData.rfc3161Timestamps",
+        &[Kind::Delete],
+        "empty in this bundle",
+    ),
+];
+
+type Check<'a> = dyn Fn(&[u8]) -> Option<String> + 'a;
+
+const ALL_BITS: &[u8] = &[1, 2, 4, 8, 16, 32, 64, 128];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Delete,
+    Duplicate,
+    Flip,
+    Key,
+    Swap,
+    Truncate,
+    Type,
+}
+
+struct Subject<'a> {
+    name: &'static str,
+    document: Value,
+    others: Vec<Value>,
+    original: String,
+    check: &'a Check<'a>,
+    neutral: Vec<&'static (&'static str, &'static [Kind], &'static str)>,
+}
+
+/// What must stay the same: everything but the digest of the bundle's bytes, and the wording of
+/// the checks.
+fn result(verified: &Verified<Statement>) -> String {
+    format!(
+        "{:?} {:?} {:?} {} {} {:?} {} {:?}",
+        verified.signers().collect::<Vec<_>>(),
+        verified.log(),
+        verified.time(),
+        verified.is_legacy(),
+        verified.payload_digest(),
+        verified.artifact(),
+        verified.trust_root(),
+        verified.statement(),
+    )
+}
+
+impl<'a> Subject<'a> {
+    fn new(name: &'static str, bytes: &[u8], others: &[&[u8]], check: &'a Check<'a>) -> Self {
+        Self {
+            name,
+            document: serde_json::from_slice(bytes).unwrap(),
+            others: others
+                .iter()
+                .map(|other| serde_json::from_slice(other).unwrap())
+                .collect(),
+            original: check(bytes).expect("the original verifies"),
+            check,
+            neutral: NEUTRAL.iter().collect(),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "called from everywhere here")]
+    fn judge(&self, path: &str, kind: Kind, mutant: &[u8], tally: &mut Tally) {
+        tally.tried += 1;
+        let Some(found) = (self.check)(mutant) else {
+            return;
+        };
+        let pattern = pattern(path);
+        let neutral = self
+            .neutral
+            .iter()
+            .any(|(path, kinds, _)| *path == pattern && kinds.contains(&kind));
+        if found == self.original && neutral {
+            *tally.neutral.entry((pattern, kind)).or_default() += 1;
+        } else {
+            let same = if found == self.original {
+                "same result"
+            } else {
+                "ANOTHER RESULT"
+            };
+            tally.wrong.push(format!(
+                "{}: {kind:?} at {path}: accepted, {same}",
+                self.name
+            ));
+        }
+    }
+
+    fn run(&self, bits: &[u8]) -> Tally {
+        let mut tally = Tally::default();
+        let mut paths = Vec::new();
+        collect(&self.document, &mut Vec::new(), &mut paths);
+        for path in &paths {
+            self.structural(path, &mut tally);
+            self.textual(path, bits, &mut tally);
+        }
+        let text = serde_json::to_vec(&self.document).unwrap();
+        for at in (0..text.len()).step_by(if full() { 1 } else { 7 }) {
+            self.judge("$", Kind::Truncate, &text[..at], &mut tally);
+        }
+        tally
+    }
+
+    // Deletes, duplicates, replaces and swaps one node.
+    fn structural(&self, path: &[Step], tally: &mut Tally) {
+        let name = render(path);
+        let node = get(&self.document, path).unwrap().clone();
+        let mut put = |kind: Kind, value: Value| {
+            if value != node {
+                let mut document = self.document.clone();
+                *get_mut(&mut document, path) = value;
+                self.judge(&name, kind, &serde_json::to_vec(&document).unwrap(), tally);
+            }
+        };
+        let wrapped = Value::Array(vec![node.clone()]);
+        let object = serde_json::json!({ "x": node.clone() });
+        for value in [
+            Value::Null,
+            Value::Bool(true),
+            0.into(),
+            (-1).into(),
+            "".into(),
+            "x".into(),
+            serde_json::json!([]),
+            serde_json::json!({}),
+            wrapped,
+            object,
+        ] {
+            put(Kind::Type, value);
+        }
+        for other in &self.others {
+            if let Some(value) = get(other, path) {
+                put(Kind::Swap, value.clone());
+            }
+        }
+        match &node {
+            Value::Array(items) if !items.is_empty() => {
+                put(Kind::Truncate, items[..items.len() - 1].to_vec().into());
+                put(Kind::Truncate, items[1..].to_vec().into());
+                put(
+                    Kind::Duplicate,
+                    [items.as_slice(), items.as_slice()].concat().into(),
+                );
+            }
+            Value::String(text) if !text.is_empty() => {
+                let (cut, _) = text.char_indices().next_back().unwrap();
+                let first = text.chars().next().unwrap().len_utf8();
+                let half = text.floor_char_boundary(text.len() / 2);
+                for part in [&text[..cut], &text[first..], &text[..half], &text[half..]] {
+                    put(Kind::Truncate, part.into());
+                }
+                for more in ["=", "A", " ", "\n", "\u{0}"] {
+                    put(Kind::Duplicate, format!("{text}{more}").into());
+                }
+                put(Kind::Duplicate, format!("{text}{text}").into());
+            }
+            _ => {}
+        }
+        self.members(path, &node, tally);
+    }
+
+    // Deletes and duplicates the node where it stands, and renames its key.
+    fn members(&self, path: &[Step], node: &Value, tally: &mut Tally) {
+        let Some((last, parent)) = path.split_last() else {
+            return;
+        };
+        let name = render(path);
+        let mut document = self.document.clone();
+        match (get_mut(&mut document, parent), last) {
+            (Value::Object(members), Step::Key(key)) => {
+                members.remove(key);
+                self.judge(
+                    &name,
+                    Kind::Delete,
+                    &serde_json::to_vec(&document).unwrap(),
+                    tally,
+                );
+                for renamed in [format!("{key}x"), key.to_uppercase(), key[1..].to_owned()] {
+                    let mut document = self.document.clone();
+                    let members = get_mut(&mut document, parent).as_object_mut().unwrap();
+                    let value = members.remove(key).unwrap();
+                    members.insert(renamed, value);
+                    let text = serde_json::to_vec(&document).unwrap();
+                    self.judge(&name, Kind::Key, &text, tally);
+                }
+                // A key twice in one object can only be written as text.
+                for twin in [node.clone(), Value::Null] {
+                    let twin = format!(
+                        "{}:{twin},{}:",
+                        Value::from(key.as_str()),
+                        Value::from(key.as_str())
+                    );
+                    let marker = "\u{1}marker\u{1}";
+                    let mut document = self.document.clone();
+                    let members = get_mut(&mut document, parent).as_object_mut().unwrap();
+                    let value = members.remove(key).unwrap();
+                    members.insert(marker.to_owned(), value);
+                    let text = serde_json::to_string(&document).unwrap();
+                    let text = text.replacen(&format!("{}:", Value::from(marker)), &twin, 1);
+                    self.judge(&name, Kind::Key, text.as_bytes(), tally);
+                }
+            }
+            (Value::Array(items), Step::Index(at)) => {
+                items.insert(*at, node.clone());
+                let twice = serde_json::to_vec(&document).unwrap();
+                self.judge(&name, Kind::Duplicate, &twice, tally);
+                let mut document = self.document.clone();
+                get_mut(&mut document, parent)
+                    .as_array_mut()
+                    .unwrap()
+                    .remove(*at);
+                self.judge(
+                    &name,
+                    Kind::Delete,
+                    &serde_json::to_vec(&document).unwrap(),
+                    tally,
+                );
+            }
+            _ => unreachable!("a path leads through its parents"),
+        }
+    }
+
+    // Flips bits of a string's bytes as they stand in the document.
+    fn textual(&self, path: &[Step], bits: &[u8], tally: &mut Tally) {
+        let Some(Value::String(text)) = get(&self.document, path) else {
+            return;
+        };
+        let name = render(path);
+        let marker = "\u{1}marker\u{1}";
+        let mut document = self.document.clone();
+        *get_mut(&mut document, path) = marker.into();
+        let whole = serde_json::to_string(&document).unwrap();
+        let (head, tail) = whole.split_once(&Value::from(marker).to_string()).unwrap();
+        let quoted = Value::from(text.as_str()).to_string();
+        for at in 1..quoted.len() - 1 {
+            for bit in bits {
+                let mut changed = quoted.clone().into_bytes();
+                changed[at] ^= bit;
+                let mutant = [head.as_bytes(), &changed, tail.as_bytes()].concat();
+                self.judge(&name, Kind::Flip, &mutant, tally);
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    tried: usize,
+    neutral: BTreeMap<(String, Kind), usize>,
+    wrong: Vec<String>,
+}
+
+impl Tally {
+    #[allow(clippy::print_stdout, reason = "shown only if asked for")]
+    fn report(&self, name: &str) {
+        let some = &self.wrong[..self.wrong.len().min(40)];
+        assert!(
+            self.wrong.is_empty(),
+            "{} wrong: {some:#?}",
+            self.wrong.len()
+        );
+        println!(
+            "{name}: {} mutants, neutral: {:?}",
+            self.tried, self.neutral
+        );
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+fn collect(node: &Value, at: &mut Vec<Step>, paths: &mut Vec<Vec<Step>>) {
+    paths.push(at.clone());
+    match node {
+        Value::Object(members) => {
+            for (key, value) in members {
+                at.push(Step::Key(key.clone()));
+                collect(value, at, paths);
+                at.pop();
+            }
+        }
+        Value::Array(items) => {
+            for (index, value) in items.iter().enumerate() {
+                at.push(Step::Index(index));
+                collect(value, at, paths);
+                at.pop();
+            }
+        }
+        _ => {}
+    }
+}
+
+fn get<'v>(document: &'v Value, path: &[Step]) -> Option<&'v Value> {
+    path.iter().try_fold(document, |node, step| match step {
+        Step::Key(key) => node.get(key),
+        Step::Index(index) => node.get(index),
+    })
+}
+
+fn get_mut<'v>(document: &'v mut Value, path: &[Step]) -> &'v mut Value {
+    path.iter().fold(document, |node, step| match step {
+        Step::Key(key) => &mut node[key.as_str()],
+        Step::Index(index) => &mut node[*index],
+    })
+}
+
+fn render(path: &[Step]) -> String {
+    let mut text = String::new();
+    for step in path {
+        match step {
+            Step::Key(key) if text.is_empty() => text.push_str(key),
+            Step::Key(key) => text.extend([".", key]),
+            Step::Index(index) => text.extend(["[", &index.to_string(), "]"]),
+        }
+    }
+    text
+}
+
+fn pattern(path: &str) -> String {
+    let mut out = String::new();
+    let mut inside = false;
+    for c in path.chars() {
+        inside = (inside || c == '[') && c != ']';
+        if !inside || c == '[' {
+            out.push(c);
+        }
+    }
+    out
+}
+
+fn full() -> bool {
+    #[allow(clippy::disallowed_methods, reason = "the switch of the deep run")]
+    std::env::var_os("CUSTOS_TEST_FULL").is_some_and(|value| value == "1")
+}
+
+fn verify_case(case: &Case, types: &[&str], bytes: &[u8]) -> Option<String> {
+    verify(&case.request(types, Material::Bundle(bytes)))
+        .ok()
+        .map(|verified| result(&verified))
+}
+
+#[test]
+fn no_mutant_of_a_valid_bundle_is_accepted_as_something_else() {
+    let kinds = if full() {
+        KeyKind::ALL.as_slice()
+    } else {
+        &[KeyKind::P256]
+    };
+    let tried: usize = kinds.iter().map(|kind| mutate_all(*kind)).sum();
+    let least = if full() { 100_000 } else { 20_000 };
+    assert!(tried >= least, "only {tried} mutants");
+}
+
+// Three bundles: key and log, certificate, OMS; to swap from, others of the same signer and log,
+// and others of strangers.
+fn mutate_all(kind: KeyKind) -> usize {
+    let (key, key_signer, log) = logged_by_key(kind);
+    let other = seal::sign_statement(&statement(b"other"), &key_signer, None).unwrap();
+    let sibling = log.log(other, &key_signer).to_bytes().unwrap();
+    let (stranger, _, _) = logged_by_key(kind);
+
+    let (chain, chain_signer) =
+        by_certificate(&Leaf::email(kind, "a@example.com"), "a@example.com");
+    let other = seal::sign_statement(&statement(b"other"), &chain_signer, None).unwrap();
+    let chain_sibling = other.to_bytes().unwrap();
+    let (chain_stranger, _) = by_certificate(&Leaf::email(kind, "m@example.com"), "m@example.com");
+
+    let (oms, oms_types) = oms_case(kind);
+    let subjects: [(&str, &[u8], Vec<&[u8]>, Box<Check<'_>>); 3] = [
+        (
+            "key and log",
+            &key.bytes,
+            vec![&sibling, &stranger.bytes, &chain.bytes],
+            Box::new(|bytes: &[u8]| verify_case(&key, &[PREDICATE], bytes)),
+        ),
+        (
+            "certificate",
+            &chain.bytes,
+            vec![&chain_sibling, &chain_stranger.bytes, &key.bytes],
+            Box::new(|bytes: &[u8]| verify_case(&chain, &[PREDICATE], bytes)),
+        ),
+        (
+            "OMS",
+            &oms.bytes,
+            vec![&key.bytes, &stranger.bytes],
+            Box::new(|bytes: &[u8]| verify_case(&oms, &oms_types, bytes)),
+        ),
+    ];
+    let bits: &[u8] = if full() { ALL_BITS } else { &[1, 2, 4, 8, 32] };
+    let mut tried = 0;
+    for (name, bytes, others, check) in &subjects {
+        let tally = Subject::new(name, bytes, others, check).run(bits);
+        tally.report(name);
+        tried += tally.tried;
+    }
+    tried
+}
+
+#[test]
+fn no_mutant_of_a_public_bundle_is_accepted_as_something_else() {
+    let bytes = include_bytes!("../../../../testdata/sigstore/conda-attestation.sigstore.json");
+    let other = include_bytes!("../../../../testdata/sigstore/cosign-v3-blob.sigstore.json");
+    let third =
+        include_bytes!("../../../../testdata/sigstore/conda-attestation-rekor2.sigstore.json");
+    let (root, signers, artifact) = (
+        sigstore::production(),
+        sigstore::conda_signer(),
+        sigstore::conda_artifact(),
+    );
+    let check = |mutant: &[u8]| {
+        let request = VerifyRequest {
+            expect: PredicateTypes::new(&[
+                "https://schemas.conda.org/attestations-publish-1.schema.json",
+            ]),
+            ..sigstore::statement_request(&artifact, mutant, &root, &signers)
+        };
+        verify(&request).ok().map(|verified| result(&verified))
+    };
+    let mut subject = Subject::new("sigstore", bytes, &[other, third], &check);
+    subject.neutral.extend(NEUTRAL_SIGSTORE);
+    let tally = subject.run(if full() { ALL_BITS } else { &[1, 8] });
+    tally.report("sigstore");
+    assert!(tally.tried >= 8_000, "only {} mutants", tally.tried);
+}
+
+// Unlogged, of the OMS predicate type: as `model_signing` writes them.
+fn oms_case(key: KeyKind) -> (Case, Vec<&'static str>) {
+    let kind = "https://model_signing/signature/v1.0";
+    let signer = signer(key);
+    let subject = custos_core::statement::Subject::new("m", crate::support::artifact(b"weights"));
+    let predicate = serde_json::json!({
+        "resources": [{"algorithm": "sha256", "digest": "00", "name": "weights"}],
+        "serialization": {"allow_symlinks": false, "hash_type": "sha256", "method": "files"},
+    });
+    let statement = Statement::new(vec![subject], kind, &predicate).unwrap();
+    let bundle = seal::sign_statement(&statement, &signer, None).unwrap();
+    let case = Case {
+        artifact: crate::support::artifact(b"weights"),
+        bytes: bundle.to_bytes().unwrap(),
+        root: custos_trust::TrustRoot::trusting_nothing(),
+        signers: vec![expect_key("k", &signer)],
+        required: false,
+        now: crate::support::NOW,
+    };
+    (case, vec![kind])
+}
