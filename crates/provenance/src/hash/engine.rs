@@ -164,7 +164,7 @@ fn build(
         if let (Some(file), Some(digest)) = (list.files().get(piece.file), digest) {
             match method {
                 Method::Shards { .. } => {
-                    builder.push_range(file.path(), piece.range.clone(), digest)?
+                    builder.push_range(file.path(), piece.range.clone(), digest)?;
                 }
                 _ => builder.push_file(file.path(), digest)?,
             }
