@@ -1,7 +1,7 @@
 //! Writes bundles into a store and prints each digest once it is acknowledged; for the tests of
 //! several processes and of `kill -9`.
 //!
-//! `hammer DATABASE SEED COUNT`
+//! `hammer DATABASE SEED COUNT`; with the word `read` for COUNT it prints what is there.
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]
 
 use std::io::Write as _;
@@ -20,8 +20,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: hammer DATABASE SEED COUNT".into());
     };
     let now = Timestamp::from_seconds(1_800_000_000);
-    let store = Store::open(Path::new(path), StoreOptions::read_write(), now)?;
     let mut out = std::io::stdout().lock();
+    if count == "read" {
+        let store = Store::open(Path::new(path), StoreOptions::read_only(), now)?;
+        for digest in store.bundles()? {
+            writeln!(out, "{digest} {}", store.bundle(&digest)?.len())?;
+        }
+        return Ok(());
+    }
+    let store = Store::open(Path::new(path), StoreOptions::read_write(), now)?;
     for number in 0..count.parse::<u64>()? {
         let content = format!("{seed}-{number}");
         let subject = Subject::new(

@@ -459,8 +459,37 @@ async fn prepare(
                 attempt(&connect, path, options.mode, now).await?;
                 return Ok(connect);
             }
+            // SQLite only says that it cannot open the file; the system says why.
+            Err(StoreError::Database {
+                code: Some(14),
+                message,
+                ..
+            }) if options.mode == Mode::ReadWrite => {
+                return Err(why_not_opened(path, message));
+            }
             Err(error) => return Err(error),
             Ok(()) => return Ok(connect),
+        }
+    }
+}
+
+fn why_not_opened(path: &Path, message: String) -> StoreError {
+    // The write-ahead log lies beside the database, so the folder has to be writable too.
+    let probe = beside(path, "-probe");
+    let outcome = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&probe);
+    match outcome {
+        Err(error) => StoreError::io("open", path, &error),
+        Ok(_) => {
+            // Best effort: an empty file that nothing reads.
+            let _ = std::fs::remove_file(&probe);
+            StoreError::Database {
+                path: path.to_owned(),
+                code: Some(14),
+                message,
+            }
         }
     }
 }

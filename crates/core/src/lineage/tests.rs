@@ -386,6 +386,15 @@ fn an_input_without_a_digest_does_not_vanish() {
 }
 
 #[test]
+fn a_dataset_is_its_own_source() {
+    let raw = tree("raw", "raw", "raw names");
+    let facts = up(Vec::new(), vec![dataset(0, raw.clone())], &raw).to_facts();
+    assert!(facts.complete);
+    assert_eq!(facts.sources.len(), 1);
+    assert!(facts.sources[0].dataset.as_ref().unwrap().known);
+}
+
+#[test]
 fn an_artifact_that_no_statement_mentions_says_why() {
     let (steps, notes) = pipeline();
     let trace = up(steps.clone(), notes.clone(), &file("stranger", "stranger"));

@@ -252,12 +252,20 @@ impl Trace {
     }
 
     fn sources(&self, proven: &[&TraceStep]) -> Vec<SourceFact> {
-        let data: BTreeSet<usize> = proven
+        let mut data: BTreeSet<usize> = proven
             .iter()
             .flat_map(|step| &step.inputs)
             .filter(|input| input.role == Role::Input)
             .map(|input| input.artifact)
             .collect();
+        // A dataset that is asked about is the source of itself.
+        if self
+            .artifacts
+            .first()
+            .is_some_and(|artifact| artifact.dataset.is_some())
+        {
+            data.insert(0);
+        }
         self.artifacts
             .iter()
             .enumerate()
