@@ -47,7 +47,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
 /// An open file.
 pub trait DiskFile: Send + Sync {
     /// Returns the length.
-    fn len(&self) -> Result<u64, DiskError>;
+    fn size(&self) -> Result<u64, DiskError>;
 
     /// Reads up to `len` bytes at `offset`; fewer at the end of the file.
     fn read_at(&self, offset: u64, len: usize) -> Result<Vec<u8>, DiskError>;

@@ -2,7 +2,7 @@
 //!
 //! It is derived from the level-0 tiles and can be deleted at any time. The newest leaves are in
 //! memory; older ones lie in immutable, sorted runs of 4,096, 65,536 or 1,048,576 leaves, sixteen
-//! of which merge into one of the next size. Of each run a filter of one byte a leaf and the first
+//! of which merge into one of the next size. Of each run a filter of two bytes a leaf and the first
 //! key of each page are in memory, so that a new leaf seldom costs a read. Runs are not synced:
 //! each page carries a checksum, and a run that is not whole is built again.
 //!
@@ -10,12 +10,13 @@
 //! with the tile.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use custos_core::crypto::sha256;
 use custos_core::merkle::Hash;
 
-use crate::disk::{Disk, DiskError};
+use crate::disk::{Disk, DiskError, DiskFile};
 
 /// Leaves of the smallest run.
 pub(crate) const RUN: u64 = 4_096;
@@ -27,6 +28,9 @@ const SLOT: usize = KEY + 4;
 // 255 slots and 16 bytes of checksum fill a page.
 const SLOTS: usize = 255;
 const TRAILER: usize = 56;
+// Bytes of filter for each leaf: with eight bits set in a line, one new leaf in some hundreds is
+// looked for in vain.
+const FILTER_BYTES: usize = 2;
 const MAGIC: &[u8; 8] = b"custosI1";
 // Leaves kept in memory when runs cannot be written, before that becomes an error.
 const MAX_RECENT: usize = 262_144;
@@ -120,11 +124,11 @@ impl Index {
             if !run.may_have(leaf) {
                 continue;
             }
-            if run.find(&self.disk, leaf, &mut found).is_none() {
+            if run.find(leaf, &mut found).is_none() {
                 let leaves = source.leaves(run.first, span(run.tier))?;
                 *run = Run::build(&self.disk, run.tier, run.first, &leaves)?;
                 // Read back what was just written; if even that fails the disk is at fault.
-                if run.find(&self.disk, leaf, &mut found).is_none() {
+                if run.find(leaf, &mut found).is_none() {
                     let error = std::io::ErrorKind::InvalidData.into();
                     return Err(DiskError::new("read", &run.path(), &error).into());
                 }
@@ -178,7 +182,7 @@ impl Index {
         let first = parts.first().map_or(0, |run| run.first);
         let mut slots = Vec::with_capacity(span(tier + 1) as usize);
         for run in parts {
-            if !run.read_all(&self.disk, first, &mut slots) {
+            if !run.read_all(first, &mut slots) {
                 return Ok(());
             }
         }
@@ -201,13 +205,19 @@ fn span(tier: u32) -> u64 {
     RUN * FAN_IN.pow(tier)
 }
 
-#[derive(Debug)]
 struct Run {
     tier: u32,
     first: u64,
+    file: Box<dyn DiskFile>,
     // The first eight bytes of the first key of each page.
     fences: Vec<u64>,
     filter: Vec<u8>,
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path())
+    }
 }
 
 impl Run {
@@ -236,7 +246,7 @@ impl Run {
         mut slots: Vec<Slot>,
     ) -> Result<Self, DiskError> {
         slots.sort_unstable();
-        let mut filter = vec![0; slots.len().next_multiple_of(64)];
+        let mut filter = vec![0; filter_len(slots.len())];
         let mut fences = Vec::with_capacity(slots.len().div_ceil(SLOTS));
         let mut bytes = Vec::with_capacity(slots.len() / SLOTS * PAGE + 2 * PAGE + filter.len());
         for page in slots.chunks(SLOTS) {
@@ -260,10 +270,13 @@ impl Run {
         bytes.extend_from_slice(&(slots.len() as u64).to_be_bytes());
         let sum = sha256(bytes.get(meta..).unwrap_or_default());
         bytes.extend_from_slice(&sum);
-        disk.write(&path(tier, first), &bytes)?;
+        let path = path(tier, first);
+        disk.write(&path, &bytes)?;
+        let file = disk.open(&path, false)?;
         Ok(Self {
             tier,
             first,
+            file,
             fences,
             filter,
         })
@@ -273,14 +286,14 @@ impl Run {
     fn open(disk: &Arc<dyn Disk>, tier: u32, first: u64) -> Option<Self> {
         let count = span(tier) as usize;
         let pages = count.div_ceil(SLOTS);
-        let meta_len = count.next_multiple_of(64) + pages * 8 + TRAILER;
+        let meta_len = filter_len(count) + pages * 8 + TRAILER;
         let file = disk.open(&path(tier, first), false).ok()?;
-        if file.len().ok()? != (pages * PAGE + meta_len) as u64 {
+        if file.size().ok()? != (pages * PAGE + meta_len) as u64 {
             return None;
         }
         let meta = file.read_at((pages * PAGE) as u64, meta_len).ok()?;
         let (body, sum) = meta.split_last_chunk::<32>()?;
-        let (filter, rest) = body.split_at_checked(count.next_multiple_of(64))?;
+        let (filter, rest) = body.split_at_checked(filter_len(count))?;
         let (fences, fields) = rest.split_at_checked(pages * 8)?;
         let expected = [
             MAGIC.as_slice(),
@@ -300,6 +313,7 @@ impl Run {
         Some(Self {
             tier,
             first,
+            file,
             fences,
             filter: filter.to_vec(),
         })
@@ -311,7 +325,7 @@ impl Run {
     }
 
     // Adds the positions whose key is that of `leaf`; `None` if a page is not whole.
-    fn find(&self, disk: &Arc<dyn Disk>, leaf: &Hash, found: &mut Vec<u64>) -> Option<()> {
+    fn find(&self, leaf: &Hash, found: &mut Vec<u64>) -> Option<()> {
         let wanted = head(leaf);
         // Equal heads may begin on the page before.
         let from = self
@@ -319,9 +333,8 @@ impl Run {
             .partition_point(|fence| *fence < wanted)
             .saturating_sub(1);
         let to = self.fences.partition_point(|fence| *fence <= wanted);
-        let file = disk.open(&self.path(), false).ok()?;
         for page in from..to.max(from + 1) {
-            let bytes = read_page(file.as_ref(), page)?;
+            let bytes = read_page(self.file.as_ref(), page)?;
             for slot in bytes.as_chunks::<SLOT>().0 {
                 if slot.get(..KEY) == leaf.get(..KEY) {
                     found.push(self.first + u64::from(offset(slot)));
@@ -331,14 +344,11 @@ impl Run {
         Some(())
     }
 
-    fn read_all(&self, disk: &Arc<dyn Disk>, base: u64, out: &mut Vec<Slot>) -> bool {
-        let Ok(file) = disk.open(&self.path(), false) else {
-            return false;
-        };
+    fn read_all(&self, base: u64, out: &mut Vec<Slot>) -> bool {
         let mut left = span(self.tier) as usize;
         let shift = (self.first - base) as u32;
         for page in 0..self.fences.len() {
-            let Some(bytes) = read_page(file.as_ref(), page) else {
+            let Some(bytes) = read_page(self.file.as_ref(), page) else {
                 return false;
             };
             for slot in bytes.as_chunks::<SLOT>().0.iter().take(left.min(SLOTS)) {
@@ -354,7 +364,7 @@ impl Run {
     }
 }
 
-fn read_page(file: &dyn crate::disk::DiskFile, page: usize) -> Option<Vec<u8>> {
+fn read_page(file: &dyn DiskFile, page: usize) -> Option<Vec<u8>> {
     let mut bytes = file.read_at((page * PAGE) as u64, PAGE).ok()?;
     let (body, sum) = bytes.split_last_chunk::<16>()?;
     if body.len() != SLOTS * SLOT || sha256(body).get(..16)? != sum {
@@ -390,16 +400,23 @@ fn offset(slot: &Slot) -> u32 {
         .map_or(0, |at| u32::from_be_bytes(*at))
 }
 
-// One cache line of 512 bits a key, six bits in it. Leaf hashes are uniform: their own bits do.
+// One cache line of 512 bits a key, eight bits in it. Leaf hashes are uniform: their own bits do,
+// 72 for the places in the line and the other 24 for the line.
 fn filter_bits(key: &[u8], lines: usize) -> impl Iterator<Item = (usize, u8)> {
-    let choice = key.get(8..KEY).and_then(<[u8]>::first_chunk::<4>);
-    let choice = u64::from(choice.map_or(0, |bytes| u32::from_be_bytes(*bytes)));
-    let line = ((choice * lines as u64) >> 32) as usize;
-    let bits = head(key);
-    (0..6).map(move |n| {
+    let mut wide = [0; 16];
+    for (place, byte) in wide.iter_mut().zip(key.iter().take(KEY)) {
+        *place = *byte;
+    }
+    let bits = u128::from_be_bytes(wide) >> 32;
+    let line = (((bits >> 72) as usize) * lines) >> 24;
+    (0..8).map(move |n| {
         let bit = (bits >> (9 * n)) & 511;
         (line * 64 + (bit / 8) as usize, 1 << (bit % 8))
     })
+}
+
+fn filter_len(leaves: usize) -> usize {
+    (leaves * FILTER_BYTES).next_multiple_of(64)
 }
 
 fn set(filter: &mut [u8], key: &[u8]) {
@@ -483,7 +500,7 @@ mod tests {
         let wrong = (0..10_000_u64)
             .filter(|i| run.may_have(&merkle::leaf_hash(&[&i.to_be_bytes()[..], b"x"].concat())))
             .count();
-        assert!(wrong < 600, "{wrong} of 10,000");
+        assert!(wrong < 60, "{wrong} of 10,000");
     }
 
     #[test]

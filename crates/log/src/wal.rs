@@ -166,16 +166,7 @@ impl Record {
 
 // The leaf hashes stand for the entries: they are needed anyway, and cost nothing more.
 fn checksum(covered: &[u8], checkpoint: &[u8], hashes: &[Hash]) -> Hash {
-    let mut bytes = Vec::with_capacity(
-        covered
-            .len()
-            .saturating_add(checkpoint.len())
-            .saturating_add(hashes.len() * 32),
-    );
-    bytes.extend_from_slice(covered);
-    bytes.extend_from_slice(checkpoint);
-    bytes.extend_from_slice(hashes.as_flattened());
-    sha256(&bytes)
+    sha256(&[covered, checkpoint, hashes.as_flattened()].concat())
 }
 
 /// The records of one segment, from its start as far as each follows the one before.

@@ -603,7 +603,7 @@ fn prepare_segment(
     wanted: usize,
 ) -> Result<(Box<dyn DiskFile>, usize), RecordError> {
     let file = disk.open(segment_path(segment), true)?;
-    let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+    let len = usize::try_from(file.size()?).unwrap_or(usize::MAX);
     if len >= wanted {
         return Ok((file, len / BLOCK * BLOCK));
     }

@@ -169,7 +169,7 @@ struct OsFile {
 }
 
 impl DiskFile for OsFile {
-    fn len(&self) -> Result<u64, DiskError> {
+    fn size(&self) -> Result<u64, DiskError> {
         let metadata = self.file.metadata();
         metadata
             .map(|m| m.len())

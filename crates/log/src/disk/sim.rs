@@ -5,7 +5,7 @@
 //! likewise, and after a failed sync the lost data still read back as if all were well. Everything
 //! follows from the seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,7 +44,7 @@ struct World {
     full_from: Option<u64>,
     stopped: bool,
     random: Random,
-    locks: BTreeMap<String, ()>,
+    locks: BTreeSet<String>,
 }
 
 #[derive(Default, Clone)]
@@ -104,7 +104,7 @@ impl SimDisk {
             full_from: None,
             stopped: false,
             random: Random(seed),
-            locks: BTreeMap::new(),
+            locks: BTreeSet::new(),
         };
         Self {
             world: Arc::new(Mutex::new(world)),
@@ -237,12 +237,15 @@ impl World {
         if grows && self.full_from.is_some_and(|from| call >= from) {
             return Err(fail(operation, path, 28));
         }
-        match self.faults.remove(&call) {
+        match self
+            .faults
+            .remove(&call)
+            .filter(|fault| grows || *fault != Fault::Full)
+        {
+            // Only what takes room can find none; elsewhere that fault passes.
             None => Ok(()),
             Some(Fault::Io) => Err(fail(operation, path, 5)),
-            // Only what takes room can find none; elsewhere the fault passes.
-            Some(Fault::Full) if grows => Err(fail(operation, path, 28)),
-            Some(Fault::Full) => Ok(()),
+            Some(Fault::Full) => Err(fail(operation, path, 28)),
             Some(Fault::Stop) => {
                 self.stopped = true;
                 Err(fail(operation, path, 5))
@@ -414,7 +417,7 @@ impl Disk for SimDisk {
         if world.stopped {
             return Err(fail("lock", path, 5));
         }
-        if world.locks.insert(path.to_owned(), ()).is_some() {
+        if !world.locks.insert(path.to_owned()) {
             return Ok(None);
         }
         let held = Held {
@@ -450,7 +453,7 @@ impl SimFile {
 }
 
 impl DiskFile for SimFile {
-    fn len(&self) -> Result<u64, DiskError> {
+    fn size(&self) -> Result<u64, DiskError> {
         let world = self.world();
         let len = world
             .files

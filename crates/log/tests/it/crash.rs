@@ -33,7 +33,7 @@ fn work(disk: &Arc<dyn Disk>, promises: &mut Promises, seed: &mut u64, batches: 
         next += count;
         // Now and then one that was promised before.
         if random(seed).is_multiple_of(4) && !promises.leaves.is_empty() {
-            let old = random(seed) as usize % promises.leaves.len();
+            let old = usize::try_from(random(seed)).unwrap() % promises.leaves.len();
             leaves.push(promises.leaves[old].1.clone());
         }
         if promises.record(&log, &leaves).is_err() {
@@ -78,9 +78,9 @@ fn seeds(from: u64, to: u64) {
     std::thread::scope(|scope| {
         for half in 0..2 {
             scope.spawn(move || {
-                (from..to)
-                    .filter(|s| s % 2 == half)
-                    .for_each(crash_and_restart)
+                for seed in (from..to).filter(|seed| seed % 2 == half) {
+                    crash_and_restart(seed);
+                }
             });
         }
     });
