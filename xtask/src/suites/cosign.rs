@@ -106,7 +106,7 @@ impl Desk {
                 .map(str::to_owned)
                 .collect::<Vec<_>>()
         };
-        self.custos.answers(&[Answer::Usage], sign(&self.wrong))?;
+        self.custos.answers(&[Answer::No], sign(&self.wrong))?;
         ensure!(
             !bundle.exists(),
             "a bundle was written with a wrong password"

@@ -243,17 +243,17 @@ impl Sweep {
         Self::live(self.write(&log, "5"), &log)?;
         let text = fs::read_to_string(acks(&log))?;
         let last: Value = serde_json::from_str(text.lines().last().context("no line")?)?;
-        for (field, value) in [
-            ("index", json!(0)),
-            ("index", json!(1 << 20)),
-            ("last", json!(99)),
-        ] {
+        let end = last
+            .get("last")
+            .and_then(Value::as_u64)
+            .context("no `last`")?;
+        for (field, value) in [("index", 0), ("index", 1 << 20), ("last", end + 50)] {
             let mut lie = last.clone();
             ensure!(
                 lie.get(field).is_some_and(|old| *old != value),
                 "no `{field}` to lie about"
             );
-            lie[field] = value;
+            lie[field] = json!(value);
             fs::write(acks(&log), format!("{text}{lie}\n"))?;
             ensure!(self.check(&log).is_err(), "a lie was not noticed: {lie}");
         }

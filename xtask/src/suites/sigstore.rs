@@ -24,7 +24,11 @@ struct Source {
     root: &'static str,
     identity: &'static str,
     issuer: &'static str,
+    /// The predicate type of an attestation, which the caller must name.
+    kind: Option<&'static str>,
 }
+
+const CONDA: &str = "https://schemas.conda.org/attestations-publish-1.schema.json";
 
 const SOURCES: [Source; 3] = [
     Source {
@@ -33,6 +37,7 @@ const SOURCES: [Source; 3] = [
         root: "public-good.json",
         identity: "w.vollprecht@gmail.com",
         issuer: "https://github.com/login/oauth",
+        kind: None,
     },
     Source {
         bundle: "conda-attestation.sigstore.json",
@@ -41,6 +46,7 @@ const SOURCES: [Source; 3] = [
         identity: "https://github.com/prefix-dev/sigstore-example/.github/workflows/action.yaml\
                    @refs/heads/main",
         issuer: "https://token.actions.githubusercontent.com",
+        kind: Some(CONDA),
     },
     Source {
         bundle: "conda-attestation-rekor2.sigstore.json",
@@ -48,6 +54,7 @@ const SOURCES: [Source; 3] = [
         root: "staging.json",
         identity: "jku@goto.fi",
         issuer: "https://github.com/login/oauth",
+        kind: Some(CONDA),
     },
 ];
 
@@ -58,6 +65,7 @@ const ATTACHED: Source = Source {
     root: "public-good.json",
     identity: "william@yossarian.net",
     issuer: "https://github.com/login/oauth",
+    kind: None,
 };
 
 /// Runs the suite.
@@ -101,6 +109,7 @@ struct Case {
     root: PathBuf,
     identity: String,
     issuer: String,
+    kind: Option<&'static str>,
     good: bool,
 }
 
@@ -154,6 +163,7 @@ impl Desk {
             root: self.data.join(source.root),
             identity: source.identity.to_owned(),
             issuer: source.issuer.to_owned(),
+            kind: source.kind,
             good,
         }
     }
@@ -241,7 +251,7 @@ impl Desk {
 
 impl Case {
     fn by_custos(&self, custos: &Custos) -> Result<()> {
-        let words = [
+        let mut words = vec![
             "verify",
             text(&self.artifact),
             "--bundle",
@@ -253,6 +263,7 @@ impl Case {
             "--certificate-oidc-issuer",
             &self.issuer,
         ];
+        words.extend(self.kind.iter().flat_map(|kind| ["--type", kind]));
         let expected: &[Answer] = if self.good {
             &[Answer::Yes]
         } else {
