@@ -619,29 +619,45 @@ fn a_checkpoint_or_proof_that_was_changed() {
             ..
         }
     ));
+}
+
+#[test]
+fn an_index_that_the_proof_does_not_prove() {
+    for (index, source) in [
+        (22, ProofError::RootMismatch),
+        (99, ProofError::IndexOutside),
+        (-1, ProofError::IndexOutside),
+    ] {
+        let case = logged_by_key(KeyKind::P256).0.edit(|bundle| {
+            let entry = &mut bundle.verification_material.tlog_entries[0];
+            entry.log_index = Int64(index);
+            entry.inclusion_proof.as_mut().unwrap().log_index = Int64(index);
+        });
+        let error = case.verify().unwrap_err();
+        assert_eq!(
+            error,
+            VerifyError::InclusionProof { entry: 0, source },
+            "{index}"
+        );
+    }
+}
+
+#[test]
+fn a_checkpoint_for_another_size() {
+    let case = logged_by_key(KeyKind::P256).0.edit(|bundle| {
+        let entry = &mut bundle.verification_material.tlog_entries[0];
+        let note = entry
+            .inclusion_proof
+            .as_mut()
+            .unwrap()
+            .checkpoint
+            .as_mut()
+            .unwrap();
+        note.envelope = note.envelope.replace("\n25\n", "\n26\n");
+    });
     assert!(matches!(
-        error(&|e| {
-            e.log_index = Int64(22);
-            proof(e, &|p| p.log_index = Int64(22));
-        }),
-        VerifyError::InclusionProof { .. }
-    ));
-    assert!(matches!(
-        error(&|e| {
-            e.log_index = Int64(-1);
-            proof(e, &|p| p.log_index = Int64(-1));
-        }),
-        VerifyError::InclusionProof {
-            source: ProofError::IndexOutside,
-            ..
-        }
-    ));
-    assert!(matches!(
-        error(&|e| proof(e, &|p| {
-            let note = p.checkpoint.as_mut().unwrap();
-            note.envelope = note.envelope.replace("\n25\n", "\n26\n");
-        })),
-        VerifyError::Checkpoint { .. }
+        case.verify(),
+        Err(VerifyError::Checkpoint { entry: 0, .. })
     ));
 }
 
