@@ -480,17 +480,15 @@ fn why_not_opened(path: &Path, message: String) -> StoreError {
         .write(true)
         .create_new(true)
         .open(&probe);
-    match outcome {
-        Err(error) => StoreError::io("open", path, &error),
-        Ok(_) => {
-            // Best effort: an empty file that nothing reads.
-            let _ = std::fs::remove_file(&probe);
-            StoreError::Database {
-                path: path.to_owned(),
-                code: Some(14),
-                message,
-            }
-        }
+    if let Err(error) = outcome {
+        return StoreError::io("open", path, &error);
+    }
+    // Best effort: an empty file that nothing reads.
+    let _ = std::fs::remove_file(&probe);
+    StoreError::Database {
+        path: path.to_owned(),
+        code: Some(14),
+        message,
     }
 }
 
