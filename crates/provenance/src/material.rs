@@ -237,7 +237,8 @@ pub(crate) fn file_uri(path: &Path) -> String {
         if plain {
             uri.push(char::from(*byte));
         } else {
-            uri.push_str(&format!("%{byte:02X}"));
+            uri.push('%');
+            uri.push_str(&hex::encode_upper([*byte]));
         }
     }
     uri
@@ -357,8 +358,10 @@ fn is_lock_file(name: &str) -> bool {
         "uv.lock",
         "yarn.lock",
     ];
-    let requirements = name.starts_with("requirements") && name.ends_with(".txt");
-    EXACT.contains(&name) || requirements
+    let requirements = name
+        .strip_prefix("requirements")
+        .and_then(|rest| rest.strip_suffix(".txt"));
+    EXACT.contains(&name) || requirements.is_some()
 }
 
 #[cfg(test)]

@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_output_and_status() {
-        let answer = ask_shell("echo $ONLY $HOME; exit 3", 100, Duration::from_secs(60)).unwrap();
+        let answer = ask_shell("echo $ONLY $HOME; exit 3", 100, Duration::from_mins(1)).unwrap();
         assert_eq!(
             answer,
             Answer {
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn endless_output_is_cut_and_the_program_ended() {
-        let answer = ask_shell("while :; do echo y; done", 1000, Duration::from_secs(60)).unwrap();
+        let answer = ask_shell("while :; do echo y; done", 1000, Duration::from_mins(1)).unwrap();
         assert!(answer.cut);
         assert_eq!((answer.output.len(), answer.status), (1000, None));
     }

@@ -230,6 +230,7 @@ impl<'a> Runner<'a> {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Side {
     Input,
     Product,

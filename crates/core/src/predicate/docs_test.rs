@@ -313,14 +313,14 @@ impl Checker<'_> {
     fn check(&mut self, schema: &Value, value: &Value, path: &str) {
         let schema = follow(self.root, schema).clone();
         for (keyword, rule) in schema.as_object().unwrap() {
-            if !self.holds(keyword, rule, value, path) {
+            if !self.holds((keyword, rule), value, path) {
                 self.faults
                     .push(format!("{path}: {keyword} {rule} rejects {value}"));
             }
         }
     }
 
-    fn holds(&mut self, keyword: &str, rule: &Value, value: &Value, path: &str) -> bool {
+    fn holds(&mut self, (keyword, rule): (&str, &Value), value: &Value, path: &str) -> bool {
         let length = |value: &Value| match value {
             Value::String(text) => text.chars().count() as u64,
             Value::Array(items) => items.len() as u64,

@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn an_input_without_a_digest_or_declared_twice_is_rejected() {
         let mut open = provenance();
-        open.build_definition.resolved_dependencies[0].digest = Default::default();
+        open.build_definition.resolved_dependencies[0].digest = crate::digest::DigestSet::new();
         let error = StepViewError::InputNotResolved {
             name: "data".into(),
         };

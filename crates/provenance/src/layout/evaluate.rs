@@ -65,7 +65,7 @@ pub fn evaluate(
         });
     }
     if let Origin::Product { step, product } = layout.final_artifact() {
-        run.demand(step, product, target, None);
+        run.demand((step, product), target, None);
     }
     // Each step demands its inputs; producers stand before consumers, so backwards reaches all
     // that feeds the final artifact. Only then is it known what the other steps must have read.
@@ -252,8 +252,7 @@ impl<'a> Evaluation<'a> {
     // Somebody used `digest` as the product of a step: finds the record that made it.
     fn demand(
         &mut self,
-        step: &str,
-        product: &str,
+        (step, product): (&str, &str),
         digest: &DigestSet,
         consumer: Option<(&StepRecord, &str)>,
     ) {
@@ -358,16 +357,14 @@ impl<'a> Evaluation<'a> {
                     step: maker,
                     product,
                 }) => {
-                    self.demand(&maker, &product, digest, Some((record, &input.name)));
+                    self.demand((&maker, &product), digest, Some((record, &input.name)));
                 }
-                Some(Origin::Source(name)) => {
-                    if !self.is_known(&name, digest) {
-                        let input = format!("{}/{}", step.name, input.name);
-                        self.add(Violation::UnknownDataset { name, input });
-                    }
+                Some(Origin::Source(name)) if !self.is_known(&name, digest) => {
+                    let input = format!("{}/{}", step.name, input.name);
+                    self.add(Violation::UnknownDataset { name, input });
                 }
-                // Ruled out when the layout was parsed.
-                None => {}
+                // No origin at all was ruled out when the layout was parsed.
+                Some(Origin::Source(_)) | None => {}
             }
         }
     }

@@ -241,3 +241,104 @@ fn digests(statement: &Statement) -> Vec<DigestSet> {
         .map(|subject| subject.digest.clone())
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::HashOptions;
+    use crate::measure::Machine;
+    use crate::run::{Declared, Environment, Interrupt, Output, Runner, Step};
+    use custos_core::clock::{FixedClock, Timestamp};
+    use custos_core::crypto::{KeyKind, KeyPair};
+    use custos_core::identity::ExpectedSigner;
+    use custos_core::predicate::Predicate;
+    use custos_core::predicate::resource_usage::ResourceUsage;
+    use custos_trust::signer::{KeySigner, Signer as _};
+    use custos_trust::verify::{LogRequirement, Material, PredicateTypes, VerifyRequest};
+    use custos_trust::{TrustRoot, seal, verify};
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_795_000_000);
+
+    fn statements() -> [Statement; 2] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("data"), "1,2\n").unwrap();
+        let command = ["cp", "data", "model"].map(Into::into).to_vec();
+        let mut step = Step::new("train", folder.path(), command);
+        step.environment = Environment::empty().with("PATH", "/usr/bin:/bin");
+        step.output = Output::Null;
+        step.inputs.push(Declared::new("data", "data"));
+        step.products.push(Declared::new("model", "model"));
+        let runner = Runner {
+            hashing: HashOptions::default(),
+            progress: &(),
+            clock: &FixedClock::new(NOW),
+            machine: Machine::default(),
+            version: "0.1.0",
+        };
+        let executed = runner
+            .prepare(step)
+            .unwrap()
+            .execute(&Interrupt::new())
+            .unwrap();
+        executed.finish().unwrap().statements().unwrap()
+    }
+
+    fn verified(statement: &Statement, kind: &str) -> Verified<Statement> {
+        let signer = KeySigner::new(KeyPair::generate(KeyKind::P256).unwrap());
+        let bundle = seal::sign_statement(statement, &signer, None)
+            .unwrap()
+            .to_bytes()
+            .unwrap();
+        verify(&VerifyRequest {
+            artifact: &statement.subject()[0].digest,
+            material: Material::Bundle(&bundle),
+            trust_root: &TrustRoot::trusting_nothing(),
+            signers: &[ExpectedSigner::key("trainer", signer.public_key().clone())],
+            log: LogRequirement::AbsenceAllowed,
+            expect: PredicateTypes::new(&[kind]),
+            now: NOW,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn what_the_runner_makes_is_a_record_once_it_is_verified() {
+        let [provenance, usage] = statements();
+        let verified_provenance = verified(&provenance, Provenance::TYPE);
+        let record = StepRecord::of(&verified_provenance, "log.example").unwrap();
+        assert_eq!(record.step(), "train");
+        assert_eq!(record.signers().collect::<Vec<_>>(), ["trainer"]);
+        assert_eq!(record.log_index(), None);
+        assert_eq!(record.bundle(), verified_provenance.bundle_digest());
+        assert_eq!(record.command(), ["cp", "data", "model"]);
+        assert_eq!(record.isolation(), Isolation::None);
+        assert_eq!(record.inputs()[0].0, "data");
+        assert_eq!(record.products()[0].0, "model");
+        // A copy: input and product are the same bytes.
+        assert!(record.inputs()[0].1.agrees_with(&record.products()[0].1));
+
+        let other = verified(&usage, ResourceUsage::TYPE);
+        assert!(matches!(
+            StepRecord::of(&other, "log.example"),
+            Err(RecordError::Predicate(PredicateError::OtherType { .. }))
+        ));
+    }
+
+    #[test]
+    fn subjects_are_exactly_the_declared_products() {
+        let [statement, _] = statements();
+        let provenance: Provenance = predicate::read(&statement).unwrap();
+        let mut subjects = statement.subject().to_vec();
+        subjects.push(ResourceDescriptor::new("extra", subjects[0].digest.clone()));
+        let more = predicate::write(subjects.clone(), &provenance).unwrap();
+        subjects[1].name = Some("model".to_owned());
+        let twice = predicate::write(subjects, &provenance).unwrap();
+        for statement in [more, twice] {
+            let verified = verified(&statement, Provenance::TYPE);
+            assert_eq!(
+                StepRecord::of(&verified, "log.example"),
+                Err(RecordError::ProductsNotDeclared)
+            );
+        }
+    }
+}

@@ -256,7 +256,7 @@ mod tests {
         );
         write(
             root,
-            &format!("base/lib/python3.9/site-packages/old-1.dist-info/METADATA"),
+            "base/lib/python3.9/site-packages/old-1.dist-info/METADATA",
             "Name: old\nVersion: 1\n",
         );
         write(
