@@ -216,14 +216,30 @@ deny contains {"code": "evaluation-missing", "msg": "no evaluation is known"} if
 	not evaluated
 }
 
-evaluated if count(evaluation.results) > 0
+evaluated if count(judged) > 0
+
+# What is measured beyond the plan is information. It stands for nothing by itself, so an
+# evaluation without any planned metric is judged, and falls.
+judged := [result |
+	some result in evaluation.results
+	not additional(result)
+]
+
+additional(result) if {
+	result.threshold == null
+	result.planLogIndex == null
+	some planned in evaluation.results
+	planned.evaluationLogIndex == result.evaluationLogIndex
+	is_number(planned.threshold)
+	is_number(planned.planLogIndex)
+}
 
 deny contains {
 	"code": "evaluation-signer-unexpected",
 	"msg": sprintf("plan or result of `%v` is not signed by an expected signer", [metric(result)]),
 	"evidence": result_evidence(result),
 } if {
-	some result in evaluation.results
+	some result in judged
 	not result_signed(result)
 }
 
@@ -237,7 +253,7 @@ deny contains {
 	"msg": sprintf("no threshold for `%v` was logged before the result", [metric(result)]),
 	"evidence": result_evidence(result),
 } if {
-	some result in evaluation.results
+	some result in judged
 	not result_planned(result)
 }
 
@@ -257,7 +273,7 @@ deny contains {
 	]),
 	"evidence": result_evidence(result),
 } if {
-	some result in evaluation.results
+	some result in judged
 	not result_passed(result)
 }
 
@@ -267,13 +283,13 @@ result_passed(result) if {
 }
 
 # Numbers only: in Rego every text is greater than any number.
-meets("atLeast", value, threshold) if {
+meets("higher-is-better", value, threshold) if {
 	is_number(value)
 	is_number(threshold)
 	value >= threshold
 }
 
-meets("atMost", value, threshold) if {
+meets("lower-is-better", value, threshold) if {
 	is_number(value)
 	is_number(threshold)
 	value <= threshold
@@ -284,7 +300,7 @@ deny contains {
 	"msg": sprintf("`%v` was measured on a model that is not part of this chain", [metric(result)]),
 	"evidence": result_evidence(result),
 } if {
-	some result in evaluation.results
+	some result in judged
 	not result_of_this_chain(result)
 }
 
@@ -307,15 +323,14 @@ deny contains {
 }
 
 above_floor(name, floor_) if {
-	some result in evaluation.results
+	some result in judged
 	result.metric == name
-	meets("atLeast", result.value, floor_)
+	meets("higher-is-better", result.value, floor_)
 }
 
 evaluation_holds if {
-	is_array(evaluation.results)
 	evaluated
-	every result in evaluation.results {
+	every result in judged {
 		result_signed(result)
 		result_planned(result)
 		result_passed(result)

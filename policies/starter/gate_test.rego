@@ -83,7 +83,7 @@ good := {
 			"value": 0.91,
 			"n": 400,
 			"threshold": 0.9,
-			"direction": "atLeast",
+			"direction": "higher-is-better",
 			"planLogIndex": 2,
 			"evaluationLogIndex": 6,
 			"planSigner": signer("owner"),
@@ -340,15 +340,37 @@ test_evaluation_without_threshold_is_denied if {
 	"evaluation-failed" in codes with input as bad
 }
 
+test_a_metric_beyond_the_plan_is_information if {
+	extra := {
+		"metric": "recall",
+		"value": 0.1,
+		"n": 10,
+		"threshold": null,
+		"direction": null,
+		"planLogIndex": null,
+		"planSigner": null,
+		"evaluationLogIndex": first_evaluation_index,
+		"evaluationSigner": null,
+		"passed": false,
+		"modelDigest": package_,
+	}
+	gate.allow with input as added("/custos/evaluation/value/results/-", extra)
+	alone := changed("/custos/evaluation/value/results", [extra])
+	"evaluation-unplanned" in codes with input as alone
+	not gate.allow with input as alone
+}
+
+first_evaluation_index := good.custos.evaluation.value.results[0].evaluationLogIndex
+
 test_lower_is_better_where_the_plan_says_so if {
-	gate.meets("atMost", 0.1, 0.2)
-	not gate.meets("atMost", 0.3, 0.2)
-	not gate.meets("atLeast", 0.1, 0.2)
-	not gate.meets(null, 0.3, 0.2)
+	gate.meets("lower-is-better", 0.1, 0.2)
+	not gate.meets("lower-is-better", 0.3, 0.2)
+	not gate.meets("higher-is-better", 0.1, 0.2)
+	not gate.meets("sideways", 0.3, 0.2)
 }
 
 test_lower_is_better_is_not_assumed if {
-	bad := changed(concat("", [first_result, "/direction"]), "atMost")
+	bad := changed(concat("", [first_result, "/direction"]), "lower-is-better")
 	"evaluation-failed" in codes with input as bad
 }
 

@@ -335,8 +335,9 @@ pub struct RunArgs {
     /// What the step writes: PATH, or NAME=PATH. May be repeated.
     #[arg(long = "product", value_name = "[NAME=]PATH", required = true)]
     pub products: Vec<String>,
-    /// Check the chain of every input by this policy (a folder, or `starter`) before CMD starts.
-    #[arg(long, value_name = "POLICY")]
+    /// Check the chain of every input by a policy before CMD starts: a folder, or `starter`
+    /// [without a value: `[policy] require` of the settings].
+    #[arg(long, value_name = "POLICY", num_args = 0..=1, default_missing_value = "")]
     pub require: Option<String>,
     /// Which key.
     #[command(flatten)]
@@ -465,9 +466,18 @@ pub struct ManArgs {
 /// Returns the clap command with the grouped root help.
 pub fn command() -> clap::Command {
     use clap::CommandFactory as _;
-    let command = Cli::command();
+    let command = examples_first(Cli::command());
     let help = root_help(&command);
     command.override_help(help)
+}
+
+// People read examples first, so they stand before usage and options.
+fn examples_first(command: clap::Command) -> clap::Command {
+    let names: Vec<String> =
+        command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    let command = command
+        .help_template("{about}{after-help}\n\n{usage-heading} {usage}\n\n{all-args}\n");
+    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, examples_first))
 }
 
 fn root_help(command: &clap::Command) -> String {

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use custos_core::artifact::ArtifactRef;
 use custos_core::digest::DigestSet;
-use custos_core::oms::Manifest;
 use custos_provenance::cache::Cache;
-use custos_provenance::hash::{self, ArtifactKind, HashError, HashOptions, Progress};
+use custos_provenance::hash::{self, HashError, HashOptions, Progress};
 use custos_provenance::tree::TreeError;
 
 use crate::context::Context;
@@ -22,8 +21,6 @@ pub struct Artifact {
     pub digest: DigestSet,
     /// Where it lies, if it does.
     pub path: Option<PathBuf>,
-    /// A folder's files.
-    pub manifest: Option<Manifest>,
 }
 
 /// Finds what `text` names, and hashes it if it is a path. What belongs to its own signature is
@@ -34,7 +31,6 @@ pub fn find(text: &str, context: &Context) -> Result<Artifact, Failure> {
             name: digest.short(),
             digest: DigestSet::from(digest),
             path: None,
-            manifest: None,
         }),
         ArtifactRef::Path(path) => at(&context.resolve(Path::new(&path)), context),
         other => Err(unsupported(&other)),
@@ -73,10 +69,6 @@ fn at(path: &Path, context: &Context) -> Result<Artifact, Failure> {
         name: name_of(path),
         digest: found.digest,
         path: Some(path.to_owned()),
-        manifest: match found.kind {
-            ArtifactKind::Tree => found.manifest,
-            _ => None,
-        },
     })
 }
 

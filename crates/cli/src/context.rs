@@ -28,16 +28,6 @@ impl Context {
         Ok(Self { term, cwd, home_flag: global.home.clone(), clock: SystemClock })
     }
 
-    /// Returns these surroundings with another home, as the demo uses one of its own.
-    pub fn with_home(&self, home: &Path, cwd: &Path) -> Self {
-        Self {
-            term: self.term.clone(),
-            cwd: cwd.to_owned(),
-            home_flag: Some(home.to_owned()),
-            clock: self.clock,
-        }
-    }
-
     /// Returns the working folder.
     pub fn cwd(&self) -> &Path {
         &self.cwd

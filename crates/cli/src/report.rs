@@ -93,6 +93,7 @@ impl Failure {
     }
 
     /// Returns the stable code.
+    #[cfg(test)]
     pub const fn code(&self) -> &'static str {
         self.code
     }

@@ -144,8 +144,19 @@ pub fn verify_failure(error: &VerifyError, bundle: &str) -> Failure {
     let path = error.path();
     let place = if path.is_empty() { bundle.to_owned() } else { format!("{bundle}: {path}") };
     let title = crate::codes::find(error.code()).map_or("not accepted", |entry| entry.title);
-    Failure::new(error.code(), exit, title)
+    let failure = Failure::new(error.code(), exit, title)
         .at(place)
         .because(error.to_string())
-        .help(error.help())
+        .help(error.help());
+    match error {
+        VerifyError::LogEntryMissing { .. } => {
+            failure.help("`--allow-unlogged` accepts a signature that is in no log")
+        }
+        VerifyError::LogNotTrusted { .. } => failure
+            .help("`custos log key` prints it on the log's machine; pass --log-key or add [[log]]"),
+        VerifyError::SignerNotExpected { .. } => {
+            failure.help("pass --key PUB, or add a [[signer]] to custos.toml")
+        }
+        _ => failure,
+    }
 }

@@ -231,6 +231,9 @@ fn recorded(reason: &Reason) -> RecordedReason {
         rule: reason.rule.clone(),
         code: reason.code.clone(),
         message: reason.message.clone(),
-        evidence: evidence.collect(),
+        // A reference that names neither bytes nor an entry refers to nothing.
+        evidence: evidence
+            .filter(|one| !one.digest.is_empty() || one.log_index.is_some())
+            .collect(),
     }
 }

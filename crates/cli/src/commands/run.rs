@@ -47,7 +47,10 @@ pub fn run(args: &RunArgs, context: &Context) -> Outcome {
     };
     let prepared = runner.prepare(step).map_err(|error| failure(&error))?;
     let required = match &args.require {
-        Some(policy) => Some(require(policy, &prepared, &settings, context)?),
+        Some(named) => {
+            let policy = required_policy(named, &settings, context)?;
+            Some(require(&policy, &prepared, &settings, context)?)
+        }
         None => None,
     };
     let interrupt = Interrupt::on_signals().map_err(|error| Failure::io("signals", &error))?;
@@ -90,20 +93,30 @@ fn declared(text: &str) -> Result<Declared, Failure> {
     Ok(Declared::new(name, path))
 }
 
+fn required_policy(named: &str, settings: &Settings, context: &Context) -> Result<Policy, Failure> {
+    if !named.is_empty() {
+        return Policy::load(named, context);
+    }
+    let path = settings.require_policy.as_ref().ok_or_else(|| {
+        Failure::usage("E0002", "no policy was named for --require")
+            .help("pass --require DIR or --require starter, or set `[policy] require` in custos.toml")
+    })?;
+    Policy::load(&path.display().to_string(), context)
+}
+
 // Each input has to be allowed; the first that is not stops the step, and all are reported.
 fn require(
-    policy: &str,
+    policy: &Policy,
     prepared: &Prepared<'_>,
     settings: &Settings,
     context: &Context,
 ) -> Result<Value, Failure> {
     let judging = Judging::open(settings, context)?;
-    let policy = Policy::load(policy, context)?;
     let mut denied: Option<Failure> = None;
     let mut checked = Vec::new();
     for input in prepared.inputs() {
         let artifact = judging::named(&input.name, input.artifact.digest.clone());
-        let judged = judging.input(&policy, &artifact)?;
+        let judged = judging.input(policy, &artifact)?;
         checked.push(json!({ "name": input.name, "verdict": judged.decision.verdict }));
         if judged.decision.verdict == Verdict::Allow {
             continue;

@@ -69,7 +69,7 @@ fn extra_files_can_be_allowed_by_name_of_the_option_only() {
 #[test]
 fn another_signer_is_not_expected() {
     let sandbox = signed();
-    sandbox.run(&["verify", "m", "--key", "other"]).failed(1, "E0109");
+    sandbox.run(&["verify", "m", "--key", "other"]).failed(1, "E0108");
 }
 
 #[test]

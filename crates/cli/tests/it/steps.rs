@@ -89,6 +89,11 @@ fn a_product_beside_what_was_declared_is_an_error() {
 #[test]
 fn require_stops_a_step_whose_input_is_not_proven() {
     let sandbox = project();
+    sandbox.write("dataset.json", DATASET);
+    sandbox
+        .run(&["attest", "raw.csv", "--type", "dataset", "--predicate", "dataset.json", "--key",
+            "k"])
+        .ok();
     sort(&sandbox).ok();
     let next = |product: &str| {
         sandbox.run(&["run", "--name", "count", "--input", "sorted=sorted.csv", "--product",
@@ -122,6 +127,10 @@ fn gate_follows_a_policy_of_ones_own() {
     sandbox.write("mine/gate.rego", r#"package custos.gate
 import rego.v1
 
+default allow := false
+
+allow if count(deny) == 0
+
 deny contains {"code": "no-statement", "msg": "nobody says where it comes from"} if {
     count(input.custos.statements.value) == 0
 }
@@ -152,6 +161,12 @@ fn attest_checks_the_shape_of_known_types() {
         .failed(2, "E0002");
     assert_eq!(sandbox.log_size(), 0);
 }
+
+const DATASET: &str = r#"{
+    "name": "letters", "version": "1", "licence": "CC0-1.0", "records": 2,
+    "sources": [{ "name": "typed by hand", "uri": "https://example.com/letters" }],
+    "modalities": ["text"]
+}"#;
 
 // Standard base64, for looking into payloads without another dependency.
 fn decode(text: &str) -> String {

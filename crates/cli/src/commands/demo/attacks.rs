@@ -166,7 +166,7 @@ fn foreign_key(custos: &Custos, _: &Project, _: u64) -> Result<Attack, Failure> 
          && echo 'Approved by release.' >> attacks/4-foreign-key/README.md",
     ])?;
     custos.must(&["sign", "attacks/4-foreign-key", "--key", "intruder"])?;
-    gate(custos, "attacks/4-foreign-key", "a package signed by a key that is not expected", "not expected")
+    gate(custos, "attacks/4-foreign-key", "a step signed by a key that is not expected", "E0108")
 }
 
 fn gate(
