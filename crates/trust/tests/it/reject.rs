@@ -1070,3 +1070,44 @@ fn hostile_bytes_never_panic_and_never_verify() {
         custos_trust::fuzz::trust_root(&input);
     }
 }
+
+// GHSA-4c4x-jm2x-pf9j, GHSA-f5mr-q85p-6hh6, GHSA-fcv2-xgw5-pqxf: what fetches nothing cannot be
+// sent anywhere.
+
+#[test]
+fn nothing_here_can_reach_a_network() {
+    let lock = include_str!("../../../../Cargo.lock");
+    let quoted = |line: &str| line.split('"').nth(1).unwrap_or_default().to_owned();
+    let mut needs = std::collections::BTreeMap::<String, Vec<String>>::new();
+    for block in lock.split("[[package]]").skip(1) {
+        let mut lines = block.lines().map(str::trim);
+        let name = quoted(lines.find(|line| line.starts_with("name = ")).unwrap());
+        let needed = lines
+            .skip_while(|line| !line.starts_with("dependencies"))
+            .filter(|line| line.starts_with('"'))
+            .map(|line| quoted(line).split(' ').next().unwrap().to_owned());
+        needs.entry(name).or_default().extend(needed);
+    }
+    let mut reached = std::collections::BTreeSet::new();
+    let mut open = vec!["custos-trust".to_owned()];
+    while let Some(name) = open.pop() {
+        if reached.insert(name.clone()) {
+            open.extend(needs.get(&name).into_iter().flatten().cloned());
+        }
+    }
+    assert!(
+        reached.contains("sigstore-verify") && reached.len() > 30,
+        "{reached:?}"
+    );
+    for client in [
+        "reqwest",
+        "hyper",
+        "ureq",
+        "tokio",
+        "rustls",
+        "sigstore-tuf",
+        "mio",
+    ] {
+        assert!(!reached.contains(client), "{client} is within reach");
+    }
+}
