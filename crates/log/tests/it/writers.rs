@@ -165,3 +165,29 @@ fn nothing_is_made_where_there_is_no_log() {
     let error = Log::create(disk, signer(), LogOptions::batch()).unwrap_err();
     assert_eq!(error, RecordError::AlreadyThere);
 }
+
+#[test]
+fn a_duplicate_of_long_ago_keeps_its_place() {
+    let (_dir, disk) = folder();
+    let options = LogOptions::batch().with_segment_bytes(512 << 10);
+    let log = Log::create(Arc::clone(&disk), signer(), options.clone()).unwrap();
+    for from in (0..12_000).step_by(1_000) {
+        let appended = log
+            .append(&(from..from + 1_000).map(leaf).collect::<Vec<_>>())
+            .unwrap();
+        assert_eq!(appended.indexes, (from..from + 1_000).collect::<Vec<_>>());
+    }
+    let old = [5, 4_095, 4_096, 8_191, 11_999, 5];
+    let leaves: Vec<_> = old.iter().map(|n| leaf(*n)).collect();
+    let mut promises = Promises::default();
+    promises.record(&log, &leaves).unwrap();
+    drop(log);
+    // Without its runs the index is built again from the tiles.
+    disk.remove("index/0-0").unwrap();
+    let log = Log::open(Arc::clone(&disk), signer(), options).unwrap();
+    promises.record(&log, &leaves).unwrap();
+    let indexes: Vec<u64> = promises.leaves.iter().map(|(index, _)| *index).collect();
+    assert_eq!(indexes, [old, old].concat());
+    assert_eq!(log.head().unwrap().size, 12_000);
+    assert!(disk.list("index").unwrap().contains(&"0-0".to_owned()));
+}
