@@ -32,7 +32,6 @@ pub(crate) struct Import {
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct Span {
     pub(crate) line: u32,
-    pub(crate) col: u32,
     pub(crate) start: usize,
     pub(crate) end: usize,
 }
@@ -42,10 +41,16 @@ impl Span {
         source.get(self.start..self.end).unwrap_or_default()
     }
 
-    pub(crate) const fn position(self) -> Position {
+    /// Returns where the text begins. The engine's own column counts a tab as several.
+    pub(crate) fn position(self, source: &str) -> Position {
+        let before = source.get(..self.start).unwrap_or_default();
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        let column = u32::try_from(line.chars().count())
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
         Position {
             line: self.line,
-            column: self.col,
+            column,
         }
     }
 }
@@ -161,6 +166,7 @@ pub(crate) enum AssignOp {
 }
 
 #[derive(Debug, Deserialize)]
+#[allow(clippy::enum_variant_names, reason = "the names are the engine's")]
 pub(crate) enum Expr {
     String {
         span: Span,

@@ -375,7 +375,7 @@ mod tests {
         let names = engine.eval_rule("data.a.r".into()).unwrap();
         let names = names.as_array().unwrap().clone();
         assert!(names.len() > 80);
-        for name in names.iter() {
+        for name in &names {
             let name = name.as_string().unwrap();
             // The operators of sets; nobody can write this name in a policy.
             if !name.starts_with("__") {

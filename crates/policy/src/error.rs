@@ -52,8 +52,7 @@ impl PolicyError {
     /// Returns whether it stops the policy from loading.
     pub fn severity(&self) -> Severity {
         match self.kind {
-            PolicyErrorKind::ByteCode { .. }
-            | PolicyErrorKind::CompareUndefined { .. }
+            PolicyErrorKind::CompareUndefined { .. }
             | PolicyErrorKind::MockedExtension { .. }
             | PolicyErrorKind::NothingDefines { .. } => Severity::Warning,
             _ => Severity::Error,
@@ -85,12 +84,6 @@ impl std::error::Error for PolicyError {}
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyErrorKind {
-    /// The byte-code compiler, which is used as a second reader, does not take the rule.
-    #[error("the byte-code compiler does not take this rule: {message}")]
-    ByteCode {
-        /// What it says.
-        message: String,
-    },
     /// `!=` on a value that may be undefined: the condition is then not met, and a denial with it
     /// does not happen.
     #[error(
@@ -263,7 +256,6 @@ impl PolicyErrorKind {
     /// Returns the stable code.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::ByteCode { .. } => "policy-byte-code",
             Self::CompareUndefined { .. } => "policy-compare-undefined",
             Self::DataConflict { .. } => "policy-data-conflict",
             Self::DuplicateFile => "policy-duplicate-file",

@@ -35,7 +35,7 @@ pub fn fuzz_policy(data: &[u8]) {
     test(&set, &options);
 }
 
-/// Lets the starter policies decide over bytes as input: whatever it is, it is not let through.
+/// Lets the starter policies decide over bytes as input: there is an answer, and a reason for no.
 pub fn fuzz_input(data: &[u8]) {
     static STARTER: LazyLock<Option<PolicySet>> =
         LazyLock::new(|| PolicySet::load(starter::policies(), &PolicyLimits::default()).ok());

@@ -40,7 +40,6 @@ pub(crate) struct RuleEntry {
     pub(crate) arities: BTreeSet<usize>,
     /// It has a value whatever the input.
     pub(crate) total: bool,
-    pub(crate) is_set: bool,
     pub(crate) is_test_file: bool,
     /// It is a function with a default value.
     pub(crate) has_default: bool,
@@ -169,10 +168,9 @@ fn rules_of(files: &[ParsedFile]) -> BTreeMap<Path, RuleEntry> {
                 .entry(rule_path(file, rule))
                 .or_insert_with(|| RuleEntry {
                     file: file.path.clone(),
-                    position: span.position(),
+                    position: span.position(&file.text),
                     arities: BTreeSet::new(),
                     total: false,
-                    is_set: false,
                     is_test_file: file.is_test,
                     has_default: false,
                     defaults: 0,
@@ -188,7 +186,6 @@ fn rules_of(files: &[ParsedFile]) -> BTreeMap<Path, RuleEntry> {
                     head: Head::Set { .. },
                     ..
                 } => {
-                    entry.is_set = true;
                     entry.total = true;
                 }
                 Rule::Spec {

@@ -40,9 +40,9 @@ pub(crate) fn within(text: &str, limit: usize) -> bool {
                     word.push(next);
                 }
                 if word == b"in" {
-                    scan.operator()
+                    scan.operator();
                 } else {
-                    scan.operand()
+                    scan.operand();
                 }
             }
         }
@@ -159,9 +159,7 @@ mod tests {
             12
         ));
         assert!(within(&format!("r := [{}]", "1 + 1, ".repeat(500)), 12));
-        let table: String = (0..500)
-            .map(|i| format!("  \"k{i}\": {{\"a\": {i}}},\n"))
-            .collect();
+        let table = "  \"key\": {\"a\": 1},\n".repeat(500);
         assert!(within(&format!("r := {{\n{table}}}"), 12));
         assert!(within(
             &"# [[[[[[[[[[[[[[\nr := \"((((((((((((((\"\ns := `]]((((((\n((((`\n".repeat(9),

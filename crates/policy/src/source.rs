@@ -57,6 +57,10 @@ impl PolicyFile {
         }
     }
 
+    #[allow(
+        clippy::case_sensitive_file_extension_comparisons,
+        reason = "what is read must not depend on the file system"
+    )]
     pub(crate) fn is_rego(&self) -> bool {
         self.path.ends_with(".rego")
     }
@@ -81,17 +85,49 @@ impl Syntax {
         match explicit {
             Some(Self::V0) => &[Self::V0],
             Some(Self::V1) => &[Self::V1],
-            None if imports_rego_v1(text) => &[Self::V1],
+            None if is_v1_only(text) => &[Self::V1],
             None => &[Self::V1, Self::V0],
         }
     }
 }
 
-fn imports_rego_v1(text: &str) -> bool {
-    text.lines().any(|line| {
+// A file that imports `rego.v1`, or uses the word `if`, which v0 only has where
+// `future.keywords` is imported. Reading such a file as v0 would not help its writer.
+fn is_v1_only(text: &str) -> bool {
+    let mut uses_if = false;
+    for line in text.lines() {
+        let line = code_of(line);
         let mut words = line.split_whitespace();
-        words.next() == Some("import") && words.next() == Some("rego.v1")
-    })
+        if words.next() == Some("import") {
+            match words.next() {
+                Some("rego.v1") => return true,
+                Some(name) if name.starts_with("future.keywords") => return false,
+                _ => {}
+            }
+        }
+        uses_if |= line.split_whitespace().any(|word| word == "if");
+    }
+    uses_if
+}
+
+// The line without comment and texts, as well as that can be told without parsing.
+fn code_of(line: &str) -> String {
+    let mut code = String::new();
+    let mut quote = None;
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (None, '#') => break,
+            (None, '"' | '`') => quote = Some(c),
+            (None, _) => code.push(c),
+            (Some('"'), '\\') => {
+                chars.next();
+            }
+            (Some(open), _) if open == c => quote = None,
+            (Some(_), _) => {}
+        }
+    }
+    code
 }
 
 #[cfg(test)]
@@ -108,6 +144,12 @@ mod tests {
             Syntax::candidates(None, "# import\npackage a"),
             [Syntax::V1, Syntax::V0]
         );
+        let v1 = "package a\nr if { true }";
+        assert_eq!(Syntax::candidates(None, v1), [Syntax::V1]);
+        let v0 = "package a\nr { x == \"no if here\" } # if";
+        assert_eq!(Syntax::candidates(None, v0), [Syntax::V1, Syntax::V0]);
+        let future = "package a\nimport future.keywords.if\nr if { true }";
+        assert_eq!(Syntax::candidates(None, future), [Syntax::V1, Syntax::V0]);
         assert_eq!(
             Syntax::candidates(Some(Syntax::V0), "import rego.v1"),
             [Syntax::V0]

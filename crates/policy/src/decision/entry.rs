@@ -126,7 +126,7 @@ impl Answer {
             Err(error) => return Read::Fault(Reason::fault(rule, error.code(), error.to_string())),
         };
         match (self.rule.meaning, value) {
-            (Meaning::Allow, Some(Value::Bool(true))) => Read::Nothing,
+            (Meaning::Allow, Some(Value::Bool(true))) | (Meaning::Warn, None) => Read::Nothing,
             (Meaning::Allow, Some(Value::Bool(false))) => {
                 Read::Refusal(Reason::fault(rule, "allow-false", "allow is false"))
             }
@@ -138,7 +138,6 @@ impl Answer {
             (Meaning::Deny, Some(Value::Bool(true))) => {
                 Read::Denials(vec![Reason::fault(rule, "deny", "deny is true")])
             }
-            (Meaning::Warn, None) => Read::Nothing,
             (_, None) => Read::Fault(Reason::fault(rule, "answer-undefined", "it is undefined")),
             (_, Some(other)) => {
                 let kind = match other {

@@ -82,7 +82,7 @@ impl Reason {
 
 impl EvidenceRef {
     fn read(value: &Value) -> Self {
-        let text = |key: &str| value.get(key).and_then(|value| digest_text(value));
+        let text = |key: &str| value.get(key).and_then(digest_text);
         match value {
             Value::Number(index) => Self {
                 log_index: index.as_u64(),

@@ -121,30 +121,36 @@ impl Variables {
             Rule::Spec { head, bodies, .. } => {
                 match head {
                     Head::Func { args, assign, .. } => {
-                        args.iter().for_each(|arg| variables.declare(arg, text));
-                        assign
-                            .iter()
-                            .for_each(|assign| variables.inner(&assign.value, text));
+                        for arg in args {
+                            variables.declare(arg, text);
+                        }
+                        if let Some(assign) = assign {
+                            variables.inner(&assign.value, text);
+                        }
                     }
                     Head::Compr { refr, assign } => {
                         variables.inner(refr, text);
-                        assign
-                            .iter()
-                            .for_each(|assign| variables.inner(&assign.value, text));
+                        if let Some(assign) = assign {
+                            variables.inner(&assign.value, text);
+                        }
                     }
                     Head::Set { key, .. } => {
-                        key.iter().for_each(|key| variables.inner(key, text));
+                        if let Some(key) = key {
+                            variables.inner(key, text);
+                        }
                     }
                 }
                 for body in bodies {
                     variables.query(&body.query, text);
-                    body.assign
-                        .iter()
-                        .for_each(|assign| variables.inner(&assign.value, text));
+                    if let Some(assign) = &body.assign {
+                        variables.inner(&assign.value, text);
+                    }
                 }
             }
             Rule::Default { args, .. } => {
-                args.iter().for_each(|arg| variables.declare(arg, text));
+                for arg in args {
+                    variables.declare(arg, text);
+                }
             }
         }
         variables
@@ -251,14 +257,14 @@ impl Variables {
                 self.bindable.insert(name);
             }
             Expr::Array { items, .. } => {
-                items
-                    .iter()
-                    .for_each(|item| self.pattern(item, text, declare));
+                for item in items {
+                    self.pattern(item, text, declare);
+                }
             }
             Expr::Object { fields, .. } => {
-                fields
-                    .iter()
-                    .for_each(|(_, _, value)| self.pattern(value, text, declare));
+                for (_, _, value) in fields {
+                    self.pattern(value, text, declare);
+                }
             }
             _ => {}
         }

@@ -14,7 +14,6 @@ use crate::lint::names::Root;
 impl RuleCheck<'_> {
     /// Checks the expression behind `not`.
     pub(super) fn negated(&self, expr: &Expr, findings: &mut Vec<PolicyError>) {
-        self.unbound_in(expr, findings);
         if matches!(
             expr,
             Expr::AssignExpr {
@@ -25,6 +24,7 @@ impl RuleCheck<'_> {
             findings.push(self.finding(expr.span(), PolicyErrorKind::NegatedAssignment));
             return;
         }
+        self.unbound_in(expr, findings);
         if let Some(part) = self.diverging(expr) {
             let what = self.shown(part);
             findings.push(self.finding(part.span(), PolicyErrorKind::NegatedUndefined { what }));
@@ -138,13 +138,13 @@ impl RuleCheck<'_> {
             return;
         }
         if let Expr::Call { params, .. } = expr {
-            params
-                .iter()
-                .for_each(|param| self.unbound_in(param, findings));
+            for param in params {
+                self.unbound_in(param, findings);
+            }
         } else {
-            expr.children()
-                .into_iter()
-                .for_each(|child| self.unbound_in(child, findings));
+            for child in expr.children() {
+                self.unbound_in(child, findings);
+            }
         }
     }
 }

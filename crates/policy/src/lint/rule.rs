@@ -42,9 +42,9 @@ impl<'a> RuleCheck<'a> {
             Rule::Spec { head, bodies, .. } => {
                 self.head(head, &mut out);
                 for body in bodies {
-                    body.assign
-                        .iter()
-                        .for_each(|assign| self.expr(&assign.value, &mut out));
+                    if let Some(assign) = &body.assign {
+                        self.expr(&assign.value, &mut out);
+                    }
                     self.query(&body.query, &mut out);
                 }
             }
@@ -58,7 +58,7 @@ impl<'a> RuleCheck<'a> {
     }
 
     pub(super) fn finding(&self, span: Span, kind: PolicyErrorKind) -> PolicyError {
-        PolicyError::new(&self.file.path, Some(span.position()), kind)
+        PolicyError::new(&self.file.path, Some(span.position(&self.file.text)), kind)
     }
 
     pub(super) fn shown(&self, expr: &Expr) -> String {
@@ -89,16 +89,22 @@ impl<'a> RuleCheck<'a> {
         }
         match head {
             Head::Compr { assign, .. } => {
-                assign
-                    .iter()
-                    .for_each(|assign| self.expr(&assign.value, out));
+                if let Some(assign) = assign {
+                    self.expr(&assign.value, out);
+                }
             }
-            Head::Set { key, .. } => key.iter().for_each(|key| self.expr(key, out)),
+            Head::Set { key, .. } => {
+                if let Some(key) = key {
+                    self.expr(key, out);
+                }
+            }
             Head::Func { args, assign, .. } => {
-                args.iter().for_each(|arg| self.expr(arg, out));
-                assign
-                    .iter()
-                    .for_each(|assign| self.expr(&assign.value, out));
+                for arg in args {
+                    self.expr(arg, out);
+                }
+                if let Some(assign) = assign {
+                    self.expr(&assign.value, out);
+                }
             }
         }
     }
@@ -112,7 +118,9 @@ impl<'a> RuleCheck<'a> {
                     value,
                     collection,
                 } => {
-                    key.iter().for_each(|key| self.expr(key, out));
+                    if let Some(key) = key {
+                        self.expr(key, out);
+                    }
                     self.expr(value, out);
                     self.expr(collection, out);
                 }
@@ -166,8 +174,10 @@ impl<'a> RuleCheck<'a> {
     fn expr(&self, expr: &Expr, out: &mut Out<'_>) {
         match expr {
             Expr::Call { span, fcn, params } => {
-                self.call(*span, fcn, params, out);
-                params.iter().for_each(|param| self.expr(param, out));
+                self.call((*span, fcn), params, out);
+                for param in params {
+                    self.expr(param, out);
+                }
                 return;
             }
             Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => {
@@ -187,9 +197,9 @@ impl<'a> RuleCheck<'a> {
         if let Some(query) = expr.query() {
             self.query(query, out);
         }
-        expr.children()
-            .into_iter()
-            .for_each(|child| self.expr(child, out));
+        for child in expr.children() {
+            self.expr(child, out);
+        }
     }
 
     fn inequality(&self, sides: [&Expr; 2], out: &mut Out<'_>) {
@@ -245,7 +255,7 @@ impl<'a> RuleCheck<'a> {
         out.graph.uses(&self.path, path);
     }
 
-    fn call(&self, span: Span, fcn: &Expr, params: &[Expr], out: &mut Out<'_>) {
+    fn call(&self, (span, fcn): (Span, &Expr), params: &[Expr], out: &mut Out<'_>) {
         let Some((path, name)) = self.scope.resolve_call(fcn, &self.file.text) else {
             let kind = PolicyErrorKind::UnknownFunction {
                 name: self.shown(fcn),

@@ -60,14 +60,14 @@ fn finding(error: &SpannedCompilerError, rule: &RuleEntry) -> Option<PolicyError
         CompilerError::UndefinedVariable { name } => {
             PolicyErrorKind::UnboundVariable { name: name.clone() }
         }
-        CompilerError::WithKeywordUnsupported
-        | CompilerError::PartialObjectConstantKeyUnsupported
-        | CompilerError::PartialObjectNestedKeyUnsupported
-        | CompilerError::DirectDataAccess
-        | CompilerError::RegisterOverflow { .. } => return None,
-        other => PolicyErrorKind::ByteCode {
-            message: other.to_string(),
+        CompilerError::InvalidDestructuringPattern
+        | CompilerError::InvalidFunctionExpression
+        | CompilerError::InvalidFunctionExpressionWithPackage
+        | CompilerError::InvalidUnaryMinus => PolicyErrorKind::Engine {
+            message: error.error.to_string(),
         },
+        // What this compiler does not support, and the interpreter does.
+        _ => return None,
     };
     let (file, position) = match &error.span {
         Some(span) => {

@@ -89,9 +89,9 @@ fn one(file: &PolicyFile, limits: &PolicyLimits) -> Result<(ParsedFile, Syntax),
                 position = position.or_else(|| position_of(&error));
                 let message = Some(message_of(&error));
                 if *syntax == Syntax::V1 {
-                    v1 = message
+                    v1 = message;
                 } else {
-                    v0 = message
+                    v0 = message;
                 }
             }
         }
@@ -140,5 +140,9 @@ fn reserved(parsed: &ParsedFile, file: &PolicyFile) -> Option<PolicyError> {
     let kind = PolicyErrorKind::ReservedPackage {
         package: package.join("."),
     };
-    Some(PolicyError::new(&file.path, Some(span.position()), kind))
+    Some(PolicyError::new(
+        &file.path,
+        Some(span.position(&parsed.text)),
+        kind,
+    ))
 }

@@ -54,6 +54,7 @@ fn gate_contract() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn nothing_but_a_clear_yes_passes() {
     let cases = [
         // No rule decides.
@@ -318,7 +319,7 @@ fn one_set_serves_many_threads() {
             })
         })
         .collect();
-    threads
-        .into_iter()
-        .for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
 }

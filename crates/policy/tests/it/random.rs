@@ -36,6 +36,7 @@ fn json_value() -> impl Strategy<Value = Value> {
 }
 
 /// Pieces of policies, put together at random: near enough to Rego to get far into the engine.
+#[allow(clippy::too_many_lines, reason = "a list of words")]
 fn policy_text() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![
         "package t",
@@ -138,7 +139,11 @@ proptest! {
 #[test]
 fn the_good_input_of_the_starter_tests_is_let_through() {
     // Else the tests above could pass by denying everything.
-    let set = custos_policy::PolicySet::load(starter::policies(), &Default::default()).unwrap();
+    let set = custos_policy::PolicySet::load(
+        starter::policies(),
+        &custos_policy::PolicyLimits::default(),
+    )
+    .unwrap();
     for (test, package) in [
         ("data.custos.gate_test.good", GATE_PACKAGE),
         ("data.custos.require_test.good", starter::REQUIRE_PACKAGE),
