@@ -74,6 +74,8 @@ impl Custos {
         }
         let (home, work) = (scratch.join("home"), scratch.join("work"));
         fs::create_dir_all(&work)?;
+        // A home that is there, as after `custos init`: without one nothing is cached.
+        fs::create_dir_all(&home)?;
         Ok(Self { binary, home, work })
     }
 

@@ -21,9 +21,10 @@ pub fn append(bench: &Bench<'_>) -> Result<Table> {
     // On the disk of the cache, not on a memory file system that `fdatasync` costs nothing on.
     let dir = Scratch::below(&bench.place.cache, "log")?;
     let mut runs = Vec::new();
-    for _ in 0..bench.runs {
+    for run in 0..bench.runs {
         let mut command = Command::new(&program);
-        let done = process::run(command.arg(dir.path()), Duration::from_mins(15))?.success()?;
+        command.arg(dir.join(&format!("run-{run}")));
+        let done = process::run(&mut command, Duration::from_mins(15))?.success()?;
         let value: Value = serde_json::from_str(&done.stdout).context("append printed no JSON")?;
         runs.push(value);
     }
