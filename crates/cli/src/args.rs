@@ -1,5 +1,9 @@
 //! The command line: clap definitions only, so that completions, man pages and the reference are
 //! made from the same text as `--help`.
+#![allow(
+    clippy::doc_markdown,
+    reason = "doc comments here are what a terminal shows"
+)]
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,7 +25,12 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
 
 /// Verifiable chain of custody for AI.
 #[derive(Debug, Parser)]
-#[command(name = "custos", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(
+    name = "custos",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
 pub struct Cli {
     /// What applies to every command.
     #[command(flatten)]
@@ -39,12 +48,24 @@ pub struct Global {
     #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
     /// How results are written.
-    #[arg(long, global = true, value_enum, default_value_t, hide_possible_values = true,
-          value_name = "human|json|dot")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        value_name = "human|json|dot"
+    )]
     pub format: Format,
     /// When colours are used.
-    #[arg(long, global = true, value_enum, default_value_t, hide_possible_values = true,
-          value_name = "auto|always|never")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        value_name = "auto|always|never"
+    )]
     pub color: Color,
     /// No progress bars and no remarks.
     #[arg(long, short, global = true)]
@@ -296,9 +317,9 @@ pub struct VerifyArgs {
     /// Do not mind files that the signature does not list.
     #[arg(long)]
     pub ignore_unsigned_files: bool,
-    /// Read every file again, even if it has not changed since it was last hashed.
+    /// Take digests of earlier runs for files that were left alone since.
     #[arg(long)]
-    pub no_cache: bool,
+    pub cache: bool,
 }
 
 /// `custos attest`.
@@ -473,11 +494,15 @@ pub fn command() -> clap::Command {
 
 // People read examples first, so they stand before usage and options.
 fn examples_first(command: clap::Command) -> clap::Command {
-    let names: Vec<String> =
-        command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-    let command = command
-        .help_template("{about}{after-help}\n\n{usage-heading} {usage}\n\n{all-args}\n");
-    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, examples_first))
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|sub| sub.get_name().to_owned())
+        .collect();
+    let command =
+        command.help_template("{about}{after-help}\n\n{usage-heading} {usage}\n\n{all-args}\n");
+    names.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, examples_first)
+    })
 }
 
 fn root_help(command: &clap::Command) -> String {
@@ -603,13 +628,22 @@ mod tests {
     #[test]
     fn every_visible_command_is_in_one_group_and_has_four_examples() {
         let command = command();
-        let mut grouped: Vec<&str> =
-            GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        let mut grouped: Vec<&str> = GROUPS
+            .iter()
+            .flat_map(|(_, names)| names.iter().copied())
+            .collect();
         for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
             let at = grouped.iter().position(|name| *name == sub.get_name());
             grouped.remove(at.unwrap_or_else(|| panic!("{} is in no group", sub.get_name())));
-            let examples = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(examples.matches("\n  custos ").count() >= 4, "{}", sub.get_name());
+            let examples = sub
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                examples.matches("\n  custos ").count() >= 4,
+                "{}",
+                sub.get_name()
+            );
         }
         assert!(grouped.is_empty(), "unknown or repeated: {grouped:?}");
     }

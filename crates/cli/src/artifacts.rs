@@ -47,7 +47,9 @@ pub fn local_path(text: &str, context: &Context) -> Result<PathBuf, Failure> {
 
 fn parse(text: &str) -> Result<ArtifactRef, Failure> {
     text.parse::<ArtifactRef>().map_err(|error| {
-        Failure::usage("E0002", "this names no artifact").at(text).because(error.to_string())
+        Failure::usage("E0002", "this names no artifact")
+            .at(text)
+            .because(error.to_string())
     })
 }
 
@@ -98,7 +100,9 @@ pub fn signature_path(path: &Path) -> PathBuf {
 
 /// Returns the last part of a path, for people.
 pub fn name_of(path: &Path) -> String {
-    let last = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let last = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     // `.` and `..` have no last part of their own.
     last.or_else(|| {
         let full = path.canonicalize().ok()?;
@@ -113,7 +117,10 @@ pub fn cache(context: &Context, unwanted: bool) -> Option<Cache> {
         return None;
     }
     let home = context.home().ok().filter(|home| home.root().is_dir())?;
-    Some(Cache::new(home.cache(), std::sync::Arc::new(*context.clock())))
+    Some(Cache::new(
+        home.cache(),
+        std::sync::Arc::new(*context.clock()),
+    ))
 }
 
 /// Returns a hashing error as people see it.
@@ -127,9 +134,10 @@ pub fn failure(error: &HashError) -> Failure {
         HashError::Tree(TreeError::NotFound { path }) => {
             Failure::usage("E0003", "there is no such file or folder").at(path.as_str())
         }
-        HashError::Tree(TreeError::Io { path, errno }) => {
-            Failure::io(path.as_str(), &std::io::Error::from_raw_os_error(errno.raw_os_error()))
-        }
+        HashError::Tree(TreeError::Io { path, errno }) => Failure::io(
+            path.as_str(),
+            &std::io::Error::from_raw_os_error(errno.raw_os_error()),
+        ),
         HashError::Tree(tree) => Failure::no("E0201", "the folder cannot be signed faithfully")
             .at(tree.path().to_owned())
             .because(tree.to_string())
@@ -138,8 +146,12 @@ pub fn failure(error: &HashError) -> Failure {
             Failure::no("E0201", "the artifact has nothing that could be signed")
                 .because(oms.to_string())
         }
-        HashError::Cancelled => Failure::new("E0001", crate::exit::Exit::Interrupted, "interrupted"),
-        other => Failure::undecided("E0201", "the artifact cannot be hashed").because(other.to_string()),
+        HashError::Cancelled => {
+            Failure::new("E0001", crate::exit::Exit::Interrupted, "interrupted")
+        }
+        other => {
+            Failure::undecided("E0201", "the artifact cannot be hashed").because(other.to_string())
+        }
     }
 }
 

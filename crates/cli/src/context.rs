@@ -25,7 +25,12 @@ impl Context {
     /// Returns the surroundings for these global options.
     pub fn new(global: &Global, term: Term) -> Result<Self, Failure> {
         let cwd = std::env::current_dir().map_err(|error| Failure::io("working folder", &error))?;
-        Ok(Self { term, cwd, home_flag: global.home.clone(), clock: SystemClock })
+        Ok(Self {
+            term,
+            cwd,
+            home_flag: global.home.clone(),
+            clock: SystemClock,
+        })
     }
 
     /// Returns the working folder.
@@ -53,7 +58,10 @@ impl Context {
         // A machine without any home can still verify with everything named on the command line.
         match self.home() {
             Ok(home) => Settings::find(&self.cwd, &home),
-            Err(_) => Settings::find(&self.cwd, &Home::at(PathBuf::new(), crate::home::Origin::User)),
+            Err(_) => Settings::find(
+                &self.cwd,
+                &Home::at(PathBuf::new(), crate::home::Origin::User),
+            ),
         }
     }
 

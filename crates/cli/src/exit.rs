@@ -21,8 +21,14 @@ pub enum Exit {
 
 impl Exit {
     /// Every status, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::Yes, Self::No, Self::Usage, Self::Undecided, Self::Alarm, Self::Interrupted];
+    pub const ALL: [Self; 6] = [
+        Self::Yes,
+        Self::No,
+        Self::Usage,
+        Self::Undecided,
+        Self::Alarm,
+        Self::Interrupted,
+    ];
 
     /// Returns the number that the shell sees.
     pub const fn code(self) -> u8 {
@@ -50,7 +56,10 @@ impl Exit {
 
     /// Returns the table for the help.
     pub fn table() -> String {
-        Self::ALL.iter().map(|exit| format!("  {:<4} {}\n", exit.code(), exit.meaning())).collect()
+        Self::ALL
+            .iter()
+            .map(|exit| format!("  {:<4} {}\n", exit.code(), exit.meaning()))
+            .collect()
     }
 }
 

@@ -10,7 +10,9 @@ use crate::report::Failure;
 pub fn read_bytes(path: &Path, max: u64) -> Result<Vec<u8>, Failure> {
     let place = || path.display().to_string();
     let file = File::open(path).map_err(|error| Failure::io(place(), &error))?;
-    let metadata = file.metadata().map_err(|error| Failure::io(place(), &error))?;
+    let metadata = file
+        .metadata()
+        .map_err(|error| Failure::io(place(), &error))?;
     if metadata.is_dir() {
         return Err(Failure::usage("E0003", "a file is needed here, this is a folder").at(place()));
     }
@@ -21,9 +23,11 @@ pub fn read_bytes(path: &Path, max: u64) -> Result<Vec<u8>, Failure> {
         .read_to_end(&mut bytes)
         .map_err(|error| Failure::io(place(), &error))?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > max {
-        return Err(Failure::usage("E0006", "the file is too large for what it is used as")
-            .at(place())
-            .because(format!("the limit is {max} bytes")));
+        return Err(
+            Failure::usage("E0006", "the file is too large for what it is used as")
+                .at(place())
+                .because(format!("the limit is {max} bytes")),
+        );
     }
     Ok(bytes)
 }
@@ -39,11 +43,17 @@ pub fn read_text(path: &Path, max: u64) -> Result<String, Failure> {
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let place = || path.display().to_string();
     let io = |error: std::io::Error| Failure::io(place(), &error);
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = path
+        .parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = dir.join(format!(".{name}.{}.tmp", std::process::id()));
     let outcome = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_data()?;
         std::fs::rename(&temporary, path)?;

@@ -45,14 +45,26 @@ impl Home {
     /// Finds the home; it need not exist yet.
     pub fn find(flag: Option<&Path>, cwd: &Path) -> Result<Self, Failure> {
         if let Some(root) = flag {
-            return Ok(Self { root: cwd.join(root), origin: Origin::Flag });
+            return Ok(Self {
+                root: cwd.join(root),
+                origin: Origin::Flag,
+            });
         }
         if let Some(root) = variable(env::HOME) {
-            return Ok(Self { root: cwd.join(root), origin: Origin::Environment });
+            return Ok(Self {
+                root: cwd.join(root),
+                origin: Origin::Environment,
+            });
         }
-        let project = cwd.ancestors().map(|dir| dir.join(PROJECT_HOME)).find(|dir| dir.is_dir());
+        let project = cwd
+            .ancestors()
+            .map(|dir| dir.join(PROJECT_HOME))
+            .find(|dir| dir.is_dir());
         if let Some(root) = project {
-            return Ok(Self { root, origin: Origin::Project });
+            return Ok(Self {
+                root,
+                origin: Origin::Project,
+            });
         }
         let data = variable(env::XDG_DATA_HOME)
             .map(PathBuf::from)
@@ -118,7 +130,9 @@ impl Home {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
         for dir in [self.root.clone(), self.keys(), self.trust(), self.cache()] {
-            builder.create(&dir).map_err(|error| Failure::io(dir.display().to_string(), &error))?;
+            builder
+                .create(&dir)
+                .map_err(|error| Failure::io(dir.display().to_string(), &error))?;
         }
         let ignore = self.root.join(".gitignore");
         if !ignore.exists() {
@@ -158,6 +172,9 @@ mod tests {
         home.create().unwrap();
         let mode = std::fs::metadata(home.keys()).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0);
-        assert_eq!(std::fs::read_to_string(home.root().join(".gitignore")).unwrap(), "*\n");
+        assert_eq!(
+            std::fs::read_to_string(home.root().join(".gitignore")).unwrap(),
+            "*\n"
+        );
     }
 }

@@ -70,7 +70,11 @@ impl<'a> Judging<'a> {
     }
 
     /// Gathers lineage to be shown; what does not verify is shown as such.
-    pub fn trace(&self, artifact: NamedArtifact, direction: Direction) -> Result<Gathered, Failure> {
+    pub fn trace(
+        &self,
+        artifact: NamedArtifact,
+        direction: Direction,
+    ) -> Result<Gathered, Failure> {
         self.gather(&Question::trace(artifact, direction))
     }
 
@@ -87,7 +91,12 @@ impl<'a> Judging<'a> {
         });
         let evaluation = Evaluation::at(self.context.now()).asking(REQUIRE_PACKAGE);
         let decision = decide(&policy.set, &input, &evaluation);
-        Ok(Judged { decision, facts, input, gathered })
+        Ok(Judged {
+            decision,
+            facts,
+            input,
+            gathered,
+        })
     }
 
     /// Decides whether an artifact may be used. `verification` says what became of its own
@@ -110,7 +119,12 @@ impl<'a> Judging<'a> {
             },
         });
         let decision = decide(&policy.set, &input, &Evaluation::at(self.context.now()));
-        Ok(Judged { decision, facts, input, gathered })
+        Ok(Judged {
+            decision,
+            facts,
+            input,
+            gathered,
+        })
     }
 
     /// Returns the settings.
@@ -145,5 +159,8 @@ impl<'a> Judging<'a> {
 
 /// Returns an artifact as lineage names it.
 pub fn named(name: &str, digest: DigestSet) -> NamedArtifact {
-    NamedArtifact { name: name.to_owned(), digest }
+    NamedArtifact {
+        name: name.to_owned(),
+        digest,
+    }
 }

@@ -4,9 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use custos_core::crypto::PublicKey;
-use custos_trust::keys::{
-    self, KeyFileError, LoadedKey, Password, PasswordFile, PasswordSource,
-};
+use custos_trust::keys::{self, KeyFileError, LoadedKey, Password, PasswordFile, PasswordSource};
 
 use crate::args::KeyArgs;
 use crate::context::Context;
@@ -24,11 +22,15 @@ pub fn signing(
     settings: &Settings,
     context: &Context,
 ) -> Result<LoadedKey, Failure> {
-    let named = args.key.as_deref().or(settings.signing_key.as_deref()).ok_or_else(|| {
-        Failure::usage("E0705", "no key was named to sign with")
-            .help("pass --key NAME, or set `[signing] key` in custos.toml")
-            .help("`custos keys generate NAME` makes one")
-    })?;
+    let named = args
+        .key
+        .as_deref()
+        .or(settings.signing_key.as_deref())
+        .ok_or_else(|| {
+            Failure::usage("E0705", "no key was named to sign with")
+                .help("pass --key NAME, or set `[signing] key` in custos.toml")
+                .help("`custos keys generate NAME` makes one")
+        })?;
     let path = find(named, PRIVATE, context)?;
     let source: Box<dyn PasswordSource> = match &args.password_file {
         Some(file) => Box::new(PasswordFile::new(context.resolve(file))),
@@ -69,10 +71,12 @@ pub fn find(named: &str, ending: &str, context: &Context) -> Result<PathBuf, Fai
         if file.is_file() {
             return Ok(file);
         }
-        return Err(Failure::usage("E0701", format!("there is no key `{named}`"))
-            .at(file.display().to_string())
-            .help("`custos keys list` shows the keys of this home")
-            .help(format!("`custos keys generate {named}` makes one")));
+        return Err(
+            Failure::usage("E0701", format!("there is no key `{named}`"))
+                .at(file.display().to_string())
+                .help("`custos keys list` shows the keys of this home")
+                .help(format!("`custos keys generate {named}` makes one")),
+        );
     }
     Err(Failure::usage("E0701", "there is no such key file").at(file.display().to_string()))
 }
@@ -81,7 +85,9 @@ pub fn find(named: &str, ending: &str, context: &Context) -> Result<PathBuf, Fai
 pub fn is_name(named: &str) -> bool {
     !named.is_empty()
         && named.len() <= 64
-        && named.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        && named
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 /// Asks for a new password twice.
@@ -109,13 +115,17 @@ pub fn failure(error: &KeyFileError) -> Failure {
                 .at(shown(path))
                 .help("pass --password-file FILE")
         }
-        KeyFileError::Io { path, kind, message, .. } => {
-            Failure::io(shown(path), &std::io::Error::new(*kind, message.clone()))
-        }
-        KeyFileError::Exists { path } => {
-            Failure::usage("E0008", "the key file exists, and Custos does not overwrite it")
-                .at(shown(path))
-        }
+        KeyFileError::Io {
+            path,
+            kind,
+            message,
+            ..
+        } => Failure::io(shown(path), &std::io::Error::new(*kind, message.clone())),
+        KeyFileError::Exists { path } => Failure::usage(
+            "E0008",
+            "the key file exists, and Custos does not overwrite it",
+        )
+        .at(shown(path)),
         other => Failure::usage("E0702", "the key is not accepted").because(other.to_string()),
     }
 }
@@ -130,18 +140,24 @@ struct Prompt;
 impl PasswordSource for Prompt {
     fn password(&self, path: &Path) -> Result<Password, KeyFileError> {
         if !std::io::stdin().is_terminal() {
-            return Err(KeyFileError::PasswordNeeded { path: path.to_owned() });
+            return Err(KeyFileError::PasswordNeeded {
+                path: path.to_owned(),
+            });
         }
         rpassword::prompt_password(format!("Password of {}: ", path.display()))
             .map(|text| Password::new(text.into_bytes()))
-            .map_err(|_| KeyFileError::PasswordNeeded { path: path.to_owned() })
+            .map_err(|_| KeyFileError::PasswordNeeded {
+                path: path.to_owned(),
+            })
     }
 }
 
 fn ask(prompt: &str) -> Result<Password, Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage("E0704", "there is no terminal to ask for a password on")
-            .help("pass --password-file FILE, or --no-password to write the key unencrypted"));
+        return Err(
+            Failure::usage("E0704", "there is no terminal to ask for a password on")
+                .help("pass --password-file FILE, or --no-password to write the key unencrypted"),
+        );
     }
     rpassword::prompt_password(prompt)
         .map(|text| Password::new(text.into_bytes()))

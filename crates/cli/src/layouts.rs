@@ -31,7 +31,9 @@ use crate::trusting::{Trusting, verify_failure};
 /// whoever can make a layout unreadable must not thereby get rid of it.
 pub fn facts(judging: &Judging<'_>, gathered: &Gathered) -> Result<Option<LayoutFacts>, Failure> {
     let settings = judging.settings();
-    let Some(path) = &settings.layout else { return Ok(None) };
+    let Some(path) = &settings.layout else {
+        return Ok(None);
+    };
     let text = read_text(path, u64::try_from(layout::MAX_BYTES).unwrap_or(u64::MAX))?;
     let layout = Layout::parse(&text).map_err(|error| {
         Failure::usage("E0306", "the pipeline layout is not accepted")
@@ -66,11 +68,22 @@ pub fn facts(judging: &Judging<'_>, gathered: &Gathered) -> Result<Option<Layout
     }))
 }
 
-fn reject_unknown_signers(layout: &Layout, settings: &Settings, path: &Path) -> Result<(), Failure> {
-    match layout.signers().into_iter().find(|name| settings.signer(name).is_none()) {
-        Some(name) => Err(Failure::usage("E0306", format!("the layout names an unknown signer `{name}`"))
-            .at(path.display().to_string())
-            .help("add a [[signer]] of that name to custos.toml, or mend the layout")),
+fn reject_unknown_signers(
+    layout: &Layout,
+    settings: &Settings,
+    path: &Path,
+) -> Result<(), Failure> {
+    match layout
+        .signers()
+        .into_iter()
+        .find(|name| settings.signer(name).is_none())
+    {
+        Some(name) => Err(Failure::usage(
+            "E0306",
+            format!("the layout names an unknown signer `{name}`"),
+        )
+        .at(path.display().to_string())
+        .help("add a [[signer]] of that name to custos.toml, or mend the layout")),
         None => Ok(()),
     }
 }
@@ -82,8 +95,11 @@ fn verify(
     digest: &Digest,
 ) -> Result<custos_core::facts::Signer, Failure> {
     let settings = judging.settings();
-    let owners: Vec<ExpectedSigner> =
-        settings.layout_signers.iter().filter_map(|name| settings.signer(name).cloned()).collect();
+    let owners: Vec<ExpectedSigner> = settings
+        .layout_signers
+        .iter()
+        .filter_map(|name| settings.signer(name).cloned())
+        .collect();
     let trusting = judging.trusting().with_signers(owners)?;
     let bundle = signature_path(path);
     if !bundle.is_file() {
@@ -92,7 +108,15 @@ fn verify(
             .help(format!("its owner runs `custos sign {}`", path.display())));
     }
     let bytes = read_bytes(&bundle, 1 << 20)?;
-    check_signature(judging, &trusting, &Signature { bytes: &bytes, path: &bundle, digest })
+    check_signature(
+        judging,
+        &trusting,
+        &Signature {
+            bytes: &bytes,
+            path: &bundle,
+            digest,
+        },
+    )
 }
 
 struct Signature<'a> {
@@ -108,7 +132,8 @@ fn check_signature(
 ) -> Result<custos_core::facts::Signer, Failure> {
     let place = signature.path.display().to_string();
     let failed = |error: &_| verify_failure(error, &place);
-    let statement = unverified_statement(Material::Bundle(signature.bytes)).map_err(|e| failed(&e))?;
+    let statement =
+        unverified_statement(Material::Bundle(signature.bytes)).map_err(|e| failed(&e))?;
     let manifest = SignedManifest::from_statement(&statement)
         .map_err(|error| {
             Failure::no("E0203", "the layout's signature is not accepted")
@@ -118,9 +143,11 @@ fn check_signature(
         .manifest;
     let listed = manifest.get(0).map(|resource| *resource.digest());
     if manifest.len() != 1 || listed.as_ref() != Some(signature.digest) {
-        return Err(Failure::no("E0130", "the layout differs from what its owner signed")
-            .at(place)
-            .help("if the change is intended, its owner signs it again"));
+        return Err(
+            Failure::no("E0130", "the layout differs from what its owner signed")
+                .at(place)
+                .help("if the change is intended, its owner signs it again"),
+        );
     }
     let artifact = DigestSet::from(manifest.root_digest());
     let verified = custos_trust::verify(&VerifyRequest {
@@ -145,11 +172,18 @@ struct Records {
 
 impl Records {
     fn of(gathered: &Gathered, origin: &str) -> Result<Self, Failure> {
-        let mut records =
-            Self { steps: vec![], datasets: vec![], plans: vec![], evaluations: vec![] };
+        let mut records = Self {
+            steps: vec![],
+            datasets: vec![],
+            plans: vec![],
+            evaluations: vec![],
+        };
         let broken = |error: &dyn std::error::Error| {
-            Failure::no("E0104", "a verified statement does not have the shape of its type")
-                .because(error.to_string())
+            Failure::no(
+                "E0104",
+                "a verified statement does not have the shape of its type",
+            )
+            .because(error.to_string())
         };
         for verified in &gathered.verified {
             match verified.statement().predicate_type() {

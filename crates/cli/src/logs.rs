@@ -41,7 +41,9 @@ pub fn reader(context: &Context) -> Result<(LogReader, VerifiedCheckpoint), Fail
     let reader = LogReader::new(disk(&home), verifier_key(&home)?);
     let checkpoint = reader.latest().map_err(|error| failure(&error, &home))?;
     if let Some(known) = last_seen(&home)? {
-        reader.extends(&known, &checkpoint).map_err(|error| failure(&error, &home))?;
+        reader
+            .extends(&known, &checkpoint)
+            .map_err(|error| failure(&error, &home))?;
     }
     Ok((reader, checkpoint))
 }
@@ -53,11 +55,13 @@ pub fn verifier_key(home: &Home) -> Result<VerifierKey, Failure> {
         return Err(no_log(home));
     }
     let text = read_text(&path, 4096)?;
-    text.trim().parse().map_err(|error: custos_log::note::VerifierKeyError| {
-        Failure::usage("E0132", "the log's key is not accepted")
-            .at(path.display().to_string())
-            .because(error.to_string())
-    })
+    text.trim()
+        .parse()
+        .map_err(|error: custos_log::note::VerifierKeyError| {
+            Failure::usage("E0132", "the log's key is not accepted")
+                .at(path.display().to_string())
+                .because(error.to_string())
+        })
 }
 
 /// Returns the disk of the home's log.
@@ -80,11 +84,17 @@ fn last_seen(home: &Home) -> Result<Option<VerifiedCheckpoint>, Failure> {
     }
     let text = read_text(&path, 64 << 10)?;
     let key = verifier_key(home)?;
-    SignedCheckpoint::open(text.as_bytes(), &[key]).map(Some).map_err(|error| {
-        Failure::new("E0403", Exit::Alarm, "the checkpoint that was seen last is not the log's own")
+    SignedCheckpoint::open(text.as_bytes(), &[key])
+        .map(Some)
+        .map_err(|error| {
+            Failure::new(
+                "E0403",
+                Exit::Alarm,
+                "the checkpoint that was seen last is not the log's own",
+            )
             .at(path.display().to_string())
             .because(error.to_string())
-    })
+        })
 }
 
 fn load_key(home: &Home) -> Result<Option<KeyPair>, Failure> {
@@ -93,18 +103,24 @@ fn load_key(home: &Home) -> Result<Option<KeyPair>, Failure> {
         return Ok(None);
     }
     let loaded = key_files::load_private(&path, &key_files::NoPassword);
-    loaded.map(|key| Some(key.pair)).map_err(|error| keys::failure(&error))
+    loaded
+        .map(|key| Some(key.pair))
+        .map_err(|error| keys::failure(&error))
 }
 
 // Two processes may come here at once: one of them makes the key, both use it.
 fn create_key(home: &Home, context: &Context) -> Result<KeyPair, Failure> {
     let pair = KeyPair::generate(KeyKind::Ed25519)
         .map_err(|error| Failure::undecided("E0702", error.to_string()))?;
-    let der = pair.to_pkcs8_der().map_err(|error| Failure::undecided("E0702", error.to_string()))?;
+    let der = pair
+        .to_pkcs8_der()
+        .map_err(|error| Failure::undecided("E0702", error.to_string()))?;
     let text = zeroize::Zeroizing::new(Pem::new("PRIVATE KEY", der.to_vec()).to_text());
     let path = home.log_key();
     if publish_new(&path, text.as_bytes(), 0o600)? {
-        context.term.note(&format!("made a new log in {}", home.log().display()));
+        context
+            .term
+            .note(&format!("made a new log in {}", home.log().display()));
     }
     load_key(home)?.ok_or_else(|| Failure::internal("the log's key is gone after it was written"))
 }
@@ -128,7 +144,9 @@ fn no_log(home: &Home) -> Failure {
 pub fn failure(error: &RecordError, home: &Home) -> Failure {
     let place = home.log().display().to_string();
     let at = |failure: Failure, path: &str| {
-        failure.at(Path::new(&place).join(path).display().to_string()).because(error.to_string())
+        failure
+            .at(Path::new(&place).join(path).display().to_string())
+            .because(error.to_string())
     };
     match error {
         RecordError::NoLog => no_log(home),
@@ -150,17 +168,21 @@ pub fn failure(error: &RecordError, home: &Home) -> Failure {
                 .help("`custos doctor` checks the home"),
             path,
         ),
-        RecordError::Integrity(_) => {
-            Failure::new("E0403", Exit::Alarm, "the log contradicts its signed checkpoint")
-                .at(place)
-                .because(error.to_string())
-                .help("stop writing to it, keep a copy, and compare with checkpoints that others hold")
-        }
+        RecordError::Integrity(_) => Failure::new(
+            "E0403",
+            Exit::Alarm,
+            "the log contradicts its signed checkpoint",
+        )
+        .at(place)
+        .because(error.to_string())
+        .help("stop writing to it, keep a copy, and compare with checkpoints that others hold"),
         RecordError::NoSuchEntry { .. } => {
             Failure::usage("E0404", "there is no such entry in the log")
                 .because(error.to_string())
                 .help("`custos log checkpoint` prints the size; indexes start at 0")
         }
-        other => Failure::undecided("E0402", "the log did not take it").at(place).because(other.to_string()),
+        other => Failure::undecided("E0402", "the log did not take it")
+            .at(place)
+            .because(other.to_string()),
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! This crate composes the rooms. It owns everything that only a program may do: reading the
 //! command line, the clock and the environment, and printing.
+#![allow(
+    clippy::format_push_string, // text for people, a few lines a run
+    clippy::format_collect      // same
+)]
 
 mod args;
 mod artifacts;
@@ -56,7 +60,9 @@ fn main() -> ExitCode {
 
 // clap would end the process by itself; we keep the one way out.
 fn parse() -> Result<Cli, Exit> {
-    let parsed = args::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = args::command()
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map_err(|error| {
         // Writing help or an error is the last thing we do; if that fails, nobody reads it.
         let _ = error.print();

@@ -29,7 +29,10 @@ impl Policy {
         let files = files(&[named.to_owned()], context)?;
         let set = PolicySet::load(files, &PolicyLimits::default())
             .map_err(|errors| failure(named, &errors))?;
-        Ok(Self { name: named.to_owned(), set })
+        Ok(Self {
+            name: named.to_owned(),
+            set,
+        })
     }
 
     /// Returns the digest of all its files.
@@ -56,9 +59,17 @@ pub fn files(named: &[String], context: &Context) -> Result<Vec<PolicyFile>, Fai
         let mut paths = Vec::new();
         collect(&path, 0, &mut paths)?;
         paths.sort();
-        let base = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(&path) };
+        let base = if path.is_dir() {
+            path.as_path()
+        } else {
+            path.parent().unwrap_or(&path)
+        };
         for file in paths {
-            let relative = file.strip_prefix(base).unwrap_or(&file).display().to_string();
+            let relative = file
+                .strip_prefix(base)
+                .unwrap_or(&file)
+                .display()
+                .to_string();
             let limit = u64::try_from(PolicyLimits::default().max_file_bytes).unwrap_or(u64::MAX);
             found.push(PolicyFile::new(relative, read_bytes(&file, limit)?));
         }
@@ -79,7 +90,9 @@ fn collect(path: &Path, depth: usize, into: &mut Vec<PathBuf>) -> Result<(), Fai
     let io = |error: std::io::Error| Failure::io(path.display().to_string(), &error);
     for entry in std::fs::read_dir(path).map_err(io)? {
         let entry = entry.map_err(io)?.path();
-        let hidden = entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let hidden = entry
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
         if hidden {
             continue;
         }
@@ -100,17 +113,22 @@ fn is_policy(path: &Path) -> bool {
 /// Returns what is wrong with a policy, as people see it.
 pub fn failure(named: &str, errors: &[PolicyError]) -> Failure {
     let mut failure = Failure::usage("E0501", "the policy is not accepted").at(named);
-    for error in errors.iter().filter(|error| error.severity() == Severity::Error).take(20) {
+    for error in errors
+        .iter()
+        .filter(|error| error.severity() == Severity::Error)
+        .take(20)
+    {
         failure = failure.because(line(error));
     }
-    failure.help("`custos policy check` lists every finding; docs/concepts/policy.md shows safe forms")
+    failure
+        .help("`custos policy check` lists every finding; docs/concepts/policy.md shows safe forms")
 }
 
 /// Returns a finding in one line: file, place, code, words.
 pub fn line(error: &PolicyError) -> String {
-    let place = error
-        .position
-        .as_ref()
-        .map_or_else(|| error.file.clone(), |at| format!("{}:{}:{}", error.file, at.line, at.column));
+    let place = error.position.as_ref().map_or_else(
+        || error.file.clone(),
+        |at| format!("{}:{}:{}", error.file, at.line, at.column),
+    );
     format!("{place}: {}: {error}", error.code())
 }

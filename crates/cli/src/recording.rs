@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use custos_core::crypto::KeyId;
+use custos_core::crypto::{KeyId, KeyKind};
 use custos_core::digest::{Algorithm, Digest};
 use custos_core::statement::Statement;
 use custos_evidence::Store;
 use custos_evidence::record::{self, KeepError};
 use custos_log::engine::Log;
-use custos_trust::seal;
+use custos_trust::seal::{self, SealError};
 use custos_trust::signer::{CertificateSigner, KeySigner, SignError, Signer};
 
 use crate::args::KeyArgs;
@@ -47,7 +47,11 @@ pub fn signer(
         pem.push_str(&read_text(&context.resolve(chain), 1 << 20)?);
     }
     let signer = CertificateSigner::new(pair, &pem).map_err(|error| {
-        let code = if matches!(error, SignError::LeafKeyMismatch) { "E0706" } else { "E0112" };
+        let code = if matches!(error, SignError::LeafKeyMismatch) {
+            "E0706"
+        } else {
+            "E0112"
+        };
         Failure::usage(code, "the certificate cannot sign with this key")
             .at(leaf.display().to_string())
             .because(error.to_string())
@@ -61,7 +65,15 @@ pub fn key_signer(
     settings: &Settings,
     context: &Context,
 ) -> Result<Box<dyn Signer>, Failure> {
-    signer(args, &Certificates { leaf: None, chain: None }, settings, context)
+    signer(
+        args,
+        &Certificates {
+            leaf: None,
+            chain: None,
+        },
+        settings,
+        context,
+    )
 }
 
 /// A statement that is evidence now.
@@ -85,19 +97,32 @@ pub struct Recording<'a> {
 impl<'a> Recording<'a> {
     /// Signs without a log.
     pub fn unlogged(signer: Box<dyn Signer>, context: &'a Context) -> Self {
-        Self { context, signer, kept: None }
+        Self {
+            context,
+            signer,
+            kept: None,
+        }
     }
 
     /// Signs, stores and logs in the home.
     pub fn open(signer: Box<dyn Signer>, context: &'a Context) -> Result<Self, Failure> {
         let log = logs::open_or_create(context)?;
         let store = stores::writable(context)?;
-        Ok(Self { context, signer, kept: Some((log, store)) })
+        Ok(Self {
+            context,
+            signer,
+            kept: Some((log, store)),
+        })
     }
 
     /// Returns the key that signs.
     pub fn key_id(&self) -> KeyId {
         self.signer.public_key().id()
+    }
+
+    /// Returns the kind of the key that signs.
+    pub fn kind(&self) -> KeyKind {
+        self.signer.public_key().kind()
     }
 
     /// Returns the store that statements go into.
@@ -108,7 +133,9 @@ impl<'a> Recording<'a> {
     /// Records one statement.
     pub fn one(&self, statement: Statement) -> Result<Recorded, Failure> {
         let mut recorded = self.many(&[statement])?;
-        recorded.pop().ok_or_else(|| Failure::internal("a statement was lost on the way"))
+        recorded
+            .pop()
+            .ok_or_else(|| Failure::internal("a statement was lost on the way"))
     }
 
     /// Records statements in one batch of the log: all of them or none.
@@ -120,14 +147,27 @@ impl<'a> Recording<'a> {
             return bundles
                 .iter()
                 .map(|bundle| {
-                    let bytes = bundle.to_bytes().map_err(|e| Failure::internal(&e.to_string()))?;
+                    let bytes = bundle
+                        .to_bytes()
+                        .map_err(|e| Failure::internal(&e.to_string()))?;
                     let digest = Algorithm::Sha256.digest(&bytes);
-                    Ok(Recorded { bytes, digest, index: None })
+                    Ok(Recorded {
+                        bytes,
+                        digest,
+                        index: None,
+                    })
                 })
                 .collect();
         };
-        let recording = record::Recording { store, signer, log, now: self.context.now() };
-        let kept = recording.record(statements).map_err(|error| self.failure(&error))?;
+        let recording = record::Recording {
+            store,
+            signer,
+            log,
+            now: self.context.now(),
+        };
+        let kept = recording
+            .record(statements)
+            .map_err(|error| self.failure(&error))?;
         if let Ok(head) = log.head() {
             logs::remember(self.context, &head.checkpoint);
         }
@@ -143,7 +183,7 @@ impl<'a> Recording<'a> {
 
     fn failure(&self, error: &KeepError) -> Failure {
         match (error, self.context.home()) {
-            (KeepError::Record(error), Ok(home)) => {
+            (KeepError::Seal(SealError::Record(error)), Ok(home)) => {
                 // The log's own word: what it could not make durable must not be tried again.
                 logs::failure(error, &home)
             }

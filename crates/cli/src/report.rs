@@ -72,12 +72,18 @@ impl Failure {
 
     /// The reader of our output has gone.
     pub fn broken_pipe() -> Self {
-        Self { silent: true, ..Self::new("E0001", Exit::Yes, "") }
+        Self {
+            silent: true,
+            ..Self::new("E0001", Exit::Yes, "")
+        }
     }
 
     /// Adds where: a file, and perhaps a place in it.
     pub fn at(self, place: impl Into<String>) -> Self {
-        Self { place: Some(place.into()), ..self }
+        Self {
+            place: Some(place.into()),
+            ..self
+        }
     }
 
     /// Adds a reason.
@@ -126,7 +132,11 @@ impl Failure {
             paint(Role::Strong, &visible(&self.what))
         );
         if let Some(place) = &self.place {
-            text.push_str(&format!("   {} {}\n", paint(Role::Literal, "-->"), visible(place)));
+            text.push_str(&format!(
+                "   {} {}\n",
+                paint(Role::Literal, "-->"),
+                visible(place)
+            ));
         }
         for line in self.why.iter().flat_map(|why| why.lines()) {
             text.push_str(&format!("   {}\n", visible(line)));

@@ -110,7 +110,10 @@ struct PolicyEntry {
 impl Settings {
     /// Reads the settings that apply in `cwd`.
     pub fn find(cwd: &Path, home: &Home) -> Result<Self, Failure> {
-        let project = cwd.ancestors().map(|dir| dir.join(PROJECT_FILE)).find(|file| file.is_file());
+        let project = cwd
+            .ancestors()
+            .map(|dir| dir.join(PROJECT_FILE))
+            .find(|file| file.is_file());
         let file = project.or_else(|| {
             let file = home.root().join(HOME_FILE);
             file.is_file().then_some(file)
@@ -161,7 +164,12 @@ impl Settings {
             file: Some(file.to_owned()),
             signers,
             logs,
-            authorities: parsed.trust.authorities.iter().map(|path| base.join(path)).collect(),
+            authorities: parsed
+                .trust
+                .authorities
+                .iter()
+                .map(|path| base.join(path))
+                .collect(),
             sigstore_root: parsed.trust.sigstore_root.map(|path| base.join(path)),
             signing_key: parsed.signing.key,
             layout,
@@ -180,14 +188,22 @@ impl Settings {
 
     fn check_layout_signers(&self, file: &Path) -> Result<(), Failure> {
         if self.layout.is_some() && self.layout_signers.is_empty() {
-            return Err(Failure::usage("E0011", "nobody may sign the pipeline layout")
-                .at(format!("{}: [pipeline] signers", file.display()))
-                .help("name at least one [[signer]] there"));
+            return Err(
+                Failure::usage("E0011", "nobody may sign the pipeline layout")
+                    .at(format!("{}: [pipeline] signers", file.display()))
+                    .help("name at least one [[signer]] there"),
+            );
         }
-        match self.layout_signers.iter().find(|name| self.signer(name).is_none()) {
-            Some(name) => Err(Failure::usage("E0011", format!("no signer is called `{name}`"))
-                .at(format!("{}: [pipeline] signers", file.display()))
-                .help("add a [[signer]] of that name")),
+        match self
+            .layout_signers
+            .iter()
+            .find(|name| self.signer(name).is_none())
+        {
+            Some(name) => Err(
+                Failure::usage("E0011", format!("no signer is called `{name}`"))
+                    .at(format!("{}: [pipeline] signers", file.display()))
+                    .help("add a [[signer]] of that name"),
+            ),
             None => Ok(()),
         }
     }
@@ -209,15 +225,16 @@ impl SignerEntry {
             (Some(path), None) => {
                 let path = base.join(path);
                 let text = read_text(&path, 64 << 10)?;
-                let key = PublicKey::from_pem(&text).map_err(|error| {
-                    wrong(&error.to_string()).at(path.display().to_string())
-                })?;
+                let key = PublicKey::from_pem(&text)
+                    .map_err(|error| wrong(&error.to_string()).at(path.display().to_string()))?;
                 Ok(ExpectedSigner::key(self.name, key))
             }
             (None, Some(identity)) if identity.is_empty() => Err(wrong("its identity is empty")),
-            (None, Some(identity)) => {
-                Ok(ExpectedSigner::certificate(&self.name, identity, self.issuer.clone()))
-            }
+            (None, Some(identity)) => Ok(ExpectedSigner::certificate(
+                &self.name,
+                identity,
+                self.issuer.clone(),
+            )),
             (Some(_), Some(_)) => Err(wrong("it has both a key and an identity")),
             (None, None) => Err(wrong("it has neither a key nor an identity")),
         }
@@ -227,10 +244,11 @@ impl SignerEntry {
 fn reject_duplicates(signers: &[ExpectedSigner], file: &Path) -> Result<(), Failure> {
     let mut seen = std::collections::HashSet::new();
     match signers.iter().find(|signer| !seen.insert(signer.name())) {
-        Some(signer) => {
-            Err(Failure::usage("E0011", format!("two signers are called `{}`", signer.name()))
-                .at(file.display().to_string()))
-        }
+        Some(signer) => Err(Failure::usage(
+            "E0011",
+            format!("two signers are called `{}`", signer.name()),
+        )
+        .at(file.display().to_string())),
         None => Ok(()),
     }
 }
@@ -258,14 +276,21 @@ mod tests {
     fn unknown_keys_are_errors_with_their_line() {
         let failure = parse("[signing]\nkey = \"a\"\nkeey = \"b\"\n").unwrap_err();
         assert_eq!(failure.code(), "E0011");
-        assert!(failure.render(&|_, t| t.to_owned()).contains("custos.toml:3"));
+        assert!(
+            failure
+                .render(&|_, t| t.to_owned())
+                .contains("custos.toml:3")
+        );
     }
 
     #[test]
     fn a_signer_is_a_key_or_an_identity() {
         let both = "[[signer]]\nname = \"a\"\nkey = \"k\"\nidentity = \"i\"\n";
         assert_eq!(parse(both).unwrap_err().code(), "E0011");
-        assert_eq!(parse("[[signer]]\nname = \"a\"\n").unwrap_err().code(), "E0011");
+        assert_eq!(
+            parse("[[signer]]\nname = \"a\"\n").unwrap_err().code(),
+            "E0011"
+        );
         let twice = "[[signer]]\nname = \"a\"\nidentity = \"i\"\n".repeat(2);
         assert!(parse(&twice).unwrap_err().what().contains("two signers"));
     }
@@ -276,8 +301,12 @@ mod tests {
         let pair = KeyPair::generate(KeyKind::P256).unwrap();
         std::fs::write(dir.path().join("a.pub"), pair.public_key().to_pem()).unwrap();
         let file = dir.path().join(PROJECT_FILE);
-        std::fs::write(&file, "[[signer]]\nname = \"a\"\nkey = \"a.pub\"\n\
-            [pipeline]\nlayout = \"p.toml\"\nsigners = [\"a\"]\n").unwrap();
+        std::fs::write(
+            &file,
+            "[[signer]]\nname = \"a\"\nkey = \"a.pub\"\n\
+            [pipeline]\nlayout = \"p.toml\"\nsigners = [\"a\"]\n",
+        )
+        .unwrap();
         let settings = Settings::read(&file).unwrap();
         assert_eq!(settings.signer("a").unwrap().name(), "a");
         assert_eq!(settings.layout, Some(dir.path().join("p.toml")));

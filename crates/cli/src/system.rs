@@ -56,7 +56,10 @@ pub struct Stopwatch(std::time::Instant);
 
 impl Stopwatch {
     /// Starts measuring.
-    #[allow(clippy::disallowed_methods, reason = "this is the sanctioned stopwatch")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the sanctioned stopwatch"
+    )]
     pub fn start() -> Self {
         Self(std::time::Instant::now())
     }

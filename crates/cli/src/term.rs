@@ -118,23 +118,29 @@ impl Term {
     /// Writes a remark to standard error, unless `--quiet`.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            write_err(&format!("{}: {text}\n", paint(self.color_err, Role::Literal, "note")));
+            write_err(&format!(
+                "{}: {text}\n",
+                paint(self.color_err, Role::Literal, "note")
+            ));
         }
     }
 
     /// Writes a warning to standard error.
     pub fn warn(&self, text: &str) {
-        write_err(&format!("{}: {text}\n", paint(self.color_err, Role::Warn, "warning")));
+        write_err(&format!(
+            "{}: {text}\n",
+            paint(self.color_err, Role::Warn, "warning")
+        ));
     }
 
     /// Writes a failure: as text to standard error, in the JSON format as a document to
     /// standard output, so that whoever parses it finds the reason where the result would be.
     pub fn failure(&self, failure: &Failure) {
-        if self.format == Format::Json {
-            if let Ok(bytes) = custos_core::json::to_pretty(&failure.to_json()) {
-                // The process ends with the failure's status in any case.
-                let _ = write_out(&String::from_utf8_lossy(&bytes));
-            }
+        if self.format == Format::Json
+            && let Ok(bytes) = custos_core::json::to_pretty(&failure.to_json())
+        {
+            // The process ends with the failure's status in any case.
+            let _ = write_out(&String::from_utf8_lossy(&bytes));
         }
         write_err(&failure.render(&|role, text| paint(self.color_err, role, text)));
     }
@@ -157,14 +163,16 @@ fn paint(on: bool, role: Role, text: &str) -> String {
 
 fn write_out(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::BrokenPipe {
-            // `custos ... | head` is not an error.
-            Failure::broken_pipe()
-        } else {
-            Failure::io("standard output", &error)
-        }
-    })
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| {
+            if error.kind() == std::io::ErrorKind::BrokenPipe {
+                // `custos ... | head` is not an error.
+                Failure::broken_pipe()
+            } else {
+                Failure::io("standard output", &error)
+            }
+        })
 }
 
 fn write_err(text: &str) {
@@ -176,6 +184,12 @@ fn write_err(text: &str) {
 /// visible, so that a file name cannot repaint the screen.
 pub fn visible(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c })
+        .map(|c| {
+            if c.is_control() && c != '\n' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
         .collect()
 }

@@ -39,11 +39,18 @@ impl Trusting {
     ) -> Result<Self, Failure> {
         let mut signers = Vec::new();
         for named in &args.key {
-            signers.push(ExpectedSigner::key(named.as_str(), keys::public(named, context)?));
+            signers.push(ExpectedSigner::key(
+                named.as_str(),
+                keys::public(named, context)?,
+            ));
         }
         if let Some(identity) = &args.certificate_identity {
             let issuer = args.certificate_oidc_issuer.clone();
-            signers.push(ExpectedSigner::certificate(identity.as_str(), identity, issuer));
+            signers.push(ExpectedSigner::certificate(
+                identity.as_str(),
+                identity,
+                issuer,
+            ));
         }
         if signers.is_empty() {
             signers.clone_from(&settings.signers);
@@ -58,24 +65,42 @@ impl Trusting {
         for key in &args.log_key {
             root = with_log(root, key, context)?;
         }
-        Self { signers, root, unlogged_allowed: args.allow_unlogged }.checked()
+        Self {
+            signers,
+            root,
+            unlogged_allowed: args.allow_unlogged,
+        }
+        .checked()
     }
 
     /// Returns what the settings say; a log is required.
     pub fn from_settings(settings: &Settings, context: &Context) -> Result<Self, Failure> {
         let signers = settings.signers.clone();
         let root = base(settings, context)?;
-        Self { signers, root, unlogged_allowed: false }.checked()
+        Self {
+            signers,
+            root,
+            unlogged_allowed: false,
+        }
+        .checked()
     }
 
     /// Returns the same trust with other expected signers, as for the layout's owners.
     pub fn with_signers(&self, signers: Vec<ExpectedSigner>) -> Result<Self, Failure> {
-        Self { signers, ..self.clone() }.checked()
+        Self {
+            signers,
+            ..self.clone()
+        }
+        .checked()
     }
 
     /// Returns what is required of the log.
     pub const fn log(&self) -> LogRequirement<'static> {
-        if self.unlogged_allowed { LogRequirement::AbsenceAllowed } else { LogRequirement::Required }
+        if self.unlogged_allowed {
+            LogRequirement::AbsenceAllowed
+        } else {
+            LogRequirement::Required
+        }
     }
 
     fn checked(self) -> Result<Self, Failure> {
@@ -93,7 +118,9 @@ impl Trusting {
 fn base(settings: &Settings, context: &Context) -> Result<TrustRoot, Failure> {
     let mut root = TrustRoot::trusting_nothing();
     for key in &settings.logs {
-        root = root.with_log_key(&key.to_string()).map_err(|error| failure(&error))?;
+        root = root
+            .with_log_key(&key.to_string())
+            .map_err(|error| failure(&error))?;
     }
     for file in &settings.authorities {
         root = with_authorities(root, file)?;
@@ -105,7 +132,9 @@ fn base(settings: &Settings, context: &Context) -> Result<TrustRoot, Failure> {
         let own = home.log_vkey();
         if own.is_file() {
             let key = read_text(&own, 4096)?;
-            root = root.with_log_key(key.trim()).map_err(|e| failure(&e).at(own.display().to_string()))?;
+            root = root
+                .with_log_key(key.trim())
+                .map_err(|e| failure(&e).at(own.display().to_string()))?;
         }
     }
     Ok(root)
@@ -113,20 +142,28 @@ fn base(settings: &Settings, context: &Context) -> Result<TrustRoot, Failure> {
 
 fn with_authorities(root: TrustRoot, file: &Path) -> Result<TrustRoot, Failure> {
     let pem = read_text(file, MAX_TRUST_FILE)?;
-    root.with_authorities(&pem).map_err(|error| failure(&error).at(file.display().to_string()))
+    root.with_authorities(&pem)
+        .map_err(|error| failure(&error).at(file.display().to_string()))
 }
 
 fn with_sigstore(root: TrustRoot, file: &Path) -> Result<TrustRoot, Failure> {
     let json = read_bytes(file, MAX_TRUST_FILE)?;
-    root.with_sigstore(&json).map_err(|error| failure(&error).at(file.display().to_string()))
+    root.with_sigstore(&json)
+        .map_err(|error| failure(&error).at(file.display().to_string()))
 }
 
 // A verifier key has a `+` between its parts; a file name that has one too is written `./a+b`.
 fn with_log(root: TrustRoot, named: &str, context: &Context) -> Result<TrustRoot, Failure> {
     let file = context.resolve(Path::new(named));
-    let text = if file.is_file() { read_text(&file, 4096)? } else { named.to_owned() };
+    let text = if file.is_file() {
+        read_text(&file, 4096)?
+    } else {
+        named.to_owned()
+    };
     root.with_log_key(text.trim()).map_err(|error| {
-        failure(&error).at(named).help("`custos log key` prints the key of a log in the right form")
+        failure(&error)
+            .at(named)
+            .help("`custos log key` prints the key of a log in the right form")
     })
 }
 
@@ -142,7 +179,11 @@ pub fn verify_failure(error: &VerifyError, bundle: &str) -> Failure {
         _ => Exit::No,
     };
     let path = error.path();
-    let place = if path.is_empty() { bundle.to_owned() } else { format!("{bundle}: {path}") };
+    let place = if path.is_empty() {
+        bundle.to_owned()
+    } else {
+        format!("{bundle}: {path}")
+    };
     let title = crate::codes::find(error.code()).map_or("not accepted", |entry| entry.title);
     let failure = Failure::new(error.code(), exit, title)
         .at(place)

@@ -6,10 +6,9 @@
 use custos_core::bundle::{Bundle, BundleError};
 use custos_core::clock::Timestamp;
 use custos_core::digest::Digest;
-use custos_core::entry::{EntryError, HashedRekord, Verifier};
 use custos_core::statement::Statement;
-use custos_log::recorder::{RecordError, Recorded, Recorder};
-use custos_trust::seal::{SealError, sign_statements};
+use custos_log::recorder::{Recorded, Recorder};
+use custos_trust::seal::{SealError, Signed};
 use custos_trust::signer::Signer;
 
 use crate::store::{Draft, Entry, Store, StoreError};
@@ -44,29 +43,24 @@ impl Recording<'_> {
     /// Signs statements, records the signatures in the log in one batch, stores and indexes the
     /// bundles. When it returns, all of that is durable.
     pub fn record(&self, statements: &[Statement]) -> Result<Vec<Kept>, KeepError> {
-        let bundles = sign_statements(statements, self.signer, None).map_err(KeepError::Seal)?;
-        let mut drafts = Vec::with_capacity(bundles.len());
-        for bundle in &bundles {
-            let leaf = leaf_of(bundle, self.signer)?;
+        let signed = Signed::new(statements, self.signer).map_err(KeepError::Seal)?;
+        let mut drafts = Vec::with_capacity(statements.len());
+        for (bundle, leaf) in signed.unlogged().iter().zip(signed.leaves()) {
             drafts.push(Draft {
                 bundle: bundle.to_bytes().map_err(KeepError::Bundle)?,
-                leaf,
+                leaf: leaf.clone(),
             });
         }
-        let leaves: Vec<Vec<u8>> = drafts.iter().map(|draft| draft.leaf.clone()).collect();
         let staged = self.store.stage(drafts, self.now)?;
-        let answers = self.log.record(&leaves).map_err(KeepError::Record)?;
-        if answers.len() != leaves.len() {
-            return Err(KeepError::RecorderCount {
-                expected: leaves.len(),
-                found: answers.len(),
-            });
-        }
+        let bundles = signed.record(self.log).map_err(KeepError::Seal)?;
         let mut kept = Vec::with_capacity(bundles.len());
         let mut entries = Vec::with_capacity(bundles.len());
-        for ((bundle, staged), answer) in bundles.into_iter().zip(staged).zip(&answers) {
-            let bundle = with_entry(bundle, answer, &staged.leaf).map_err(KeepError::Bundle)?;
-            kept.push((bundle.clone(), answer.index));
+        for (bundle, staged) in bundles.into_iter().zip(staged) {
+            let entry = bundle.verification_material.tlog_entries.first();
+            let index = entry.and_then(|entry| entry.log_index.to_u64());
+            let index = index.ok_or(KeepError::NoLogEntry)?;
+            let bundle = bundle.to_bytes().map_err(KeepError::Bundle)?;
+            kept.push((bundle.clone(), index));
             entries.push(Entry {
                 bundle,
                 staged: Some(staged),
@@ -95,27 +89,6 @@ pub(crate) fn with_entry(
     bundle.to_bytes()
 }
 
-fn leaf_of(bundle: &Bundle, signer: &dyn Signer) -> Result<Vec<u8>, KeepError> {
-    let envelope = bundle.dsse_envelope.as_ref();
-    let (Some(envelope), Some(signature)) = (
-        envelope,
-        envelope.and_then(|envelope| envelope.signatures.first()),
-    ) else {
-        return Err(KeepError::Bundle(BundleError::ContentCount));
-    };
-    let verifier = match signer.certificate_chain().and_then(<[_]>::first) {
-        Some(leaf) => Verifier::Certificate(leaf.clone()),
-        None => Verifier::PublicKey(signer.public_key().as_spki_der().to_vec()),
-    };
-    let entry = HashedRekord::over(
-        &envelope.pae(),
-        signature.sig.0.clone(),
-        verifier,
-        signer.scheme(),
-    );
-    entry.to_leaf().map_err(KeepError::Entry)
-}
-
 /// Why statements were not kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -123,21 +96,11 @@ pub enum KeepError {
     /// The bundle could not be written.
     #[error(transparent)]
     Bundle(BundleError),
-    /// The log entry could not be made.
-    #[error(transparent)]
-    Entry(EntryError),
-    /// The log did not take it. The drafts stay staged: some of them may be in the log.
-    #[error("the signature was not logged: {0}")]
-    Record(RecordError),
-    /// The log answered for another number of leaves.
-    #[error("the log answered for {found} leaves instead of {expected}")]
-    RecorderCount {
-        /// Leaves handed over.
-        expected: usize,
-        /// Answers.
-        found: usize,
-    },
-    /// It was not signed.
+    /// The bundle came back without an index in the log.
+    #[error("the log gave no index")]
+    NoLogEntry,
+    /// It was not signed, or the log did not take it. In the latter case
+    /// ([`SealError::Record`]) the drafts stay staged: some of them may be in the log.
     #[error(transparent)]
     Seal(SealError),
     /// It was not stored or not indexed.

@@ -23,8 +23,11 @@ pub fn run(args: &AttestArgs, context: &Context) -> Outcome {
     let settings = context.settings()?;
     let signer = recording::key_signer(&args.key, &settings, context)?;
     let kind = predicate::resolve(&args.predicate_type).ok_or_else(|| {
-        Failure::usage("E0002", format!("`{}` is no predicate type", args.predicate_type))
-            .help("name one of docs/predicates, or write its URI")
+        Failure::usage(
+            "E0002",
+            format!("`{}` is no predicate type", args.predicate_type),
+        )
+        .help("name one of docs/predicates, or write its URI")
     })?;
     let file = context.resolve(&args.predicate);
     let bytes = read_bytes(&file, MAX_PREDICATE)?;
@@ -34,11 +37,13 @@ pub fn run(args: &AttestArgs, context: &Context) -> Outcome {
             .because(why)
             .help(format!("docs/predicates describes `{kind}`"))
     };
-    let value: Value = json::from_slice(&bytes, &Limits::STATEMENT).map_err(|e| unsound(e.to_string()))?;
+    let value: Value =
+        json::from_slice(&bytes, &Limits::STATEMENT).map_err(|e| unsound(e.to_string()))?;
     let artifact = artifacts::find(&args.artifact, context)?;
     let name = args.name.clone().unwrap_or_else(|| artifact.name.clone());
     let subject = Subject::new(name, artifact.digest.clone());
-    let statement = Statement::new(vec![subject], kind, &value).map_err(|e| unsound(e.to_string()))?;
+    let statement =
+        Statement::new(vec![subject], kind, &value).map_err(|e| unsound(e.to_string()))?;
     predicate::validate(&statement).map_err(|error| unsound(error.to_string()))?;
     let recording = Recording::open(signer, context)?;
     let recorded = recording.one(statement)?;
@@ -49,17 +54,22 @@ pub fn run(args: &AttestArgs, context: &Context) -> Outcome {
     let human = format!(
         "attested {}  {kind}\nbundle   {}\nsigner   key:{}  log #{index}\n",
         context.term.paint(Role::Strong, &artifact.name),
-        context.term.paint(Role::Literal, &recorded.digest.to_string()),
+        context
+            .term
+            .paint(Role::Literal, &recorded.digest.to_string()),
         recording.key_id().short(),
     );
-    context.term.result(&human, &json!({
-        "schema": "custos.attest/1",
-        "artifact": artifact.name,
-        "digest": artifact.digest,
-        "predicateType": kind,
-        "bundle": recorded.digest,
-        "keyId": recording.key_id(),
-        "logIndex": recorded.index,
-    }))?;
+    context.term.result(
+        &human,
+        &json!({
+            "schema": "custos.attest/1",
+            "artifact": artifact.name,
+            "digest": artifact.digest,
+            "predicateType": kind,
+            "bundle": recorded.digest,
+            "keyId": recording.key_id(),
+            "logIndex": recorded.index,
+        }),
+    )?;
     Ok(Exit::Yes)
 }

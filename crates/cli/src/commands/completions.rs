@@ -11,8 +11,11 @@ pub fn run(args: &CompletionsArgs, context: &Context) -> Outcome {
     clap_complete::generate(args.shell, &mut args::command(), "custos", &mut script);
     let script = String::from_utf8(script)
         .map_err(|_| Failure::internal("a completion script is not UTF-8"))?;
-    context.term.result(&script, &serde_json::json!({
-        "schema": "custos.completions/1", "shell": args.shell.to_string(), "script": script,
-    }))?;
+    context.term.result(
+        &script,
+        &serde_json::json!({
+            "schema": "custos.completions/1", "shell": args.shell.to_string(), "script": script,
+        }),
+    )?;
     Ok(Exit::Yes)
 }

@@ -28,7 +28,12 @@ pub fn run(args: &DemoArgs, context: &Context) -> Outcome {
     let clock = Stopwatch::start();
     let dir = folder(args, context)?;
     let project = Project::create(&dir)?;
-    let demo = Demo { context, custos: Custos::new(project.root())?, project, seed: args.seed };
+    let demo = Demo {
+        context,
+        custos: Custos::new(project.root())?,
+        project,
+        seed: args.seed,
+    };
     demo.introduce()?;
     let steps = demo.pipeline()?;
     let gate = demo.gate()?;
@@ -36,14 +41,17 @@ pub fn run(args: &DemoArgs, context: &Context) -> Outcome {
     let lineage = demo.lineage()?;
     demo.conclude(clock, &attacks)?;
     if context.term.format() == Format::Json {
-        context.term.result("", &json!({
-            "schema": "custos.demo/1",
-            "dir": dir,
-            "steps": steps,
-            "gate": gate,
-            "attacks": attacks.iter().map(Attack::to_json).collect::<Vec<_>>(),
-            "lineage": lineage,
-        }))?;
+        context.term.result(
+            "",
+            &json!({
+                "schema": "custos.demo/1",
+                "dir": dir,
+                "steps": steps,
+                "gate": gate,
+                "attacks": attacks.iter().map(Attack::to_json).collect::<Vec<_>>(),
+                "lineage": lineage,
+            }),
+        )?;
     }
     if gate["verdict"] == "allow" && attacks.iter().all(Attack::was_stopped) {
         Ok(Exit::Yes)
@@ -61,8 +69,10 @@ fn folder(args: &DemoArgs, context: &Context) -> Result<PathBuf, Failure> {
         let mut entries = std::fs::read_dir(&dir).map_err(|error| io(&dir, &error))?;
         return match entries.next() {
             None => Ok(dir),
-            Some(_) => Err(Failure::usage("E0008", "the folder for the demo is not empty")
-                .at(dir.display().to_string())),
+            Some(_) => Err(
+                Failure::usage("E0008", "the folder for the demo is not empty")
+                    .at(dir.display().to_string()),
+            ),
         };
     }
     let base = std::env::temp_dir();
@@ -73,7 +83,12 @@ fn folder(args: &DemoArgs, context: &Context) -> Result<PathBuf, Failure> {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => None,
             Err(error) => Some(Err(io(&dir, &error))),
         })
-        .unwrap_or_else(|| Err(Failure::undecided("E0004", "no free name for a temporary folder")))
+        .unwrap_or_else(|| {
+            Err(Failure::undecided(
+                "E0004",
+                "no free name for a temporary folder",
+            ))
+        })
 }
 
 /// A demo under way.
@@ -101,10 +116,13 @@ impl Demo<'_> {
         ))?;
         self.heading("Keys, settings, a signed layout")?;
         for name in project::KEYS {
-            self.custos.must(&["keys", "generate", name, "--no-password"])?;
+            self.custos
+                .must(&["keys", "generate", name, "--no-password"])?;
         }
         self.project.write_settings()?;
-        let signed = self.custos.must(&["sign", "pipeline.toml", "--key", "owner"])?;
+        let signed = self
+            .custos
+            .must(&["sign", "pipeline.toml", "--key", "owner"])?;
         self.project.commit();
         term.say(&format!(
             "  five people with a key each; the layout says who may sign which step\n  \
@@ -115,26 +133,31 @@ impl Demo<'_> {
 
     fn logged(&self, index: Option<u64>) -> String {
         index.map_or_else(String::new, |index| {
-            format!("  {}", self.context.term.paint(Role::Faint, &format!("log #{index}")))
+            format!(
+                "  {}",
+                self.context
+                    .term
+                    .paint(Role::Faint, &format!("log #{index}"))
+            )
         })
     }
 
     fn pipeline(&self) -> Result<Vec<Value>, Failure> {
         self.heading("The pipeline: every step a process, every step a signed statement")?;
-        self.attest("raw", "dataset", &self.project.raw_dataset()?, "data")?;
+        self.attest(("raw", "dataset", "data"), &self.project.raw_dataset()?)?;
         let mut results = Vec::new();
         for step in custos_multimodal::STEPS {
             if step.name == "evaluate" {
                 // The bar is written down, signed and logged before anybody knows the result.
                 let plan = self.project.evaluation_plan()?;
-                self.attest("features", "evaluation-plan", &plan, "evaluator")?;
+                self.attest(("features", "evaluation-plan", "evaluator"), &plan)?;
             }
             results.push(self.step(step)?);
             match step.name {
-                "ingest" => self.attest("ingest", "dataset", &self.project.dataset()?, "data")?,
+                "ingest" => self.attest(("ingest", "dataset", "data"), &self.project.dataset()?)?,
                 "evaluate" => {
                     let evaluation = self.project.evaluation()?;
-                    self.attest("train", "evaluation", &evaluation, "evaluator")?;
+                    self.attest(("train", "evaluation", "evaluator"), &evaluation)?;
                 }
                 _ => {}
             }
@@ -149,7 +172,7 @@ impl Demo<'_> {
     }
 
     fn step(&self, step: &custos_multimodal::Step) -> Result<Value, Failure> {
-        let line = self.project.step_command(step, &self.custos, self.seed);
+        let line = Project::step_command(step, &self.custos, self.seed);
         let args: Vec<&str> = line.iter().map(String::as_str).collect();
         let answer = self.custos.must(&args)?;
         let term = &self.context.term;
@@ -166,11 +189,23 @@ impl Demo<'_> {
         Ok(answer.json)
     }
 
-    fn attest(&self, path: &str, kind: &str, predicate: &Path, key: &str) -> Result<(), Failure> {
+    // What is said of what, and by whom.
+    fn attest(
+        &self,
+        (path, kind, key): (&str, &str, &str),
+        predicate: &Path,
+    ) -> Result<(), Failure> {
         let predicate = predicate.display().to_string();
-        let answer = self
-            .custos
-            .must(&["attest", path, "--type", kind, "--predicate", &predicate, "--key", key])?;
+        let answer = self.custos.must(&[
+            "attest",
+            path,
+            "--type",
+            kind,
+            "--predicate",
+            &predicate,
+            "--key",
+            key,
+        ])?;
         self.context.term.say(&format!(
             "  {:<11} {kind} statement about {path}, by {key}{}\n",
             "attest",
@@ -183,7 +218,11 @@ impl Demo<'_> {
         let answer = self.custos.ask(&["gate", "package", "--key", "release"])?;
         let term = &self.context.term;
         let verdict = answer.text("/verdict");
-        let role = if verdict == "allow" { Role::Good } else { Role::Bad };
+        let role = if verdict == "allow" {
+            Role::Good
+        } else {
+            Role::Bad
+        };
         term.say(&format!(
             "  custos gate package   {}{}\n",
             term.paint(role, &verdict.to_uppercase()),
@@ -191,7 +230,11 @@ impl Demo<'_> {
         ))?;
         for group in ["reasons", "warnings"] {
             for reason in answer.json[group].as_array().into_iter().flatten() {
-                let label = if group == "warnings" { "warning" } else { "reason" };
+                let label = if group == "warnings" {
+                    "warning"
+                } else {
+                    "reason"
+                };
                 term.say(&format!(
                     "    {label}: {}\n",
                     reason["message"].as_str().unwrap_or_default()

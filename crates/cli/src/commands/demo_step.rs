@@ -11,7 +11,11 @@ use crate::{Failure, Outcome};
 /// Runs the command.
 pub fn run(args: &DemoStepArgs, context: &Context) -> Outcome {
     let io = StepIo {
-        inputs: args.inputs.iter().map(|path| context.resolve(path)).collect(),
+        inputs: args
+            .inputs
+            .iter()
+            .map(|path| context.resolve(path))
+            .collect(),
         output: context.resolve(&args.output),
         seed: args.seed,
     };
@@ -19,9 +23,16 @@ pub fn run(args: &DemoStepArgs, context: &Context) -> Outcome {
         Failure::no("E0302", format!("step `{}` of the demo failed", args.name))
             .because(error.to_string())
     })?;
-    let text: String = report.lines.iter().map(|line| format!("{line}\n")).collect();
-    context.term.result(&text, &json!({
-        "schema": "custos.demo-step/1", "step": args.name, "lines": report.lines,
-    }))?;
+    let text: String = report
+        .lines
+        .iter()
+        .map(|line| format!("{line}\n"))
+        .collect();
+    context.term.result(
+        &text,
+        &json!({
+            "schema": "custos.demo-step/1", "step": args.name, "lines": report.lines,
+        }),
+    )?;
     Ok(Exit::Yes)
 }

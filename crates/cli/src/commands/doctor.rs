@@ -31,15 +31,30 @@ struct Finding {
 
 impl Finding {
     fn ok(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, state: State::Ok, detail: detail.into(), mend: None }
+        Self {
+            name,
+            state: State::Ok,
+            detail: detail.into(),
+            mend: None,
+        }
     }
 
     fn warn(name: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { name, state: State::Warn, detail: detail.into(), mend: Some(mend.into()) }
+        Self {
+            name,
+            state: State::Warn,
+            detail: detail.into(),
+            mend: Some(mend.into()),
+        }
     }
 
     fn fail(name: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { name, state: State::Fail, detail: detail.into(), mend: Some(mend.into()) }
+        Self {
+            name,
+            state: State::Fail,
+            detail: detail.into(),
+            mend: Some(mend.into()),
+        }
     }
 
     fn to_json(&self) -> Value {
@@ -54,7 +69,10 @@ impl Finding {
 
 /// Runs the command.
 pub fn run(context: &Context) -> Outcome {
-    let mut findings = vec![Finding::ok("version", format!("custos {}", env!("CARGO_PKG_VERSION")))];
+    let mut findings = vec![Finding::ok(
+        "version",
+        format!("custos {}", env!("CARGO_PKG_VERSION")),
+    )];
     let home = context.home()?;
     findings.push(check_home(&home));
     findings.extend(check_keys(&home));
@@ -83,7 +101,11 @@ fn check_home(home: &Home) -> Finding {
 
 fn check_keys(home: &Home) -> Vec<Finding> {
     let Ok(entries) = std::fs::read_dir(home.keys()) else {
-        return vec![Finding::warn("keys", "there are none", "custos keys generate NAME")];
+        return vec![Finding::warn(
+            "keys",
+            "there are none",
+            "custos keys generate NAME",
+        )];
     };
     let mut found = Vec::new();
     let mut private = 0_usize;
@@ -96,11 +118,19 @@ fn check_keys(home: &Home) -> Vec<Finding> {
         if mode & 0o077 != 0 {
             found.push(Finding::fail(
                 "key file",
-                format!("{} can be read by others (mode {:o})", path.display(), mode & 0o777),
+                format!(
+                    "{} can be read by others (mode {:o})",
+                    path.display(),
+                    mode & 0o777
+                ),
                 format!("chmod 600 {}", path.display()),
             ));
         }
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if stem != "log" && is_name(&stem) && is_plain(&path) {
             found.push(Finding::warn(
                 "key file",
@@ -128,11 +158,18 @@ fn check_settings(settings: Result<&Settings, &Failure>) -> Finding {
             None => Finding::warn("settings", "there is no custos.toml", "custos init"),
             Some(file) if settings.signers.is_empty() => Finding::warn(
                 "settings",
-                format!("{} names no [[signer]], so nothing verifies by default", file.display()),
+                format!(
+                    "{} names no [[signer]], so nothing verifies by default",
+                    file.display()
+                ),
                 "add a [[signer]] with a public key",
             ),
             Some(file) => {
-                let detail = format!("{}, {} expected signers", file.display(), settings.signers.len());
+                let detail = format!(
+                    "{}, {} expected signers",
+                    file.display(),
+                    settings.signers.len()
+                );
                 Finding::ok("settings", detail)
             }
         },
@@ -141,12 +178,20 @@ fn check_settings(settings: Result<&Settings, &Failure>) -> Finding {
 
 fn check_log(context: &Context, home: &Home) -> Finding {
     if !home.log().exists() {
-        return Finding::warn("log", "there is none yet", "the first `custos sign` makes it");
+        return Finding::warn(
+            "log",
+            "there is none yet",
+            "the first `custos sign` makes it",
+        );
     }
     match logs::reader(context) {
         Ok((_, checkpoint)) => Finding::ok(
             "log",
-            format!("{} entries, origin {}", checkpoint.size(), checkpoint.origin()),
+            format!(
+                "{} entries, origin {}",
+                checkpoint.size(),
+                checkpoint.origin()
+            ),
         ),
         Err(failure) => Finding::fail(
             "log",
@@ -158,13 +203,21 @@ fn check_log(context: &Context, home: &Home) -> Finding {
 
 fn check_store(context: &Context, home: &Home) -> Finding {
     if !home.root().join(stores::DATABASE).exists() {
-        return Finding::warn("store", "there is none yet", "the first `custos run` makes it");
+        return Finding::warn(
+            "store",
+            "there is none yet",
+            "the first `custos run` makes it",
+        );
     }
     let inspected = stores::readable(context)
         .and_then(|store| store.inspect().map_err(|error| stores::failure(&error)));
     match inspected {
         Ok(faults) if faults.is_empty() => Finding::ok("store", "sound"),
-        Ok(faults) => Finding::fail("store", faults.join("; "), "move custos.db away; it is rebuilt"),
+        Ok(faults) => Finding::fail(
+            "store",
+            faults.join("; "),
+            "move custos.db away; it is rebuilt",
+        ),
         Err(failure) => Finding::fail("store", failure.what().to_owned(), "custos explain E0601"),
     }
 }
@@ -189,14 +242,22 @@ fn check_policy(context: &Context, settings: Option<&Settings>) -> Finding {
             if report.passed() {
                 Finding::ok("policy", format!("{} tests pass", report.results.len()))
             } else {
-                Finding::fail("policy", "tests fail", format!("custos policy test {named}"))
+                Finding::fail(
+                    "policy",
+                    "tests fail",
+                    format!("custos policy test {named}"),
+                )
             }
         }
     }
 }
 
 fn check_space(home: &Home) -> Finding {
-    let existing = home.root().ancestors().find(|dir| dir.exists()).unwrap_or(home.root());
+    let existing = home
+        .root()
+        .ancestors()
+        .find(|dir| dir.exists())
+        .unwrap_or(home.root());
     match rustix::fs::statvfs(existing) {
         Ok(stat) => {
             let free = stat.f_bavail.saturating_mul(stat.f_frsize) >> 20;
@@ -214,9 +275,10 @@ fn check_space(home: &Home) -> Finding {
 fn check_git() -> Finding {
     let version = std::process::Command::new("git").arg("--version").output();
     match version {
-        Ok(output) if output.status.success() => {
-            Finding::ok("git", String::from_utf8_lossy(&output.stdout).trim().to_owned())
-        }
+        Ok(output) if output.status.success() => Finding::ok(
+            "git",
+            String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        ),
         _ => Finding::warn("git", "not found; steps record no revision", "install git"),
     }
 }
@@ -256,14 +318,20 @@ fn report(context: &Context, findings: &[Finding]) -> Outcome {
             crate::term::visible(&finding.detail),
         ));
         if let Some(mend) = &finding.mend {
-            text.push_str(&format!("               {}\n", context.term.paint(Role::Literal, mend)));
+            text.push_str(&format!(
+                "               {}\n",
+                context.term.paint(Role::Literal, mend)
+            ));
         }
     }
     let failed = findings.iter().any(|finding| finding.state == State::Fail);
-    context.term.result(&text, &json!({
-        "schema": "custos.doctor/1",
-        "ok": !failed,
-        "checks": findings.iter().map(Finding::to_json).collect::<Vec<_>>(),
-    }))?;
+    context.term.result(
+        &text,
+        &json!({
+            "schema": "custos.doctor/1",
+            "ok": !failed,
+            "checks": findings.iter().map(Finding::to_json).collect::<Vec<_>>(),
+        }),
+    )?;
     Ok(if failed { Exit::No } else { Exit::Yes })
 }

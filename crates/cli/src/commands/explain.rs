@@ -20,11 +20,22 @@ pub fn run(args: &ExplainArgs, context: &Context) -> Outcome {
 fn list(context: &Context) -> Outcome {
     let text: String = TABLE
         .iter()
-        .map(|entry| format!("{}  {}\n", context.term.paint(Role::Literal, entry.code), entry.title))
+        .map(|entry| {
+            format!(
+                "{}  {}\n",
+                context.term.paint(Role::Literal, entry.code),
+                entry.title
+            )
+        })
         .collect();
-    let codes: Vec<_> =
-        TABLE.iter().map(|entry| json!({ "code": entry.code, "title": entry.title })).collect();
-    context.term.result(&text, &json!({ "schema": "custos.explain/1", "codes": codes }))?;
+    let codes: Vec<_> = TABLE
+        .iter()
+        .map(|entry| json!({ "code": entry.code, "title": entry.title }))
+        .collect();
+    context.term.result(
+        &text,
+        &json!({ "schema": "custos.explain/1", "codes": codes }),
+    )?;
     Ok(Exit::Yes)
 }
 
@@ -41,12 +52,15 @@ fn explain(code: &str, context: &Context) -> Outcome {
         context.term.paint(Role::Literal, "what to do:"),
         entry.remedy,
     );
-    context.term.result(&text, &json!({
-        "schema": "custos.explain/1",
-        "code": entry.code,
-        "title": entry.title,
-        "meaning": entry.meaning,
-        "remedy": entry.remedy,
-    }))?;
+    context.term.result(
+        &text,
+        &json!({
+            "schema": "custos.explain/1",
+            "code": entry.code,
+            "title": entry.title,
+            "meaning": entry.meaning,
+            "remedy": entry.remedy,
+        }),
+    )?;
     Ok(Exit::Yes)
 }

@@ -3,12 +3,12 @@
 
 use custos_core::digest::{Algorithm, DigestSet};
 use custos_core::json;
+use custos_core::predicate;
 use custos_core::predicate::decision::{
     Decision as Record, EvidenceReference, PolicyReference, Reason as RecordedReason,
     Verdict as RecordedVerdict,
 };
 use custos_core::predicate::vsa::{VerificationResult, VerificationSummary, Verifier};
-use custos_core::predicate;
 use custos_core::statement::{ResourceDescriptor, Statement, Subject};
 use custos_policy::{Decision, Reason, Verdict};
 use serde_json::{Value, json};
@@ -37,22 +37,35 @@ pub fn run(args: &GateArgs, context: &Context) -> Outcome {
     let judging = Judging::open(&settings, context)?;
     let signature = verify::own_signature(&artifact, args.bundle.as_deref(), &judging)?;
     let subject = named(&artifact.name, artifact.digest.clone());
-    let judged = judging.gate(&policy, &subject, &json!({ "artifactSignature": signature }))?;
+    let judged = judging.gate(
+        &policy,
+        &subject,
+        &json!({ "artifactSignature": signature }),
+    )?;
     // The reading store is closed before the writing one is opened.
     drop(judging);
-    let made = Made { artifact: &artifact, policy: &policy, judged: &judged };
+    let made = Made {
+        artifact: &artifact,
+        policy: &policy,
+        judged: &judged,
+    };
     let statements = [made.summary(context)?, made.record(context)?];
     let recording = Recording::open(signer, context)?;
     if let Some(store) = recording.store() {
         // What the policy saw, complete: whoever evaluates the decision again needs it.
-        store.keep_document(&made.input_bytes()?).map_err(|error| stores::failure(&error))?;
+        store
+            .keep_document(&made.input_bytes()?)
+            .map_err(|error| stores::failure(&error))?;
     }
     let recorded = recording.many(&statements)?;
     made.report(context, &recorded)
 }
 
 fn policy(args: &GateArgs, settings: &Settings, context: &Context) -> Result<Policy, Failure> {
-    let set = settings.gate_policy.as_ref().map(|path| path.display().to_string());
+    let set = settings
+        .gate_policy
+        .as_ref()
+        .map(|path| path.display().to_string());
     let named = args.policy.clone().or(set).ok_or_else(|| {
         Failure::usage("E0002", "no policy was named")
             .help("pass --policy DIR or --policy starter, or set `[policy] gate` in custos.toml")
@@ -72,7 +85,10 @@ impl Made<'_> {
     }
 
     fn subject(&self) -> Vec<Subject> {
-        vec![Subject::new(self.artifact.name.as_str(), self.artifact.digest.clone())]
+        vec![Subject::new(
+            self.artifact.name.as_str(),
+            self.artifact.digest.clone(),
+        )]
     }
 
     fn policy_digest(&self) -> DigestSet {
@@ -105,7 +121,14 @@ impl Made<'_> {
                 VerificationResult::Failed
             },
             // A step run by a person on their own machine is level 1, and never more.
-            verified_levels: vec![if passed { "SLSA_BUILD_LEVEL_1" } else { "FAILED" }.to_owned()],
+            verified_levels: vec![
+                if passed {
+                    "SLSA_BUILD_LEVEL_1"
+                } else {
+                    "FAILED"
+                }
+                .to_owned(),
+            ],
             dependency_levels: None,
             slsa_version: Some("1.2".to_owned()),
         };
@@ -149,11 +172,16 @@ impl Made<'_> {
         let origin_index = |verified: &custos_evidence::judge::VerifiedStatement| {
             verified.log().first().map(|proof| proof.index)
         };
-        let evidence = self.judged.gathered.verified.iter().map(|verified| EvidenceReference {
-            name: verified.statement().predicate_type().to_owned(),
-            digest: DigestSet::from(verified.bundle_digest()),
-            log_index: origin_index(verified),
-        });
+        let evidence = self
+            .judged
+            .gathered
+            .verified
+            .iter()
+            .map(|verified| EvidenceReference {
+                name: verified.statement().predicate_type().to_owned(),
+                digest: DigestSet::from(verified.bundle_digest()),
+                log_index: origin_index(verified),
+            });
         vec![RecordedReason {
             rule: self.decision().query.clone(),
             code: "allowed".to_owned(),
@@ -177,15 +205,28 @@ impl Made<'_> {
             term.paint(role, word),
         );
         for reason in self.reasons() {
-            text.push_str(&format!("  {}: {}\n", reason.code, visible(&reason.message)));
+            text.push_str(&format!(
+                "  {}: {}\n",
+                reason.code,
+                visible(&reason.message)
+            ));
             for evidence in reason.evidence.iter().take(30) {
-                let at = evidence.log_index.map_or_else(String::new, |at| format!("  log #{at}"));
-                text.push_str(&term.paint(Role::Faint, &format!("      {}{at}", visible(&evidence.name))));
+                let at = evidence
+                    .log_index
+                    .map_or_else(String::new, |at| format!("  log #{at}"));
+                text.push_str(&term.paint(
+                    Role::Faint,
+                    &format!("      {}{at}", visible(&evidence.name)),
+                ));
                 text.push('\n');
             }
         }
         for warning in &self.decision().warnings {
-            text.push_str(&format!("  {}: {}\n", term.paint(Role::Warn, "warning"), visible(&warning.message)));
+            text.push_str(&format!(
+                "  {}: {}\n",
+                term.paint(Role::Warn, "warning"),
+                visible(&warning.message)
+            ));
         }
         text.push_str(&format!(
             "decision log #{}, summary (VSA) log #{}, policy {}\n",
@@ -199,7 +240,9 @@ impl Made<'_> {
 
     fn json(&self, recorded: &[Recorded]) -> Value {
         let entry = |at: usize| {
-            recorded.get(at).map(|one| json!({ "logIndex": one.index, "bundle": one.digest }))
+            recorded
+                .get(at)
+                .map(|one| json!({ "logIndex": one.index, "bundle": one.digest }))
         };
         json!({
             "schema": "custos.gate/1",

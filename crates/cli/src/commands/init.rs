@@ -17,9 +17,18 @@ use crate::{Failure, Outcome};
 const NEIGHBOURS: [(&str, &str); 5] = [
     (".git", "Git: steps record revision and dirtiness"),
     (".dvc", "DVC: name its folders with --input and --product"),
-    ("mlruns", "MLflow: sign model folders before they are registered"),
-    (".github/workflows", "GitHub Actions: `custos verify` and `custos gate` exit 1 on a no"),
-    (".gitlab-ci.yml", "GitLab CI: `custos verify` and `custos gate` exit 1 on a no"),
+    (
+        "mlruns",
+        "MLflow: sign model folders before they are registered",
+    ),
+    (
+        ".github/workflows",
+        "GitHub Actions: `custos verify` and `custos gate` exit 1 on a no",
+    ),
+    (
+        ".gitlab-ci.yml",
+        "GitLab CI: `custos verify` and `custos gate` exit 1 on a no",
+    ),
 ];
 
 const SETTINGS: &str = r#"# Settings of Custos for this project. Every key: docs/reference/settings.md.
@@ -56,7 +65,9 @@ require = "policy"
 pub fn run(args: &InitArgs, context: &Context) -> Outcome {
     let dir = context.resolve(&args.dir);
     if !dir.is_dir() {
-        return Err(Failure::usage("E0003", "there is no such folder").at(dir.display().to_string()));
+        return Err(
+            Failure::usage("E0003", "there is no such folder").at(dir.display().to_string())
+        );
     }
     // An explicit --home or CUSTOS_HOME stays where it is; otherwise the project gets its own.
     let home = match context.home() {
@@ -103,8 +114,10 @@ fn report(args: &InitArgs, context: &Context, dir: &Path, written: &Written) -> 
     );
     for (path, text) in &written.new {
         let lines = text.lines().count();
-        human.push_str(&format!("{verb:<12} {} (+{lines} lines)\n",
-            term.paint(Role::Literal, &shown(path))));
+        human.push_str(&format!(
+            "{verb:<12} {} (+{lines} lines)\n",
+            term.paint(Role::Literal, &shown(path))
+        ));
     }
     for (path, _) in &written.kept {
         human.push_str(&format!("{:<12} {}\n", "kept", shown(path)));
@@ -123,13 +136,16 @@ fn report(args: &InitArgs, context: &Context, dir: &Path, written: &Written) -> 
             term.paint(Role::Good, "custos keys generate NAME"),
         ));
     }
-    term.result(&human, &json!({
-        "schema": "custos.init/1",
-        "dryRun": args.dry_run,
-        "home": written.home.root(),
-        "written": written.new.iter().map(|(path, _)| path).collect::<Vec<_>>(),
-        "kept": written.kept.iter().map(|(path, _)| path).collect::<Vec<_>>(),
-        "found": found,
-    }))?;
+    term.result(
+        &human,
+        &json!({
+            "schema": "custos.init/1",
+            "dryRun": args.dry_run,
+            "home": written.home.root(),
+            "written": written.new.iter().map(|(path, _)| path).collect::<Vec<_>>(),
+            "kept": written.kept.iter().map(|(path, _)| path).collect::<Vec<_>>(),
+            "found": found,
+        }),
+    )?;
     Ok(Exit::Yes)
 }

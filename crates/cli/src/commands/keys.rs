@@ -26,9 +26,12 @@ fn generate(args: &KeysGenerateArgs, context: &Context) -> Outcome {
     let (private, public) = paths(args, context)?;
     for path in [&private, &public] {
         if path.exists() {
-            return Err(Failure::usage("E0008", "the key exists, and Custos does not overwrite it")
-                .at(path.display().to_string())
-                .help("name another key, or move this one away first"));
+            return Err(Failure::usage(
+                "E0008",
+                "the key exists, and Custos does not overwrite it",
+            )
+            .at(path.display().to_string())
+            .help("name another key, or move this one away first"));
         }
     }
     let pair = KeyPair::generate(args.kind)
@@ -49,18 +52,27 @@ fn generate(args: &KeysGenerateArgs, context: &Context) -> Outcome {
     let id = pair.public_key().id();
     let human = format!(
         "private key  {}\npublic key   {}\nkey id       {}  ({})\n",
-        context.term.paint(Role::Literal, &private.display().to_string()),
-        context.term.paint(Role::Literal, &public.display().to_string()),
+        context
+            .term
+            .paint(Role::Literal, &private.display().to_string()),
+        context
+            .term
+            .paint(Role::Literal, &public.display().to_string()),
         id,
         args.kind,
     );
     if args.password.no_password {
-        context.term.warn("the private key is not encrypted; only its file mode (0600) protects it");
+        context
+            .term
+            .warn("the private key is not encrypted; only its file mode (0600) protects it");
     }
-    context.term.result(&human, &json!({
-        "schema": "custos.keys.generate/1",
-        "private": private, "public": public, "keyId": id, "kind": args.kind.name(),
-    }))?;
+    context.term.result(
+        &human,
+        &json!({
+            "schema": "custos.keys.generate/1",
+            "private": private, "public": public, "keyId": id, "kind": args.kind.name(),
+        }),
+    )?;
     Ok(Exit::Yes)
 }
 
@@ -102,10 +114,18 @@ fn list(context: &Context) -> Outcome {
     };
     names.sort();
     for path in names {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let key = files::load_public(&path).map_err(|error| keys::failure(&error))?;
         let private = path.with_extension(PRIVATE);
-        let private = if private.is_file() { "private key here" } else { "public key only" };
+        let private = if private.is_file() {
+            "private key here"
+        } else {
+            "public key only"
+        };
         human.push_str(&format!(
             "{name:<16} {:<8} {}  {private}\n",
             key.kind().name(),
@@ -120,22 +140,26 @@ fn list(context: &Context) -> Outcome {
         human = format!("no keys in {}\n", dir.display());
         context.term.note("`custos keys generate NAME` makes one");
     }
-    context.term.result(&human, &json!({ "schema": "custos.keys.list/1", "keys": rows }))?;
+    context.term.result(
+        &human,
+        &json!({ "schema": "custos.keys.list/1", "keys": rows }),
+    )?;
     Ok(Exit::Yes)
 }
 
 fn public(named: &str, context: &Context) -> Outcome {
     // A name leads to its public file; a file may be either half.
-    let key = match keys::find(named, PUBLIC, context) {
-        Ok(path) => match files::load_public(&path) {
-            Ok(key) => key,
-            Err(_) => {
-                let args = crate::args::KeyArgs { key: Some(named.to_owned()), password_file: None };
-                let settings = crate::settings::Settings::default();
-                keys::signing(&args, &settings, context)?.pair.public_key().clone()
-            }
-        },
-        Err(failure) => return Err(failure),
+    let path = keys::find(named, PUBLIC, context)?;
+    let key = if let Ok(key) = files::load_public(&path) {
+        key
+    } else {
+        let args = crate::args::KeyArgs {
+            key: Some(named.to_owned()),
+            password_file: None,
+        };
+        let settings = crate::settings::Settings::default();
+        let loaded = keys::signing(&args, &settings, context)?;
+        loaded.pair.public_key().clone()
     };
     let pem = key.to_pem();
     context.term.result(&pem, &json!({

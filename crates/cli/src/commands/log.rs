@@ -26,21 +26,27 @@ pub fn run(args: &LogArgs, context: &Context) -> Outcome {
 
 fn checkpoint(context: &Context) -> Outcome {
     let (_, checkpoint) = logs::reader(context)?;
-    context.term.result(checkpoint.text(), &json!({
-        "schema": "custos.log.checkpoint/1",
-        "origin": checkpoint.origin(),
-        "size": checkpoint.size(),
-        "root": base64::engine::general_purpose::STANDARD.encode(checkpoint.root()),
-        "checkpoint": checkpoint.text(),
-    }))?;
+    context.term.result(
+        checkpoint.text(),
+        &json!({
+            "schema": "custos.log.checkpoint/1",
+            "origin": checkpoint.origin(),
+            "size": checkpoint.size(),
+            "root": base64::engine::general_purpose::STANDARD.encode(checkpoint.root()),
+            "checkpoint": checkpoint.text(),
+        }),
+    )?;
     Ok(Exit::Yes)
 }
 
 fn key(context: &Context) -> Outcome {
     let key = logs::verifier_key(&context.home()?)?;
-    context.term.result(&format!("{key}\n"), &json!({
-        "schema": "custos.log.key/1", "origin": key.name(), "key": key.to_string(),
-    }))?;
+    context.term.result(
+        &format!("{key}\n"),
+        &json!({
+            "schema": "custos.log.key/1", "origin": key.name(), "key": key.to_string(),
+        }),
+    )?;
     Ok(Exit::Yes)
 }
 
@@ -50,30 +56,36 @@ fn proof(index: u64, context: &Context) -> Outcome {
         .prove(index, &checkpoint)
         .map_err(|error| failure(&error, context))?;
     let text = recorded.to_tlog_proof().to_string();
-    context.term.result(&text, &json!({
-        "schema": "custos.log.proof/1",
-        "index": recorded.index,
-        "treeSize": recorded.tree_size,
-        "hashes": recorded.hashes.iter()
-            .map(|hash| base64::engine::general_purpose::STANDARD.encode(hash))
-            .collect::<Vec<_>>(),
-        "checkpoint": recorded.checkpoint,
-    }))?;
+    context.term.result(
+        &text,
+        &json!({
+            "schema": "custos.log.proof/1",
+            "index": recorded.index,
+            "treeSize": recorded.tree_size,
+            "hashes": recorded.hashes.iter()
+                .map(|hash| base64::engine::general_purpose::STANDARD.encode(hash))
+                .collect::<Vec<_>>(),
+            "checkpoint": recorded.checkpoint,
+        }),
+    )?;
     Ok(Exit::Yes)
 }
 
 fn get(index: u64, context: &Context) -> Outcome {
     let (reader, checkpoint) = logs::reader(context)?;
-    let (leaf, _) =
-        reader.get(index, &checkpoint).map_err(|error| failure(&error, context))?;
+    let (leaf, _) = reader
+        .get(index, &checkpoint)
+        .map_err(|error| failure(&error, context))?;
     // Custos logs JSON; whatever else a leaf may be is shown in base64.
-    let entry = serde_json::from_slice::<Value>(&leaf).unwrap_or_else(|_| {
-        Value::String(base64::engine::general_purpose::STANDARD.encode(&leaf))
-    });
+    let entry = serde_json::from_slice::<Value>(&leaf)
+        .unwrap_or_else(|_| Value::String(base64::engine::general_purpose::STANDARD.encode(&leaf)));
     let text = format!("{}\n", String::from_utf8_lossy(&leaf));
-    context.term.result(&crate::term::visible(&text), &json!({
-        "schema": "custos.log.get/1", "index": index, "entry": entry,
-    }))?;
+    context.term.result(
+        &crate::term::visible(&text),
+        &json!({
+            "schema": "custos.log.get/1", "index": index, "entry": entry,
+        }),
+    )?;
     Ok(Exit::Yes)
 }
 
@@ -100,13 +112,16 @@ fn fsck(context: &Context) -> Outcome {
         "{} entries and {} records of the write-ahead log lead to the signed checkpoint\n",
         report.entries, report.records,
     );
-    context.term.result(&human, &json!({
-        "schema": "custos.log.fsck/1",
-        "size": report.size,
-        "entries": report.entries,
-        "walRecords": report.records,
-        "faults": [],
-    }))?;
+    context.term.result(
+        &human,
+        &json!({
+            "schema": "custos.log.fsck/1",
+            "size": report.size,
+            "entries": report.entries,
+            "walRecords": report.records,
+            "faults": [],
+        }),
+    )?;
     Ok(Exit::Yes)
 }
 

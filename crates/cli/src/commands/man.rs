@@ -11,9 +11,12 @@ pub fn run(args: &ManArgs, context: &Context) -> Outcome {
     let root = args::command();
     let Some(dir) = &args.dir else {
         let page = page(root, "custos")?;
-        context.term.result(&page, &serde_json::json!({
-            "schema": "custos.man/1", "page": "custos.1", "text": page,
-        }))?;
+        context.term.result(
+            &page,
+            &serde_json::json!({
+                "schema": "custos.man/1", "page": "custos.1", "text": page,
+            }),
+        )?;
         return Ok(Exit::Yes);
     };
     let dir = context.resolve(dir);
@@ -26,9 +29,12 @@ pub fn run(args: &ManArgs, context: &Context) -> Outcome {
         files.push(file.display().to_string());
     }
     let human = format!("wrote {} pages into {}\n", files.len(), dir.display());
-    context.term.result(&human, &serde_json::json!({
-        "schema": "custos.man/1", "files": files,
-    }))?;
+    context.term.result(
+        &human,
+        &serde_json::json!({
+            "schema": "custos.man/1", "files": files,
+        }),
+    )?;
     Ok(Exit::Yes)
 }
 

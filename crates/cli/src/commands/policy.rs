@@ -5,8 +5,8 @@ use std::path::Path;
 use custos_core::json;
 use custos_core::limits::Limits;
 use custos_policy::{
-    Evaluation, Outcome as TestOutcome, PolicyLimits, PolicySet, Severity, TestOptions, check, eval,
-    test,
+    Evaluation, Outcome as TestOutcome, PolicyLimits, PolicySet, Severity, TestOptions, check,
+    eval, test,
 };
 use serde_json::{Value, json};
 
@@ -24,9 +24,11 @@ const MAX_INPUT: u64 = 64 << 20;
 /// Runs the command.
 pub fn run(args: &PolicyArgs, context: &Context) -> Outcome {
     match &args.command {
-        PolicyCommand::Eval { policy, query, input } => {
-            evaluate(policy, query, input.as_deref(), context)
-        }
+        PolicyCommand::Eval {
+            policy,
+            query,
+            input,
+        } => evaluate(policy, query, input.as_deref(), context),
         PolicyCommand::Test { policy } => run_tests(policy, context),
         PolicyCommand::Check { policy } => run_checks(policy, context),
     }
@@ -62,9 +64,12 @@ fn evaluate(policy: &[String], query: &str, input: Option<&Path>, context: &Cont
         Some(value) => format!("{value:#}\n"),
         None => "undefined\n".to_owned(),
     };
-    context.term.result(&text, &json!({
-        "schema": "custos.policy.eval/1", "query": query, "result": value, "answer": answer,
-    }))?;
+    context.term.result(
+        &text,
+        &json!({
+            "schema": "custos.policy.eval/1", "query": query, "result": value, "answer": answer,
+        }),
+    )?;
     Ok(Exit::Yes)
 }
 
@@ -74,14 +79,17 @@ fn run_tests(policy: &[String], context: &Context) -> Outcome {
     let mut text = String::new();
     let mut failed = Vec::new();
     for result in &report.results {
-        let (role, word) = match &result.outcome {
-            TestOutcome::Passed => (Role::Good, "ok  "),
-            _ => {
-                failed.push(format!("{} ({}:{})", result.path, result.file, result.line));
-                (Role::Bad, "FAIL")
-            }
+        let (role, word) = if result.outcome == TestOutcome::Passed {
+            (Role::Good, "ok  ")
+        } else {
+            failed.push(format!("{} ({}:{})", result.path, result.file, result.line));
+            (Role::Bad, "FAIL")
         };
-        text.push_str(&format!("{} {}\n", context.term.paint(role, word), result.path));
+        text.push_str(&format!(
+            "{} {}\n",
+            context.term.paint(role, word),
+            result.path
+        ));
         for line in &result.prints {
             text.push_str(&format!("     {line}\n"));
         }
@@ -114,25 +122,38 @@ fn run_checks(policy: &[String], context: &Context) -> Outcome {
     for finding in &findings {
         let (role, word) = match finding.severity() {
             Severity::Error => (Role::Bad, "error"),
-            _ => (Role::Warn, "warning"),
+            Severity::Warning => (Role::Warn, "warning"),
         };
-        text.push_str(&format!("{}: {}\n", context.term.paint(role, word), policies::line(finding)));
+        text.push_str(&format!(
+            "{}: {}\n",
+            context.term.paint(role, word),
+            policies::line(finding)
+        ));
     }
-    let errors = findings.iter().filter(|one| one.severity() == Severity::Error).count();
+    let errors = findings
+        .iter()
+        .filter(|one| one.severity() == Severity::Error)
+        .count();
     let warnings = findings.len().saturating_sub(errors);
     text.push_str(&format!("{errors} errors, {warnings} warnings\n"));
     if errors > 0 {
         context.term.say(&text)?;
         let mut failure = Failure::no("E0501", "the policy has errors").at(policy.join(" "));
-        for finding in findings.iter().filter(|one| one.severity() == Severity::Error) {
+        for finding in findings
+            .iter()
+            .filter(|one| one.severity() == Severity::Error)
+        {
             failure = failure.because(policies::line(finding));
         }
         return Err(failure);
     }
-    context.term.result(&text, &json!({
-        "schema": "custos.policy.check/1",
-        "errors": errors,
-        "warnings": findings.iter().map(policies::line).collect::<Vec<_>>(),
-    }))?;
+    context.term.result(
+        &text,
+        &json!({
+            "schema": "custos.policy.check/1",
+            "errors": errors,
+            "warnings": findings.iter().map(policies::line).collect::<Vec<_>>(),
+        }),
+    )?;
     Ok(Exit::Yes)
 }

@@ -64,13 +64,30 @@ pub fn run(args: &RunArgs, context: &Context) -> Outcome {
     let recording = Recording::open(signer, context)?;
     let recorded = recording.many(&statements)?;
     write_bundles(args, context, &recorded)?;
-    report(args, context, &Done { outcome, recorded, required, seconds: clock.seconds() })
+    report(
+        args,
+        context,
+        &Done {
+            outcome,
+            recorded,
+            required,
+            seconds: clock.seconds(),
+        },
+    )
 }
 
 fn declare(args: &RunArgs, context: &Context) -> Result<Step, Failure> {
     let mut step = Step::new(args.name.as_str(), context.cwd(), args.command.clone());
-    step.inputs = args.inputs.iter().map(|text| declared(text)).collect::<Result<_, _>>()?;
-    step.products = args.products.iter().map(|text| declared(text)).collect::<Result<_, _>>()?;
+    step.inputs = args
+        .inputs
+        .iter()
+        .map(|text| declared(text))
+        .collect::<Result<_, _>>()?;
+    step.products = args
+        .products
+        .iter()
+        .map(|text| declared(text))
+        .collect::<Result<_, _>>()?;
     step.environment = Environment::from_caller(environment(), &Keep::All);
     // The home is ours: its log and store change while steps of others run.
     if let Ok(home) = context.home() {
@@ -87,8 +104,10 @@ fn declared(text: &str) -> Result<Declared, Failure> {
         None => (artifacts::name_of(Path::new(text)), text),
     };
     if name.is_empty() || path.is_empty() {
-        return Err(Failure::usage("E0002", format!("`{text}` declares nothing"))
-            .help("write PATH or NAME=PATH"));
+        return Err(
+            Failure::usage("E0002", format!("`{text}` declares nothing"))
+                .help("write PATH or NAME=PATH"),
+        );
     }
     Ok(Declared::new(name, path))
 }
@@ -98,8 +117,9 @@ fn required_policy(named: &str, settings: &Settings, context: &Context) -> Resul
         return Policy::load(named, context);
     }
     let path = settings.require_policy.as_ref().ok_or_else(|| {
-        Failure::usage("E0002", "no policy was named for --require")
-            .help("pass --require DIR or --require starter, or set `[policy] require` in custos.toml")
+        Failure::usage("E0002", "no policy was named for --require").help(
+            "pass --require DIR or --require starter, or set `[policy] require` in custos.toml",
+        )
     })?;
     Policy::load(&path.display().to_string(), context)
 }
@@ -124,9 +144,13 @@ fn require(
         denied = Some(add_reasons(denied, &input.name, &judged));
     }
     match denied {
-        Some(failure) => Err(failure
-            .help("the command was not started; `custos trace INPUT` shows what is known")),
-        None => Ok(json!({ "policy": policy.name, "policyDigest": policy.digest(), "inputs": checked })),
+        Some(failure) => {
+            Err(failure
+                .help("the command was not started; `custos trace INPUT` shows what is known"))
+        }
+        None => {
+            Ok(json!({ "policy": policy.name, "policyDigest": policy.digest(), "inputs": checked }))
+        }
     }
 }
 
@@ -134,7 +158,11 @@ fn add_reasons(failure: Option<Failure>, name: &str, judged: &Judged) -> Failure
     let undecided = judged.decision.verdict == Verdict::Undecided;
     let mut failure = failure.unwrap_or_else(|| {
         let what = format!("input `{name}` is not proven");
-        if undecided { Failure::undecided("E0301", what) } else { Failure::no("E0301", what) }
+        if undecided {
+            Failure::undecided("E0301", what)
+        } else {
+            Failure::no("E0301", what)
+        }
     });
     for reason in &judged.decision.reasons {
         failure = failure.because(format!("{name}: {}", reason.message));
@@ -143,11 +171,17 @@ fn add_reasons(failure: Option<Failure>, name: &str, judged: &Judged) -> Failure
 }
 
 fn write_bundles(args: &RunArgs, context: &Context, recorded: &[Recorded]) -> Result<(), Failure> {
-    let Some(dir) = &args.bundles else { return Ok(()) };
+    let Some(dir) = &args.bundles else {
+        return Ok(());
+    };
     let dir = context.resolve(dir);
-    std::fs::create_dir_all(&dir).map_err(|error| Failure::io(dir.display().to_string(), &error))?;
+    std::fs::create_dir_all(&dir)
+        .map_err(|error| Failure::io(dir.display().to_string(), &error))?;
     for (kind, one) in ["provenance", "resource-usage"].iter().zip(recorded) {
-        write_atomic(&dir.join(format!("{}.{kind}.sigstore.json", args.name)), &one.bytes)?;
+        write_atomic(
+            &dir.join(format!("{}.{kind}.sigstore.json", args.name)),
+            &one.bytes,
+        )?;
     }
     Ok(())
 }
@@ -162,15 +196,25 @@ struct Done {
 fn report(args: &RunArgs, context: &Context, done: &Done) -> Outcome {
     let term = &context.term;
     let usage = &done.outcome.resource_usage;
-    let cpu = usage.cpu_user_micros.value.unwrap_or_default()
+    let cpu = usage
+        .cpu_user_micros
+        .value
+        .unwrap_or_default()
         .saturating_add(usage.cpu_system_micros.value.unwrap_or_default());
-    let mut human = format!("step     {}  {:.1} s\n", term.paint(Role::Strong, &args.name), done.seconds);
+    let mut human = format!(
+        "step     {}  {:.1} s\n",
+        term.paint(Role::Strong, &args.name),
+        done.seconds
+    );
     for subject in &done.outcome.subjects {
         let digest = subject.digest.get(custos_core::digest::Algorithm::Sha256);
         human.push_str(&format!(
             "product  {}  {}\n",
             subject.name.as_deref().unwrap_or_default(),
-            term.paint(Role::Literal, &digest.map(|d| d.short()).unwrap_or_default()),
+            term.paint(
+                Role::Literal,
+                &digest.map(|d| d.short()).unwrap_or_default()
+            ),
         ));
     }
     let peak = usage.peak_memory_bytes.value.unwrap_or_default();
@@ -182,21 +226,29 @@ fn report(args: &RunArgs, context: &Context, done: &Done) -> Outcome {
     ));
     let index = |at: usize| done.recorded.get(at).and_then(|one| one.index);
     for (kind, at) in [("provenance", 0), ("resource-usage", 1)] {
-        human.push_str(&format!("signed   {kind}  log #{}\n", index(at).unwrap_or_default()));
+        human.push_str(&format!(
+            "signed   {kind}  log #{}\n",
+            index(at).unwrap_or_default()
+        ));
     }
     let entry = |at: usize| {
-        done.recorded.get(at).map(|one| json!({ "logIndex": one.index, "bundle": one.digest }))
+        done.recorded
+            .get(at)
+            .map(|one| json!({ "logIndex": one.index, "bundle": one.digest }))
     };
-    term.result(&human, &json!({
-        "schema": "custos.run/1",
-        "step": args.name,
-        "products": done.outcome.subjects,
-        "provenance": entry(0),
-        "resourceUsage": entry(1),
-        "required": done.required,
-        "usage": done.outcome.resource_usage,
-        "seconds": done.seconds,
-    }))?;
+    term.result(
+        &human,
+        &json!({
+            "schema": "custos.run/1",
+            "step": args.name,
+            "products": done.outcome.subjects,
+            "provenance": entry(0),
+            "resourceUsage": entry(1),
+            "required": done.required,
+            "usage": done.outcome.resource_usage,
+            "seconds": done.seconds,
+        }),
+    )?;
     Ok(Exit::Yes)
 }
 
@@ -204,30 +256,38 @@ fn failure(error: &RunError) -> Failure {
     let why = error.to_string();
     let shown = |path: &PathBuf| path.display().to_string();
     match error {
-        RunError::CommandFailed { .. } => Failure::no("E0302", "the command failed, so nothing was signed")
-            .because(why),
+        RunError::CommandFailed { .. } => {
+            Failure::no("E0302", "the command failed, so nothing was signed").because(why)
+        }
         RunError::TimedOut { .. } => Failure::no("E0302", "the command took too long").because(why),
-        RunError::Interrupted { .. } => {
-            Failure::new("E0302", Exit::Interrupted, "interrupted, so nothing was signed").because(why)
+        RunError::Interrupted { .. } => Failure::new(
+            "E0302",
+            Exit::Interrupted,
+            "interrupted, so nothing was signed",
+        )
+        .because(why),
+        RunError::InputChanged { path, .. } => Failure::no(
+            "E0303",
+            "an input changed during the step, so nothing was signed",
+        )
+        .at(shown(path))
+        .because(why)
+        .help("make the step copy what it changes, and declare the copy as a product"),
+        RunError::ProductMissing { path, .. } => Failure::no(
+            "E0304",
+            "a declared product was not made, so nothing was signed",
+        )
+        .at(shown(path))
+        .because(why),
+        RunError::ProductOutside { .. } | RunError::UndeclaredWrites { .. } => Failure::no(
+            "E0304",
+            "the step wrote beside what it declared, so nothing was signed",
+        )
+        .because(why)
+        .help("declare every output with --product"),
+        RunError::ProductUnreadable { source, .. } | RunError::InputUnreadable { source, .. } => {
+            artifacts::failure(source).because(why)
         }
-        RunError::InputChanged { path, .. } => {
-            Failure::no("E0303", "an input changed during the step, so nothing was signed")
-                .at(shown(path))
-                .because(why)
-                .help("make the step copy what it changes, and declare the copy as a product")
-        }
-        RunError::ProductMissing { path, .. } => {
-            Failure::no("E0304", "a declared product was not made, so nothing was signed")
-                .at(shown(path))
-                .because(why)
-        }
-        RunError::ProductOutside { .. } | RunError::UndeclaredWrites { .. } => {
-            Failure::no("E0304", "the step wrote beside what it declared, so nothing was signed")
-                .because(why)
-                .help("declare every output with --product")
-        }
-        RunError::ProductUnreadable { source, .. } => artifacts::failure(source).because(why),
-        RunError::InputUnreadable { source, .. } => artifacts::failure(source).because(why),
         RunError::InputMissing { path, .. } => {
             Failure::usage("E0305", "an input does not exist, so nothing was started")
                 .at(shown(path))
@@ -236,6 +296,7 @@ fn failure(error: &RunError) -> Failure {
         RunError::Declaration(_) | RunError::Material(_) | RunError::NotStarted(_) => {
             Failure::usage("E0305", "the step cannot start").because(why)
         }
-        _ => Failure::undecided("E0305", "the step has no outcome, so nothing was signed").because(why),
+        _ => Failure::undecided("E0305", "the step has no outcome, so nothing was signed")
+            .because(why),
     }
 }

@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
+use custos_core::crypto::KeyKind;
 use custos_core::digest::Algorithm;
 use custos_core::oms::TreePath;
 use custos_provenance::hash::{self, HashOptions, Hashed};
@@ -15,7 +16,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::files::write_atomic;
 use crate::progress::Bar;
-use crate::recording::{self, Recording};
+use crate::recording::{self, Recorded, Recording};
 use crate::system::Stopwatch;
 use crate::term::Role;
 use crate::{Failure, Outcome};
@@ -34,12 +35,17 @@ pub fn run(args: &SignArgs, context: &Context) -> Outcome {
         context,
     )?;
     let path = artifacts::local_path(&args.artifact, context)?;
-    let file = args.bundle.as_ref().map_or_else(|| signature_path(&path), |b| context.resolve(b));
+    let file = args
+        .bundle
+        .as_ref()
+        .map_or_else(|| signature_path(&path), |b| context.resolve(b));
     let hashed = hash(args, context, &path, &file)?;
     let statement = hashed
         .manifest
         .to_statement(&artifacts::name_of(&path))
-        .map_err(|error| Failure::no("E0201", "the artifact cannot be signed").because(error.to_string()))?;
+        .map_err(|error| {
+            Failure::no("E0201", "the artifact cannot be signed").because(error.to_string())
+        })?;
     let recording = if args.no_log {
         Recording::unlogged(signer, context)
     } else {
@@ -47,39 +53,80 @@ pub fn run(args: &SignArgs, context: &Context) -> Outcome {
     };
     let recorded = recording.one(statement)?;
     write_atomic(&file, &recorded.bytes)?;
-    let root = hashed.manifest.root_digest();
-    let human = format!(
-        "signed   {} ({} files, {} bytes)\ndigest   {}\nbundle   {}\nsigner   key:{}{}\n",
-        context.term.paint(Role::Strong, &artifacts::name_of(&path)),
-        hashed.files,
-        hashed.bytes,
-        context.term.paint(Role::Literal, &root.to_string()),
-        context.term.paint(Role::Literal, &file.display().to_string()),
-        recording.key_id().short(),
-        recorded.index.map_or_else(
-            || "  in no log".to_owned(),
-            |index| format!("  log #{index}"),
-        ),
-    );
-    for link in &hashed.outside {
-        context.term.warn(&format!("`{link}` leads out of the folder"));
+    if recording.kind() == KeyKind::Ed25519 {
+        let text = "OpenSSF Model Signing v1.0 knows ECDSA keys only: other clients may not verify this signature";
+        context.term.warn(text);
     }
-    context.term.result(&human, &json!({
-        "schema": "custos.sign/1",
-        "artifact": path,
-        "digest": hashed.digest,
-        "bundle": file,
-        "keyId": recording.key_id(),
-        "logIndex": recorded.index,
-        "files": hashed.files,
-        "filesRead": hashed.files.saturating_sub(hashed.from_cache),
-        "bytes": hashed.bytes,
-        "seconds": clock.seconds(),
-    }))?;
-    Ok(Exit::Yes)
+    let done = Done {
+        path: &path,
+        file: &file,
+        hashed: &hashed,
+        recorded: &recorded,
+    };
+    done.report(context, &recording, clock)
 }
 
-fn hash(args: &SignArgs, context: &Context, path: &Path, file: &PathBuf) -> Result<Hashed, Failure> {
+struct Done<'a> {
+    path: &'a Path,
+    file: &'a Path,
+    hashed: &'a Hashed,
+    recorded: &'a Recorded,
+}
+
+impl Done<'_> {
+    fn report(&self, context: &Context, recording: &Recording<'_>, clock: Stopwatch) -> Outcome {
+        let Done {
+            path,
+            file,
+            hashed,
+            recorded,
+        } = self;
+        let root = hashed.manifest.root_digest();
+        let human = format!(
+            "signed   {} ({} files, {} bytes)\ndigest   {}\nbundle   {}\nsigner   key:{}{}\n",
+            context.term.paint(Role::Strong, &artifacts::name_of(path)),
+            hashed.files,
+            hashed.bytes,
+            context.term.paint(Role::Literal, &root.to_string()),
+            context
+                .term
+                .paint(Role::Literal, &file.display().to_string()),
+            recording.key_id().short(),
+            recorded.index.map_or_else(
+                || "  in no log".to_owned(),
+                |index| format!("  log #{index}"),
+            ),
+        );
+        for link in &hashed.outside {
+            context
+                .term
+                .warn(&format!("`{link}` leads out of the folder"));
+        }
+        context.term.result(
+            &human,
+            &json!({
+                "schema": "custos.sign/1",
+                "artifact": path,
+                "digest": hashed.digest,
+                "bundle": file,
+                "keyId": recording.key_id(),
+                "logIndex": recorded.index,
+                "files": hashed.files,
+                "filesRead": hashed.files.saturating_sub(hashed.from_cache),
+                "bytes": hashed.bytes,
+                "seconds": clock.seconds(),
+            }),
+        )?;
+        Ok(Exit::Yes)
+    }
+}
+
+fn hash(
+    args: &SignArgs,
+    context: &Context,
+    path: &Path,
+    file: &PathBuf,
+) -> Result<Hashed, Failure> {
     let mut tree = Options::default().leaving_out(file);
     tree = artifacts::left_out(tree, path, context);
     if args.allow_symlinks {
@@ -97,11 +144,13 @@ fn hash(args: &SignArgs, context: &Context, path: &Path, file: &PathBuf) -> Resu
         })?;
     }
     let cache = artifacts::cache(context, args.no_cache);
-    let mut options = HashOptions::default().with_tree(tree).with_algorithm(match args.hash {
-        HashArg::Sha256 => Algorithm::Sha256,
-        HashArg::Blake2b => Algorithm::Blake2b,
-        HashArg::Blake3 => Algorithm::Blake3,
-    });
+    let mut options = HashOptions::default()
+        .with_tree(tree)
+        .with_algorithm(match args.hash {
+            HashArg::Sha256 => Algorithm::Sha256,
+            HashArg::Blake2b => Algorithm::Blake2b,
+            HashArg::Blake3 => Algorithm::Blake3,
+        });
     if let Some(size) = args.shard_size {
         let size = NonZeroU64::new(size)
             .ok_or_else(|| Failure::usage("E0002", "a shard has at least one byte"))?;

@@ -16,13 +16,20 @@ pub fn run(args: &TraceArgs, context: &Context) -> Outcome {
     let settings = context.settings()?;
     let artifact = artifacts::find(&args.artifact, context)?;
     let judging = Judging::open(&settings, context)?;
-    let direction = if args.down { Direction::Downstream } else { Direction::Upstream };
+    let direction = if args.down {
+        Direction::Downstream
+    } else {
+        Direction::Upstream
+    };
     let gathered = judging.trace(named(&artifact.name, artifact.digest.clone()), direction)?;
     let trace = &gathered.trace;
     if trace.steps.is_empty() && gathered.verified.is_empty() && gathered.rejected.is_empty() {
         return Err(Failure::no("E0603", "nothing is known about this artifact")
             .at(args.artifact.as_str())
-            .because(format!("no statement in the store is about {}", digest_of(&artifact)))
+            .because(format!(
+                "no statement in the store is about {}",
+                digest_of(&artifact)
+            ))
             .help("`custos run` and `custos attest` record statements"));
     }
     if context.term.format() == Format::Dot {
@@ -50,17 +57,20 @@ pub fn run(args: &TraceArgs, context: &Context) -> Outcome {
     for missing in &gathered.missing {
         context.term.warn(missing);
     }
-    context.term.result(&text, &json!({
-        "schema": "custos.trace/1",
-        "artifact": artifact.name,
-        "digest": artifact.digest,
-        "direction": if args.down { "down" } else { "up" },
-        "complete": trace.complete(),
-        "trace": trace,
-        "rejected": gathered.rejected,
-        "missing": gathered.missing,
-        "text": tree.to_string(),
-    }))?;
+    context.term.result(
+        &text,
+        &json!({
+            "schema": "custos.trace/1",
+            "artifact": artifact.name,
+            "digest": artifact.digest,
+            "direction": if args.down { "down" } else { "up" },
+            "complete": trace.complete(),
+            "trace": trace,
+            "rejected": gathered.rejected,
+            "missing": gathered.missing,
+            "text": tree.to_string(),
+        }),
+    )?;
     Ok(Exit::Yes)
 }
 

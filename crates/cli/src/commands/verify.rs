@@ -37,15 +37,33 @@ pub fn run(args: &VerifyArgs, context: &Context) -> Outcome {
         return Err(Failure::usage("E0003", "there is no such file or folder")
             .at(path.display().to_string()));
     }
-    let file = args.bundle.as_ref().map_or_else(|| signature_path(&path), |b| context.resolve(b));
+    let file = args
+        .bundle
+        .as_ref()
+        .map_or_else(|| signature_path(&path), |b| context.resolve(b));
     if args.bundle.is_none() && !file.is_file() {
-        return Err(Failure::usage("E0131", "the artifact has no signature beside it")
-            .at(file.display().to_string())
-            .help("pass --bundle FILE, or sign it with `custos sign`"));
+        return Err(
+            Failure::usage("E0131", "the artifact has no signature beside it")
+                .at(file.display().to_string())
+                .help("pass --bundle FILE, or sign it with `custos sign`"),
+        );
     }
     let bundle = read_bytes(&file, MAX_BUNDLE)?;
-    let subject = subject(args, context, &Candidate { path: &path, file: &file, bundle: &bundle })?;
-    let request = Request { context, trusting: &trusting, path: &path, file: &file };
+    let subject = subject(
+        args,
+        context,
+        &Candidate {
+            path: &path,
+            file: &file,
+            bundle: &bundle,
+        },
+    )?;
+    let request = Request {
+        context,
+        trusting: &trusting,
+        path: &path,
+        file: &file,
+    };
     match &subject {
         Subject::Message(_) => request.decide(&bundle, &subject, Message),
         Subject::Statement { kind, .. } => {
@@ -65,16 +83,16 @@ pub fn own_signature(
     judging: &Judging<'_>,
 ) -> Result<Value, Failure> {
     let absent = json!({ "present": false, "valid": false, "signer": null, "differences": [] });
-    let Some(path) = &artifact.path else { return Ok(absent) };
+    let Some(path) = &artifact.path else {
+        return Ok(absent);
+    };
     let context = judging.context();
     let file = bundle.map_or_else(|| signature_path(path), |b| context.resolve(b));
     if bundle.is_none() && !file.is_file() {
         return Ok(absent);
     }
     let bytes = read_bytes(&file, MAX_BUNDLE)?;
-    let invalid = |why: String| {
-        json!({ "present": true, "valid": false, "signer": null, "differences": [], "why": why })
-    };
+    let invalid = |why: String| json!({ "present": true, "valid": false, "signer": null, "differences": [], "why": why });
     let signed = match unverified_statement(Material::Bundle(&bytes)) {
         Ok(statement) => SignedManifest::from_statement(&statement).map_err(|e| e.to_string()),
         Err(error) => Err(error.to_string()),
@@ -90,8 +108,13 @@ pub fn own_signature(
     let bar = Bar::bytes(&context.term, "hashing");
     let report = hash::verify(path, &signed.manifest, &options, &bar)
         .map_err(|error| artifacts::failure(&error))?;
-    let differences: Vec<String> =
-        report.differences.list.iter().take(SHOWN).map(ToString::to_string).collect();
+    let differences: Vec<String> = report
+        .differences
+        .list
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect();
     let digest = DigestSet::from(signed.manifest.root_digest());
     let trusting = judging.trusting();
     let verified = custos_trust::verify(&VerifyRequest {
@@ -125,17 +148,24 @@ enum Subject {
     // The file itself was signed.
     Message(DigestSet),
     // A statement of a type that was asked for.
-    Statement { kind: String, digest: DigestSet },
+    Statement {
+        kind: String,
+        digest: DigestSet,
+    },
     // A manifest, compared with what lies on disk.
-    Model { kind: &'static str, digest: DigestSet, report: Box<Report> },
+    Model {
+        kind: &'static str,
+        digest: DigestSet,
+        report: Box<Report>,
+    },
 }
 
 impl Subject {
     const fn digest(&self) -> &DigestSet {
         match self {
-            Self::Message(digest)
-            | Self::Statement { digest, .. }
-            | Self::Model { digest, .. } => digest,
+            Self::Message(digest) | Self::Statement { digest, .. } | Self::Model { digest, .. } => {
+                digest
+            }
         }
     }
 
@@ -158,13 +188,18 @@ fn subject(
                 .help("name one of docs/predicates, or write its URI")
         })?;
         let found = artifacts::find(&args.artifact, context)?;
-        return Ok(Subject::Statement { kind: kind.to_owned(), digest: found.digest });
+        return Ok(Subject::Statement {
+            kind: kind.to_owned(),
+            digest: found.digest,
+        });
     }
     let place = || candidate.file.display().to_string();
     let statement = match unverified_statement(Material::Bundle(candidate.bundle)) {
         Ok(statement) => statement,
         Err(custos_trust::verify::VerifyError::ContentKind { .. }) => {
-            return Ok(Subject::Message(artifacts::find(&args.artifact, context)?.digest));
+            return Ok(Subject::Message(
+                artifacts::find(&args.artifact, context)?.digest,
+            ));
         }
         Err(error) => return Err(verify_failure(&error, &place())),
     };
@@ -172,10 +207,13 @@ fn subject(
         PREDICATE_TYPE => PREDICATE_TYPE,
         LEGACY_PREDICATE_TYPE => LEGACY_PREDICATE_TYPE,
         other => {
-            return Err(Failure::no("E0105", "the bundle is a statement, not a signature of the artifact")
-                .at(place())
-                .because(format!("its type is {other}"))
-                .help(format!("pass --type {other} to expect just that")));
+            return Err(Failure::no(
+                "E0105",
+                "the bundle is a statement, not a signature of the artifact",
+            )
+            .at(place())
+            .because(format!("its type is {other}"))
+            .help(format!("pass --type {other} to expect just that")));
         }
     };
     let signed = SignedManifest::from_statement(&statement).map_err(|error| {
@@ -186,7 +224,11 @@ fn subject(
     let report = compare(args, context, candidate, &signed)?;
     // With no difference the files on disk are exactly the listed ones, so this is their digest.
     let digest = DigestSet::from(signed.manifest.root_digest());
-    Ok(Subject::Model { kind, digest, report: Box::new(report) })
+    Ok(Subject::Model {
+        kind,
+        digest,
+        report: Box::new(report),
+    })
 }
 
 fn compare(
@@ -195,7 +237,7 @@ fn compare(
     candidate: &Candidate<'_>,
     signed: &SignedManifest,
 ) -> Result<Report, Failure> {
-    let cache = artifacts::cache(context, args.no_cache);
+    let cache = artifacts::cache(context, !args.cache);
     let bar = Bar::bytes(&context.term, "hashing");
     let mut options = VerifyOptions::default()
         .leaving_out(candidate.file)
@@ -263,7 +305,12 @@ impl Request<'_> {
         failure.help("get the artifact again from its source, or have it signed again if the change is intended")
     }
 
-    fn show(&self, subject: &Subject, checks: &[Check], proof: Option<&Proof>) -> Result<(), Failure> {
+    fn show(
+        &self,
+        subject: &Subject,
+        checks: &[Check],
+        proof: Option<&Proof>,
+    ) -> Result<(), Failure> {
         let same = subject.differences().is_none_or(Differences::is_empty);
         let pass = proof.is_some() && same;
         let term = &self.context.term;
@@ -274,17 +321,31 @@ impl Request<'_> {
             let (state, words) = if same {
                 ("ok", format!("{} files are as signed", report.files))
             } else {
-                ("failed", format!("{} differences", report.differences.total))
+                (
+                    "failed",
+                    format!("{} differences", report.differences.total),
+                )
             };
             text.push_str(&format!("  {} {words}\n", mark(term, state)));
-            let named: Vec<&str> =
-                report.left_out.iter().map(String::as_str).filter(|p| !p.starts_with(".git")).collect();
+            let named: Vec<&str> = report
+                .left_out
+                .iter()
+                .map(String::as_str)
+                .filter(|p| !p.starts_with(".git"))
+                .collect();
             if !named.is_empty() {
-                text.push_str(&format!("  {} not signed: {}\n", mark(term, "not-claimed"), named.join(", ")));
+                text.push_str(&format!(
+                    "  {} not signed: {}\n",
+                    mark(term, "not-claimed"),
+                    named.join(", ")
+                ));
             }
             if report.passed_over > 0 {
-                text.push_str(&format!("  {} {} files not listed, passed over as asked\n",
-                    mark(term, "not-claimed"), report.passed_over));
+                text.push_str(&format!(
+                    "  {} {} files not listed, passed over as asked\n",
+                    mark(term, "not-claimed"),
+                    report.passed_over
+                ));
             }
         }
         if pass {
@@ -297,10 +358,16 @@ impl Request<'_> {
 
     fn headline(&self, subject: &Subject, pass: bool, proof: Option<&Value>) -> String {
         let term = &self.context.term;
-        let verdict =
-            if pass { term.paint(Role::Good, "PASS") } else { term.paint(Role::Bad, "FAIL") };
-        let digest =
-            subject.digest().get(Algorithm::Sha256).map(|digest| digest.short()).unwrap_or_default();
+        let verdict = if pass {
+            term.paint(Role::Good, "PASS")
+        } else {
+            term.paint(Role::Bad, "FAIL")
+        };
+        let digest = subject
+            .digest()
+            .get(Algorithm::Sha256)
+            .map(|digest| digest.short())
+            .unwrap_or_default();
         let mut text = format!(
             "{}  {}  {verdict}",
             term.paint(Role::Strong, &artifacts::name_of(self.path)),
@@ -355,8 +422,12 @@ fn check_list(term: &Term, checks: &[Check]) -> String {
                 CheckState::NotClaimed => "not-claimed",
                 _ => "not-reached",
             };
-            format!("  {} {:<21} {}\n", mark(term, state), check.name.as_str(),
-                term.paint(Role::Faint, &crate::term::visible(&check.detail)))
+            format!(
+                "  {} {:<21} {}\n",
+                mark(term, state),
+                check.name.as_str(),
+                term.paint(Role::Faint, &crate::term::visible(&check.detail))
+            )
         })
         .collect()
 }

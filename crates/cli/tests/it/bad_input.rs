@@ -30,7 +30,11 @@ fn broken_bundles() {
         sandbox.write("m/model.sig", &text);
         let said = sandbox.run(&["verify", "m"]);
         assert_eq!(said.status, 1, "{name}: {}", said.stderr);
-        assert!(said.stderr.contains("error[E0101]"), "{name}: {}", said.stderr);
+        assert!(
+            said.stderr.contains("error[E0101]"),
+            "{name}: {}",
+            said.stderr
+        );
     }
     sandbox.write("m/model.sig", &good);
     sandbox.run(&["verify", "m"]).ok();
@@ -39,7 +43,9 @@ fn broken_bundles() {
 #[test]
 fn a_wrong_payload_type_is_rejected() {
     let sandbox = signed();
-    let text = sandbox.read("m/model.sig").replace("application/vnd.in-toto+json", "text/plain");
+    let text = sandbox
+        .read("m/model.sig")
+        .replace("application/vnd.in-toto+json", "text/plain");
     sandbox.write("m/model.sig", text);
     assert_eq!(sandbox.run(&["verify", "m"]).status, 1);
 }
@@ -47,8 +53,7 @@ fn a_wrong_payload_type_is_rejected() {
 #[test]
 fn a_bare_key_is_no_certificate() {
     let sandbox = signed();
-    let mut bundle: serde_json::Value =
-        serde_json::from_str(&sandbox.read("m/model.sig")).unwrap();
+    let mut bundle: serde_json::Value = serde_json::from_str(&sandbox.read("m/model.sig")).unwrap();
     let pem = sandbox.read("home/keys/k.pub");
     let der: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let material = bundle["verificationMaterial"].as_object_mut().unwrap();
@@ -65,8 +70,14 @@ fn a_link_out_of_the_tree_is_not_followed() {
     sandbox.model("m");
     sandbox.write("secret", "outside");
     std::os::unix::fs::symlink("../secret", sandbox.path("m/link")).unwrap();
-    sandbox.run(&["sign", "m", "--key", "k"]).failed(1, "E0201").says("link");
-    sandbox.run(&["sign", "m", "--key", "k", "--allow-symlinks"]).failed(1, "E0201").says("link");
+    sandbox
+        .run(&["sign", "m", "--key", "k"])
+        .failed(1, "E0201")
+        .says("link");
+    sandbox
+        .run(&["sign", "m", "--key", "k", "--allow-symlinks"])
+        .failed(1, "E0201")
+        .says("link");
     assert!(!sandbox.path("m/model.sig").exists());
     assert_eq!(sandbox.log_size(), 0);
 }
@@ -75,11 +86,19 @@ fn a_link_out_of_the_tree_is_not_followed() {
 fn an_empty_model_and_strange_files_are_errors() {
     let sandbox = Sandbox::with_keys(&["k"]);
     std::fs::create_dir(sandbox.path("empty")).unwrap();
-    sandbox.run(&["sign", "empty", "--key", "k"]).failed(1, "E0201");
+    sandbox
+        .run(&["sign", "empty", "--key", "k"])
+        .failed(1, "E0201");
     sandbox.model("m");
-    let status = Command::new("mkfifo").arg(sandbox.path("m/pipe")).status().unwrap();
+    let status = Command::new("mkfifo")
+        .arg(sandbox.path("m/pipe"))
+        .status()
+        .unwrap();
     assert!(status.success());
-    sandbox.run(&["sign", "m", "--key", "k"]).failed(1, "E0201").says("pipe");
+    sandbox
+        .run(&["sign", "m", "--key", "k"])
+        .failed(1, "E0201")
+        .says("pipe");
 }
 
 #[test]
@@ -89,10 +108,15 @@ fn settings_and_keys_have_limits() {
     sandbox.write("custos.toml", "x".repeat(2 << 20));
     sandbox.run(&["verify", "m"]).failed(2, "E0006");
     sandbox.write("custos.toml", "[signing]\nkee = 1\n");
-    sandbox.run(&["verify", "m"]).failed(2, "E0011").says("custos.toml:2");
+    sandbox
+        .run(&["verify", "m"])
+        .failed(2, "E0011")
+        .says("custos.toml:2");
     sandbox.write("custos.toml", "");
     sandbox.write("big.pub", "x".repeat(2 << 20));
-    sandbox.run(&["verify", "m", "--key", "big.pub"]).failed(2, "E0702");
+    sandbox
+        .run(&["verify", "m", "--key", "big.pub"])
+        .failed(2, "E0702");
 }
 
 #[test]
@@ -113,12 +137,18 @@ fn a_read_only_store_loses_nothing() {
     let sandbox = signed();
     let size = sandbox.log_size();
     sandbox.write("n/a", "x");
-    let said = in_mounts(&sandbox, "mount --bind home home && mount -o remount,bind,ro home",
-        &["sign", "n", "--key", "k"]);
+    let said = in_mounts(
+        &sandbox,
+        "mount --bind home home && mount -o remount,bind,ro home",
+        &["sign", "n", "--key", "k"],
+    );
     assert_eq!(said.status, 3, "{}", said.stderr);
     assert!(!sandbox.path("n/model.sig").exists());
-    let said = in_mounts(&sandbox, "mount --bind home home && mount -o remount,bind,ro home",
-        &["verify", "m"]);
+    let said = in_mounts(
+        &sandbox,
+        "mount --bind home home && mount -o remount,bind,ro home",
+        &["verify", "m"],
+    );
     assert_eq!(said.status, 0, "reading still works: {}", said.stderr);
     assert_eq!(sandbox.log_size(), size);
     sandbox.run(&["sign", "n", "--key", "k"]).ok();
@@ -135,8 +165,20 @@ fn a_full_disk_loses_nothing() {
     // A log of its own on a disk of 1 MiB, with the keys beside it.
     let script = "mkdir -p small && mount -t tmpfs -o size=1m none small && mkdir small/keys \
                   && cp home/keys/k.* small/keys/ && head -c 900k /dev/zero > small/filler";
-    let said = in_mounts(&sandbox, script, &["--home", "small", "sign", "m", "--key", "k",
-        "--bundle", "other.sig"]);
+    let said = in_mounts(
+        &sandbox,
+        script,
+        &[
+            "--home",
+            "small",
+            "sign",
+            "m",
+            "--key",
+            "k",
+            "--bundle",
+            "other.sig",
+        ],
+    );
     assert_eq!(said.status, 3, "{}{}", said.stdout, said.stderr);
     assert!(said.stderr.contains("error[E0005]"), "{}", said.stderr);
     assert!(!sandbox.path("other.sig").exists());
@@ -156,7 +198,12 @@ fn set_mode(path: &std::path::Path, mode: u32) {
 fn in_mounts(sandbox: &Sandbox, script: &str, args: &[&str]) -> crate::sandbox::Said {
     let mut command = Command::new("unshare");
     command
-        .args(["--mount", "sh", "-c", &format!("{script} && exec \"$0\" \"$@\"")])
+        .args([
+            "--mount",
+            "sh",
+            "-c",
+            &format!("{script} && exec \"$0\" \"$@\""),
+        ])
         .arg(env!("CARGO_BIN_EXE_custos"))
         .args(args)
         .current_dir(sandbox.root())

@@ -3,19 +3,42 @@
 use crate::sandbox::Sandbox;
 
 const COMMANDS: [&str; 15] = [
-    "init", "doctor", "demo", "keys", "run", "sign", "attest", "verify", "trace", "log", "explain",
-    "gate", "policy", "completions", "man",
+    "init",
+    "doctor",
+    "demo",
+    "keys",
+    "run",
+    "sign",
+    "attest",
+    "verify",
+    "trace",
+    "log",
+    "explain",
+    "gate",
+    "policy",
+    "completions",
+    "man",
 ];
 
 #[test]
 fn root_help_has_examples_groups_and_exit_statuses() {
     let said = Sandbox::new().run(&["--help"]).ok();
-    let at = |text: &str| said.stdout.find(text).unwrap_or_else(|| panic!("no {text}"));
+    let at = |text: &str| {
+        said.stdout
+            .find(text)
+            .unwrap_or_else(|| panic!("no {text}"))
+    };
     assert!(at("Examples:") < at("Usage:"));
     for group in ["Start:", "Record:", "Check:", "Decide:", "Help:"] {
         at(group);
     }
-    for line in ["0    yes", "1    no", "2    wrong", "3    could not decide", "4    integrity alarm"] {
+    for line in [
+        "0    yes",
+        "1    no",
+        "2    wrong",
+        "3    could not decide",
+        "4    integrity alarm",
+    ] {
         at(line);
     }
 }
@@ -27,7 +50,10 @@ fn every_command_help_starts_with_four_examples() {
         let help = sandbox.run(&[command, "--help"]).ok().stdout;
         let (examples, usage) = (help.find("Examples:"), help.find("Usage:"));
         assert!(examples.is_some() && examples < usage, "{command}:\n{help}");
-        assert!(help.matches("\n  custos ").count() >= 4, "{command}:\n{help}");
+        assert!(
+            help.matches("\n  custos ").count() >= 4,
+            "{command}:\n{help}"
+        );
     }
 }
 
@@ -38,10 +64,16 @@ fn mistakes_are_answered_with_advice() {
     assert_eq!(said.status, 2);
     said.says("verify");
     assert_eq!(sandbox.run::<&str>(&[]).status, 2);
-    sandbox.run(&["sign", "nothing-here", "--key", "k"]).failed(2, "E0701").says("keys generate");
+    sandbox
+        .run(&["sign", "nothing-here", "--key", "k"])
+        .failed(2, "E0701")
+        .says("keys generate");
     sandbox.model("m");
     sandbox.run(&["sign", "m"]).failed(2, "E0705").says("--key");
-    sandbox.run(&["verify", "m"]).failed(2, "E0110").says("[[signer]]");
+    sandbox
+        .run(&["verify", "m"])
+        .failed(2, "E0110")
+        .says("[[signer]]");
     sandbox.run(&["explain", "E9999"]).failed(2, "E0002");
 }
 
@@ -57,7 +89,10 @@ fn version_completions_man_and_explain_work() {
     assert!(sandbox.path("pages/custos-verify.1").is_file());
     assert!(sandbox.path("pages/custos-log-proof.1").is_file());
     assert!(!sandbox.path("pages/custos-demo-step.1").exists());
-    sandbox.run(&["explain", "E0107"]).ok().says("does not belong to this signature");
+    sandbox
+        .run(&["explain", "E0107"])
+        .ok()
+        .says("does not belong to this signature");
 }
 
 #[test]
@@ -71,7 +106,10 @@ fn failures_are_json_too_and_secrets_never_colour_the_output() {
         plain.env("NO_COLOR", "1");
         plain
     });
-    assert!(plain.stdout.contains('\u{1b}'), "an explicit --color wins over NO_COLOR");
+    assert!(
+        plain.stdout.contains('\u{1b}'),
+        "an explicit --color wins over NO_COLOR"
+    );
     assert!(!sandbox.run(&["explain"]).ok().stdout.contains('\u{1b}'));
 }
 
@@ -79,7 +117,10 @@ fn failures_are_json_too_and_secrets_never_colour_the_output() {
 fn init_writes_once_and_never_overwrites() {
     let sandbox = Sandbox::new();
     std::fs::create_dir(sandbox.path("p")).unwrap();
-    sandbox.run(&["init", "p", "--dry-run"]).ok().says("would write");
+    sandbox
+        .run(&["init", "p", "--dry-run"])
+        .ok()
+        .says("would write");
     assert!(!sandbox.path("p/custos.toml").exists());
     sandbox.run(&["init", "p"]).ok().says("custos.toml");
     let settings = sandbox.read("p/custos.toml");

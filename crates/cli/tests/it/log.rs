@@ -8,8 +8,16 @@ fn logged(entries: usize) -> Sandbox {
     for n in 0..entries {
         sandbox.write(&format!("f{n}"), format!("file {n}"));
         sandbox
-            .run(&["attest", &format!("f{n}"), "--type", "https://example.com/p", "--predicate",
-                "p.json", "--key", "k"])
+            .run(&[
+                "attest",
+                &format!("f{n}"),
+                "--type",
+                "https://example.com/p",
+                "--predicate",
+                "p.json",
+                "--key",
+                "k",
+            ])
             .ok();
     }
     sandbox
@@ -22,11 +30,20 @@ fn checkpoint_key_proof_and_entry() {
     let checkpoint = sandbox.run(&["log", "checkpoint"]).ok().stdout;
     let key = sandbox.run(&["log", "key"]).ok().stdout;
     let origin = key.split('+').next().unwrap();
-    assert!(checkpoint.starts_with(&format!("{origin}\n3\n")), "{checkpoint}");
+    assert!(
+        checkpoint.starts_with(&format!("{origin}\n3\n")),
+        "{checkpoint}"
+    );
     let proof = sandbox.run(&["log", "proof", "1"]).ok().stdout;
-    assert!(proof.starts_with("c2sp.org/tlog-proof@v1\nindex 1\n"), "{proof}");
+    assert!(
+        proof.starts_with("c2sp.org/tlog-proof@v1\nindex 1\n"),
+        "{proof}"
+    );
     assert!(proof.ends_with(&checkpoint), "{proof}");
-    sandbox.run(&["log", "get", "2"]).ok().says("hashedRekordV002");
+    sandbox
+        .run(&["log", "get", "2"])
+        .ok()
+        .says("hashedRekordV002");
     sandbox.run(&["log", "get", "3"]).failed(2, "E0404");
     sandbox.run(&["log", "proof", "3"]).failed(2, "E0404");
     sandbox.run(&["log", "fsck"]).ok();
@@ -35,7 +52,10 @@ fn checkpoint_key_proof_and_entry() {
 #[test]
 fn a_home_without_a_log_says_so() {
     let sandbox = Sandbox::new();
-    sandbox.run(&["log", "checkpoint"]).failed(3, "E0402").says("custos sign");
+    sandbox
+        .run(&["log", "checkpoint"])
+        .failed(3, "E0402")
+        .says("custos sign");
 }
 
 #[test]
@@ -44,15 +64,29 @@ fn two_processes_at_once_lose_nothing() {
     let children: Vec<_> = (0..8)
         .map(|n| {
             sandbox.write(&format!("c{n}"), format!("concurrent {n}"));
-            let mut command = sandbox.command(&["attest", &format!("c{n}"), "--type",
-                "https://example.com/p", "--predicate", "p.json", "--key", "k"]);
-            command.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+            let mut command = sandbox.command(&[
+                "attest",
+                &format!("c{n}"),
+                "--type",
+                "https://example.com/p",
+                "--predicate",
+                "p.json",
+                "--key",
+                "k",
+            ]);
+            command
+                .stderr(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::null());
             command.spawn().unwrap()
         })
         .collect();
     for child in children {
         let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     assert_eq!(sandbox.log_size(), 9);
     sandbox.run(&["log", "fsck"]).ok();
@@ -92,7 +126,11 @@ fn files(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+        if path.is_dir() {
+            found.extend(files(&path))
+        } else {
+            found.push(path)
+        }
     }
     found
 }

@@ -33,7 +33,11 @@ impl Said {
     #[track_caller]
     pub fn failed(self, status: i32, code: &str) -> Self {
         assert_eq!(self.status, status, "{}\n{}", self.stdout, self.stderr);
-        assert!(self.stderr.contains(&format!("error[{code}]")), "{}", self.stderr);
+        assert!(
+            self.stderr.contains(&format!("error[{code}]")),
+            "{}",
+            self.stderr
+        );
         self
     }
 
@@ -61,7 +65,9 @@ impl Sandbox {
         let sandbox = Self::new();
         let mut settings = String::new();
         for name in names {
-            sandbox.run(&["keys", "generate", name, "--no-password"]).ok();
+            sandbox
+                .run(&["keys", "generate", name, "--no-password"])
+                .ok();
             settings.push_str(&format!(
                 "[[signer]]\nname = \"{name}\"\nkey = \"home/keys/{name}.pub\"\n\n"
             ));
@@ -117,7 +123,11 @@ impl Sandbox {
 
     pub fn log_size(&self) -> u64 {
         let said = self.json(&["log", "checkpoint"]);
-        if said.status == 0 { said.json()["size"].as_u64().unwrap() } else { 0 }
+        if said.status == 0 {
+            said.json()["size"].as_u64().unwrap()
+        } else {
+            0
+        }
     }
 
     pub fn root(&self) -> &Path {

@@ -13,7 +13,11 @@ fn signed() -> Sandbox {
 #[test]
 fn a_signed_model_verifies_and_says_by_whom() {
     let sandbox = signed();
-    let said = sandbox.run(&["verify", "m"]).ok().says("PASS").says("signed by k");
+    let said = sandbox
+        .run(&["verify", "m"])
+        .ok()
+        .says("PASS")
+        .says("signed by k");
     assert!(said.stdout.contains("log inclusion"), "{}", said.stdout);
     let json = sandbox.json(&["verify", "m"]).ok().json();
     assert_eq!(json["schema"], "custos.verify/1");
@@ -33,10 +37,16 @@ fn verify_opens_no_store() {
 #[test]
 fn any_change_is_named() {
     let change: [(&str, fn(&Sandbox)); 4] = [
-        ("weights.bin", |s| drop(s.write("m/weights.bin", vec![8_u8; 300_000]))),
+        ("weights.bin", |s| {
+            drop(s.write("m/weights.bin", vec![8_u8; 300_000]))
+        }),
         ("extra", |s| drop(s.write("m/extra", "new"))),
-        ("config.json", |s| std::fs::remove_file(s.path("m/config.json")).unwrap()),
-        ("sub/y", |s| std::fs::rename(s.path("m/sub/x"), s.path("m/sub/y")).unwrap()),
+        ("config.json", |s| {
+            std::fs::remove_file(s.path("m/config.json")).unwrap()
+        }),
+        ("sub/y", |s| {
+            std::fs::rename(s.path("m/sub/x"), s.path("m/sub/y")).unwrap()
+        }),
     ];
     for (named, apply) in change {
         let sandbox = signed();
@@ -54,8 +64,16 @@ fn the_same_size_and_time_do_not_hide_a_change() {
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[1000] ^= 1;
     std::fs::write(&file, bytes).unwrap();
-    std::fs::File::options().write(true).open(&file).unwrap().set_modified(before).unwrap();
-    sandbox.run(&["verify", "m"]).failed(1, "E0130").says("weights.bin");
+    std::fs::File::options()
+        .write(true)
+        .open(&file)
+        .unwrap()
+        .set_modified(before)
+        .unwrap();
+    sandbox
+        .run(&["verify", "m"])
+        .failed(1, "E0130")
+        .says("weights.bin");
 }
 
 #[test]
@@ -63,13 +81,17 @@ fn extra_files_can_be_allowed_by_name_of_the_option_only() {
     let sandbox = signed();
     sandbox.write("m/extra", "new");
     sandbox.run(&["verify", "m"]).failed(1, "E0130");
-    sandbox.run(&["verify", "m", "--ignore-unsigned-files"]).ok();
+    sandbox
+        .run(&["verify", "m", "--ignore-unsigned-files"])
+        .ok();
 }
 
 #[test]
 fn another_signer_is_not_expected() {
     let sandbox = signed();
-    sandbox.run(&["verify", "m", "--key", "other"]).failed(1, "E0108");
+    sandbox
+        .run(&["verify", "m", "--key", "other"])
+        .failed(1, "E0108");
 }
 
 #[test]
@@ -77,12 +99,18 @@ fn the_log_is_required_unless_its_absence_is_allowed() {
     let sandbox = Sandbox::with_keys(&["k"]);
     sandbox.model("m");
     sandbox.run(&["sign", "m", "--key", "k", "--no-log"]).ok();
-    sandbox.run(&["verify", "m"]).failed(1, "E0114").says("--allow-unlogged");
+    sandbox
+        .run(&["verify", "m"])
+        .failed(1, "E0114")
+        .says("--allow-unlogged");
     sandbox.run(&["verify", "m", "--allow-unlogged"]).ok();
     // A log that is not trusted here counts for nothing.
     let sandbox = signed();
     std::fs::remove_file(sandbox.path("home/trust/log.vkey")).unwrap();
-    sandbox.run(&["verify", "m"]).failed(1, "E0115").says("log key");
+    sandbox
+        .run(&["verify", "m"])
+        .failed(1, "E0115")
+        .says("log key");
 }
 
 #[test]
@@ -102,7 +130,8 @@ fn a_log_entry_of_another_envelope_proves_nothing() {
     sandbox.run(&["sign", "n", "--key", "k"]).ok();
     let mut one: Value = serde_json::from_str(&sandbox.read("m/model.sig")).unwrap();
     let other: Value = serde_json::from_str(&sandbox.read("n/model.sig")).unwrap();
-    one["verificationMaterial"]["tlogEntries"] = other["verificationMaterial"]["tlogEntries"].clone();
+    one["verificationMaterial"]["tlogEntries"] =
+        other["verificationMaterial"]["tlogEntries"].clone();
     sandbox.write("m/model.sig", one.to_string());
     sandbox.run(&["verify", "m"]).failed(1, "E0107");
 }
@@ -114,14 +143,21 @@ fn files_hashes_and_shards() {
     sandbox.run(&["sign", "model.gguf", "--key", "k"]).ok();
     assert!(sandbox.path("model.gguf.sigstore.json").is_file());
     sandbox.run(&["verify", "model.gguf"]).ok();
-    for options in [&["--hash", "blake3"][..], &["--hash", "blake2b"], &["--shard-size", "1000"]] {
+    for options in [
+        &["--hash", "blake3"][..],
+        &["--hash", "blake2b"],
+        &["--shard-size", "1000"],
+    ] {
         sandbox.model("m");
         let mut args = vec!["sign", "m", "--key", "k"];
         args.extend(options);
         sandbox.run(&args).ok();
         sandbox.run(&["verify", "m"]).ok();
         sandbox.write("m/weights.bin", vec![9_u8; 300_000]);
-        sandbox.run(&["verify", "m"]).failed(1, "E0130").says("weights.bin");
+        sandbox
+            .run(&["verify", "m"])
+            .failed(1, "E0130")
+            .says("weights.bin");
         std::fs::remove_dir_all(sandbox.path("m")).unwrap();
     }
 }
@@ -131,7 +167,9 @@ fn ignored_paths_are_recorded_and_shown() {
     let sandbox = Sandbox::with_keys(&["k"]);
     sandbox.model("m");
     sandbox.write("m/notes.txt", "v1");
-    sandbox.run(&["sign", "m", "--key", "k", "--ignore-paths", "notes.txt"]).ok();
+    sandbox
+        .run(&["sign", "m", "--key", "k", "--ignore-paths", "notes.txt"])
+        .ok();
     sandbox.write("m/notes.txt", "v2");
     sandbox.run(&["verify", "m"]).ok().says("notes.txt");
 }
@@ -143,9 +181,11 @@ fn signing_again_reads_only_what_changed() {
         sandbox.write(&format!("m/{n}"), format!("file {n}"));
     }
     // A file that is as young as the hash is never remembered, so let them age.
-    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let old = std::time::SystemTime::now() - std::time::Duration::from_hours(1);
     for n in 0..50 {
-        let file = std::fs::File::options().write(true).open(sandbox.path(&format!("m/{n}")));
+        let file = std::fs::File::options()
+            .write(true)
+            .open(sandbox.path(&format!("m/{n}")));
         file.unwrap().set_modified(old).unwrap();
     }
     std::thread::sleep(std::time::Duration::from_millis(2500));
@@ -154,6 +194,9 @@ fn signing_again_reads_only_what_changed() {
     let json = sandbox.json(&["sign", "m", "--key", "k"]).ok().json();
     assert_eq!(json["files"], 50);
     assert_eq!(json["filesRead"], 1, "{json}");
-    let json = sandbox.json(&["sign", "m", "--key", "k", "--no-cache"]).ok().json();
+    let json = sandbox
+        .json(&["sign", "m", "--key", "k", "--no-cache"])
+        .ok()
+        .json();
     assert_eq!(json["filesRead"], 50);
 }

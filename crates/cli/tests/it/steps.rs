@@ -9,8 +9,21 @@ fn project() -> Sandbox {
 }
 
 fn sort(sandbox: &Sandbox) -> Said {
-    sandbox.json(&["run", "--name", "sort", "--input", "raw=raw.csv", "--product",
-        "sorted=sorted.csv", "--key", "k", "--", "sh", "-c", "sort raw.csv > sorted.csv"])
+    sandbox.json(&[
+        "run",
+        "--name",
+        "sort",
+        "--input",
+        "raw=raw.csv",
+        "--product",
+        "sorted=sorted.csv",
+        "--key",
+        "k",
+        "--",
+        "sh",
+        "-c",
+        "sort raw.csv > sorted.csv",
+    ])
 }
 
 #[test]
@@ -21,9 +34,18 @@ fn a_step_is_recorded_with_inputs_products_and_resources() {
     assert_eq!(sandbox.log_size(), 2, "provenance and resource usage");
     let trace = sandbox.run(&["trace", "sorted.csv"]).ok();
     trace.says("sort").says("raw");
-    sandbox.run(&["trace", "raw.csv", "--down"]).ok().says("sort");
-    sandbox.run(&["--format", "dot", "trace", "sorted.csv"]).ok().says("digraph");
-    assert_eq!(sandbox.json(&["trace", "sorted.csv"]).ok().json()["schema"], "custos.trace/1");
+    sandbox
+        .run(&["trace", "raw.csv", "--down"])
+        .ok()
+        .says("sort");
+    sandbox
+        .run(&["--format", "dot", "trace", "sorted.csv"])
+        .ok()
+        .says("digraph");
+    assert_eq!(
+        sandbox.json(&["trace", "sorted.csv"]).ok().json()["schema"],
+        "custos.trace/1"
+    );
     sandbox.write("unknown", "x");
     sandbox.run(&["trace", "unknown"]).failed(1, "E0603");
 }
@@ -31,9 +53,23 @@ fn a_step_is_recorded_with_inputs_products_and_resources() {
 #[test]
 fn no_secret_of_the_environment_is_recorded() {
     let sandbox = project();
-    let mut command = sandbox.command(&["run", "--name", "sort", "--input", "raw=raw.csv",
-        "--product", "sorted=sorted.csv", "--key", "k", "--bundles", "out", "--", "sh", "-c",
-        "sort raw.csv > sorted.csv"]);
+    let mut command = sandbox.command(&[
+        "run",
+        "--name",
+        "sort",
+        "--input",
+        "raw=raw.csv",
+        "--product",
+        "sorted=sorted.csv",
+        "--key",
+        "k",
+        "--bundles",
+        "out",
+        "--",
+        "sh",
+        "-c",
+        "sort raw.csv > sorted.csv",
+    ]);
     command.env("API_TOKEN", "hunter2-secret");
     crate::sandbox::finish(command).ok();
     let mut text = String::new();
@@ -51,26 +87,84 @@ fn no_secret_of_the_environment_is_recorded() {
 fn a_failed_step_signs_nothing() {
     let sandbox = project();
     sandbox
-        .run(&["run", "--name", "s", "--input", "raw.csv", "--product", "out", "--key", "k", "--",
-            "sh", "-c", "echo x > out; exit 7"])
+        .run(&[
+            "run",
+            "--name",
+            "s",
+            "--input",
+            "raw.csv",
+            "--product",
+            "out",
+            "--key",
+            "k",
+            "--",
+            "sh",
+            "-c",
+            "echo x > out; exit 7",
+        ])
         .failed(1, "E0302")
         .says("7");
     sandbox
-        .run(&["run", "--name", "s", "--input", "raw.csv", "--product", "missing", "--key", "k",
-            "--", "true"])
+        .run(&[
+            "run",
+            "--name",
+            "s",
+            "--input",
+            "raw.csv",
+            "--product",
+            "missing",
+            "--key",
+            "k",
+            "--",
+            "true",
+        ])
         .failed(1, "E0304")
         .says("missing");
     sandbox
-        .run(&["run", "--name", "s", "--input", "raw.csv", "--product", "out2", "--key", "k", "--",
-            "sh", "-c", "echo x > out2; echo c >> raw.csv"])
+        .run(&[
+            "run",
+            "--name",
+            "s",
+            "--input",
+            "raw.csv",
+            "--product",
+            "out2",
+            "--key",
+            "k",
+            "--",
+            "sh",
+            "-c",
+            "echo x > out2; echo c >> raw.csv",
+        ])
         .failed(1, "E0303")
         .says("raw.csv");
     sandbox
-        .run(&["run", "--name", "s", "--input", "nowhere", "--product", "out3", "--key", "k", "--",
-            "true"])
+        .run(&[
+            "run",
+            "--name",
+            "s",
+            "--input",
+            "nowhere",
+            "--product",
+            "out3",
+            "--key",
+            "k",
+            "--",
+            "true",
+        ])
         .failed(2, "E0305");
     sandbox
-        .run(&["run", "--name", "s", "--product", "out4", "--key", "k", "--", "no-such-program"])
+        .run(&[
+            "run",
+            "--name",
+            "s",
+            "--product",
+            "out4",
+            "--key",
+            "k",
+            "--",
+            "no-such-program",
+        ])
         .failed(2, "E0305");
     assert_eq!(sandbox.log_size(), 0);
 }
@@ -79,8 +173,21 @@ fn a_failed_step_signs_nothing() {
 fn a_product_beside_what_was_declared_is_an_error() {
     let sandbox = project();
     sandbox
-        .run(&["run", "--name", "s", "--input", "raw.csv", "--product", "out", "--key", "k", "--",
-            "sh", "-c", "echo x > out; echo y > undeclared"])
+        .run(&[
+            "run",
+            "--name",
+            "s",
+            "--input",
+            "raw.csv",
+            "--product",
+            "out",
+            "--key",
+            "k",
+            "--",
+            "sh",
+            "-c",
+            "echo x > out; echo y > undeclared",
+        ])
         .failed(1, "E0304")
         .says("undeclared");
     assert_eq!(sandbox.log_size(), 0);
@@ -91,14 +198,36 @@ fn require_stops_a_step_whose_input_is_not_proven() {
     let sandbox = project();
     sandbox.write("dataset.json", DATASET);
     sandbox
-        .run(&["attest", "raw.csv", "--type", "dataset", "--predicate", "dataset.json", "--key",
-            "k"])
+        .run(&[
+            "attest",
+            "raw.csv",
+            "--type",
+            "dataset",
+            "--predicate",
+            "dataset.json",
+            "--key",
+            "k",
+        ])
         .ok();
     sort(&sandbox).ok();
     let next = |product: &str| {
-        sandbox.run(&["run", "--name", "count", "--input", "sorted=sorted.csv", "--product",
-            &format!("count={product}"), "--require", "starter", "--key", "k", "--", "sh", "-c",
-            &format!("wc -l < sorted.csv > {product}")])
+        sandbox.run(&[
+            "run",
+            "--name",
+            "count",
+            "--input",
+            "sorted=sorted.csv",
+            "--product",
+            &format!("count={product}"),
+            "--require",
+            "starter",
+            "--key",
+            "k",
+            "--",
+            "sh",
+            "-c",
+            &format!("wc -l < sorted.csv > {product}"),
+        ])
     };
     next("count.txt").ok();
     sandbox.write("sorted.csv", "a,1\nb,3\n");
@@ -124,7 +253,9 @@ fn gate_denies_what_is_not_proven_and_logs_the_decision() {
 fn gate_follows_a_policy_of_ones_own() {
     let sandbox = project();
     sort(&sandbox).ok();
-    sandbox.write("mine/gate.rego", r#"package custos.gate
+    sandbox.write(
+        "mine/gate.rego",
+        r#"package custos.gate
 import rego.v1
 
 default allow := false
@@ -134,8 +265,11 @@ allow if count(deny) == 0
 deny contains {"code": "no-statement", "msg": "nobody says where it comes from"} if {
     count(input.custos.statements.value) == 0
 }
-"#);
-    let said = sandbox.json(&["gate", "sorted.csv", "--policy", "mine", "--key", "k"]).ok();
+"#,
+    );
+    let said = sandbox
+        .json(&["gate", "sorted.csv", "--policy", "mine", "--key", "k"])
+        .ok();
     assert_eq!(said.json()["verdict"], "allow");
     sandbox.write("unknown.csv", "x");
     let said = sandbox.json(&["gate", "unknown.csv", "--policy", "mine", "--key", "k"]);
@@ -147,17 +281,42 @@ fn attest_checks_the_shape_of_known_types() {
     let sandbox = project();
     sandbox.write("bad.json", r#"{"name":""}"#);
     sandbox
-        .run(&["attest", "raw.csv", "--type", "dataset", "--predicate", "bad.json", "--key", "k"])
+        .run(&[
+            "attest",
+            "raw.csv",
+            "--type",
+            "dataset",
+            "--predicate",
+            "bad.json",
+            "--key",
+            "k",
+        ])
         .failed(2, "E0104");
     sandbox.write("twice.json", r#"{"a":1,"a":2}"#);
     sandbox
-        .run(&["attest", "raw.csv", "--type", "https://example.com/x", "--predicate", "twice.json",
-            "--key", "k"])
+        .run(&[
+            "attest",
+            "raw.csv",
+            "--type",
+            "https://example.com/x",
+            "--predicate",
+            "twice.json",
+            "--key",
+            "k",
+        ])
         .failed(2, "E0104")
         .says("twice");
     sandbox
-        .run(&["attest", "raw.csv", "--type", "no-such-type", "--predicate", "bad.json", "--key",
-            "k"])
+        .run(&[
+            "attest",
+            "raw.csv",
+            "--type",
+            "no-such-type",
+            "--predicate",
+            "bad.json",
+            "--key",
+            "k",
+        ])
         .failed(2, "E0002");
     assert_eq!(sandbox.log_size(), 0);
 }

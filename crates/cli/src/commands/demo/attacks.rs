@@ -34,7 +34,10 @@ impl Attack {
     pub fn was_stopped(&self) -> bool {
         self.status == 1
             && self.nothing_ran
-            && self.reasons.iter().any(|reason| reason.contains(self.named))
+            && self
+                .reasons
+                .iter()
+                .any(|reason| reason.contains(self.named))
     }
 
     /// Returns the JSON form.
@@ -50,8 +53,11 @@ impl Attack {
 
     /// Returns the text for people.
     pub fn render(&self, term: &Term) -> String {
-        let (role, word) =
-            if self.was_stopped() { (Role::Good, "STOPPED") } else { (Role::Bad, "NOT STOPPED") };
+        let (role, word) = if self.was_stopped() {
+            (Role::Good, "STOPPED")
+        } else {
+            (Role::Bad, "NOT STOPPED")
+        };
         let mut text = format!(
             "  {} {}\n    {} (exit {})\n",
             term.paint(role, word),
@@ -60,8 +66,10 @@ impl Attack {
             self.status,
         );
         // The reason that names the attack first; the rest follows from it.
-        let (first, rest): (Vec<_>, Vec<_>) =
-            self.reasons.iter().partition(|reason| reason.contains(self.named));
+        let (first, rest): (Vec<_>, Vec<_>) = self
+            .reasons
+            .iter()
+            .partition(|reason| reason.contains(self.named));
         for reason in first.iter().chain(&rest).take(3) {
             text.push_str(&format!("    {}\n", crate::term::visible(reason)));
         }
@@ -94,11 +102,25 @@ fn swapped_file(custos: &Custos, project: &Project, _: u64) -> Result<Attack, Fa
     let binary = custos.binary().display().to_string();
     let product = "attacks/2-preprocess";
     let answer = custos.ask(&[
-        "run", "--name", "preprocess", "--require", "policy", "--key", "data",
-        "--input", "ingest=attacks/2-swapped-file",
-        "--product", &format!("preprocess={product}"),
-        "--", &binary, "demo-step", "preprocess",
-        "--in", "attacks/2-swapped-file", "--out", product,
+        "run",
+        "--name",
+        "preprocess",
+        "--require",
+        "policy",
+        "--key",
+        "data",
+        "--input",
+        "ingest=attacks/2-swapped-file",
+        "--product",
+        &format!("preprocess={product}"),
+        "--",
+        &binary,
+        "demo-step",
+        "preprocess",
+        "--in",
+        "attacks/2-swapped-file",
+        "--out",
+        product,
     ])?;
     Ok(Attack {
         title: "two training files swapped after ingest",
@@ -118,31 +140,69 @@ fn foreign_step(custos: &Custos, project: &Project, seed: u64) -> Result<Attack,
     let other = seed.wrapping_add(1).to_string();
     let trained = project.root().join("attacks/3-train");
     let status = std::process::Command::new(custos.binary())
-        .args(["--quiet", "demo-step", "train", "--in", "features", "--out", "attacks/3-train"])
+        .args([
+            "--quiet",
+            "demo-step",
+            "train",
+            "--in",
+            "features",
+            "--out",
+            "attacks/3-train",
+        ])
         .args(["--seed", &other])
         .current_dir(project.root())
         .stdout(std::process::Stdio::null())
         .status()
         .map_err(|error| Failure::io(binary.clone(), &error))?;
     if !status.success() || !trained.exists() {
-        return Err(Failure::undecided("E0001", "a part of the demo failed")
-            .at("custos demo-step train"));
+        return Err(
+            Failure::undecided("E0001", "a part of the demo failed").at("custos demo-step train")
+        );
     }
     evaluate_outside(custos, project)?;
     custos.must(&[
-        "run", "--name", "package", "--key", "release",
-        "--input", "train=attacks/3-train", "--input", "evaluate=attacks/3-evaluate",
-        "--product", "package=attacks/3-foreign-step",
-        "--", &binary, "demo-step", "package", "--in", "attacks/3-train",
-        "--in", "attacks/3-evaluate", "--out", "attacks/3-foreign-step",
+        "run",
+        "--name",
+        "package",
+        "--key",
+        "release",
+        "--input",
+        "train=attacks/3-train",
+        "--input",
+        "evaluate=attacks/3-evaluate",
+        "--product",
+        "package=attacks/3-foreign-step",
+        "--",
+        &binary,
+        "demo-step",
+        "package",
+        "--in",
+        "attacks/3-train",
+        "--in",
+        "attacks/3-evaluate",
+        "--out",
+        "attacks/3-foreign-step",
     ])?;
     custos.must(&["sign", "attacks/3-foreign-step", "--key", "release"])?;
-    gate(custos, "attacks/3-foreign-step", "a model trained outside of Custos", "train")
+    gate(
+        custos,
+        "attacks/3-foreign-step",
+        "a model trained outside of Custos",
+        "train",
+    )
 }
 
 fn evaluate_outside(custos: &Custos, project: &Project) -> Result<(), Failure> {
     let status = std::process::Command::new(custos.binary())
-        .args(["--quiet", "demo-step", "evaluate", "--in", "attacks/3-train", "--in", "features"])
+        .args([
+            "--quiet",
+            "demo-step",
+            "evaluate",
+            "--in",
+            "attacks/3-train",
+            "--in",
+            "features",
+        ])
         .args(["--out", "attacks/3-evaluate"])
         .current_dir(project.root())
         .stdout(std::process::Stdio::null())
@@ -151,22 +211,38 @@ fn evaluate_outside(custos: &Custos, project: &Project) -> Result<(), Failure> {
     if status.success() {
         Ok(())
     } else {
-        Err(Failure::undecided("E0001", "a part of the demo failed").at("custos demo-step evaluate"))
+        Err(Failure::undecided("E0001", "a part of the demo failed")
+            .at("custos demo-step evaluate"))
     }
 }
 
 // A step that is recorded, signed and logged, by a key that nobody expects.
 fn foreign_key(custos: &Custos, _: &Project, _: u64) -> Result<Attack, Failure> {
     custos.must(&[
-        "run", "--name", "package", "--key", "intruder",
-        "--input", "train=train", "--input", "evaluate=evaluate",
-        "--product", "package=attacks/4-foreign-key",
-        "--", "sh", "-c",
+        "run",
+        "--name",
+        "package",
+        "--key",
+        "intruder",
+        "--input",
+        "train=train",
+        "--input",
+        "evaluate=evaluate",
+        "--product",
+        "package=attacks/4-foreign-key",
+        "--",
+        "sh",
+        "-c",
         "cp -r package attacks/4-foreign-key && rm attacks/4-foreign-key/model.sig \
          && echo 'Approved by release.' >> attacks/4-foreign-key/README.md",
     ])?;
     custos.must(&["sign", "attacks/4-foreign-key", "--key", "intruder"])?;
-    gate(custos, "attacks/4-foreign-key", "a step signed by a key that is not expected", "E0108")
+    gate(
+        custos,
+        "attacks/4-foreign-key",
+        "a step signed by a key that is not expected",
+        "E0108",
+    )
 }
 
 fn gate(
@@ -197,7 +273,11 @@ fn reasons(answer: &Answer) -> Vec<String> {
     if let Some(what) = answer.json["what"].as_str() {
         all.push(what.to_owned());
     }
-    let why = answer.json["why"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let why = answer.json["why"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
     all.extend(why.map(str::to_owned));
     all
 }
@@ -222,9 +302,16 @@ fn swap_two_images(dir: &Path) -> Result<(), Failure> {
     files.sort();
     match (files.first(), files.last()) {
         (Some(one), Some(other)) if one != other => {
-            let (a, b) = (std::fs::read(one).map_err(io)?, std::fs::read(other).map_err(io)?);
-            std::fs::write(one, b).and_then(|()| std::fs::write(other, a)).map_err(io)
+            let (a, b) = (
+                std::fs::read(one).map_err(io)?,
+                std::fs::read(other).map_err(io)?,
+            );
+            std::fs::write(one, b)
+                .and_then(|()| std::fs::write(other, a))
+                .map_err(io)
         }
-        _ => Err(Failure::internal("the demo's dataset has fewer than two images")),
+        _ => Err(Failure::internal(
+            "the demo's dataset has fewer than two images",
+        )),
     }
 }

@@ -29,7 +29,10 @@ pub struct Answer {
 impl Answer {
     /// Returns the text at a JSON pointer, empty if there is none.
     pub fn text(&self, pointer: &str) -> &str {
-        self.json.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+        self.json
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     /// Returns the number at a JSON pointer.
@@ -43,7 +46,10 @@ impl Custos {
     pub fn new(project: &Path) -> Result<Self, Failure> {
         let binary =
             std::env::current_exe().map_err(|error| Failure::io("the running binary", &error))?;
-        Ok(Self { binary, project: project.to_owned() })
+        Ok(Self {
+            binary,
+            project: project.to_owned(),
+        })
     }
 
     /// Returns the binary.
@@ -67,7 +73,11 @@ impl Custos {
         // A step's own output precedes the result, so the document is looked for from the end.
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         let json = last_document(&stdout);
-        Ok(Answer { status, json, stderr })
+        Ok(Answer {
+            status,
+            json,
+            stderr,
+        })
     }
 
     /// Runs a command that has to succeed.
@@ -84,9 +94,10 @@ impl Custos {
 
 // The last JSON object that begins at the start of a line.
 fn last_document(text: &str) -> Value {
-    let start = text.rfind("\n{\n").map(|at| at.saturating_add(1)).or_else(|| {
-        text.starts_with("{\n").then_some(0)
-    });
+    let start = text
+        .rfind("\n{\n")
+        .map(|at| at.saturating_add(1))
+        .or_else(|| text.starts_with("{\n").then_some(0));
     start
         .and_then(|at| text.get(at..))
         .and_then(|tail| serde_json::from_str(tail).ok())
@@ -100,7 +111,10 @@ mod tests {
     #[test]
     fn finds_the_result_behind_other_output() {
         assert_eq!(last_document("epoch 1\n{\n \"a\": 1\n}\n")["a"], 1);
-        assert_eq!(last_document("{\n \"a\": {\n  \"b\": 2 }\n}\n")["a"]["b"], 2);
+        assert_eq!(
+            last_document("{\n \"a\": {\n  \"b\": 2 }\n}\n")["a"]["b"],
+            2
+        );
         assert_eq!(last_document("nothing"), Value::Null);
     }
 }

@@ -20,7 +20,14 @@ use crate::report::Failure;
 use crate::settings::PROJECT_FILE;
 
 /// Everybody who has a key; `intruder` is nobody's expected signer.
-pub const KEYS: [&str; 6] = ["owner", "data", "trainer", "evaluator", "release", "intruder"];
+pub const KEYS: [&str; 6] = [
+    "owner",
+    "data",
+    "trainer",
+    "evaluator",
+    "release",
+    "intruder",
+];
 
 const LAYOUT: &str = include_str!("pipeline.toml");
 
@@ -52,7 +59,10 @@ impl Project {
             write_new(&file, starter.text.as_bytes(), 0o644)?;
         }
         write_new(&root.join("pipeline.toml"), LAYOUT.as_bytes(), 0o644)?;
-        Ok(Self { root, raw_files: raw.files })
+        Ok(Self {
+            root,
+            raw_files: raw.files,
+        })
     }
 
     /// Returns the project's folder.
@@ -86,8 +96,17 @@ impl Project {
         let ignore = "raw/\ningest/\npreprocess/\nfeatures/\ntrain/\nevaluate/\npackage/\n\
                       attacks/\nstatements/\n.custos/\n";
         let _ = std::fs::write(self.root.join(".gitignore"), ignore);
-        let identity = ["-c", "user.name=owner", "-c", "user.email=owner@example.com"];
-        for args in [&["init", "-q"][..], &["add", "."], &["commit", "-qm", "Declare the pipeline"]] {
+        let identity = [
+            "-c",
+            "user.name=owner",
+            "-c",
+            "user.email=owner@example.com",
+        ];
+        for args in [
+            &["init", "-q"][..],
+            &["add", "."],
+            &["commit", "-qm", "Declare the pipeline"],
+        ] {
             let done = Command::new("git")
                 .args(identity)
                 .args(args)
@@ -103,22 +122,26 @@ impl Project {
     }
 
     /// Returns the command line that runs a step.
-    pub fn step_command(&self, step: &Step, custos: &Custos, seed: u64) -> Vec<String> {
+    pub fn step_command(step: &Step, custos: &Custos, seed: u64) -> Vec<String> {
         let key = match step.name {
             "ingest" | "preprocess" => "data",
             "features" | "train" => "trainer",
             "evaluate" => "evaluator",
             _ => "release",
         };
-        let mut line: Vec<String> =
-            ["run", "--name", step.name, "--key", key].map(str::to_owned).to_vec();
+        let mut line: Vec<String> = ["run", "--name", step.name, "--key", key]
+            .map(str::to_owned)
+            .to_vec();
         for input in step.inputs {
             line.extend(["--input".to_owned(), (*input).to_owned()]);
         }
         line.extend(["--product".to_owned(), step.name.to_owned()]);
         // The chain of every input is checked before the step starts.
         line.extend(["--require".to_owned(), "policy".to_owned(), "--".to_owned()]);
-        line.extend([custos.binary().display().to_string(), "demo-step".to_owned()]);
+        line.extend([
+            custos.binary().display().to_string(),
+            "demo-step".to_owned(),
+        ]);
         line.push(step.name.to_owned());
         for input in step.inputs {
             line.extend(["--in".to_owned(), (*input).to_owned()]);
@@ -137,8 +160,12 @@ impl Project {
             .filter_map(|line| line.split_once("  "))
             .map(|(hex, _)| Digest::from_hex(Algorithm::Sha256, hex).map_err(|e| unsound(&e)))
             .collect::<Result<Vec<_>, _>>()?;
-        let records = u64::try_from(rows.len()).unwrap_or(u64::MAX);
-        let dataset = describe(&origin, "raw files", records, RowKind::File, &rows)?;
+        let rows = Rows {
+            what: "raw files",
+            kind: RowKind::File,
+            digests: rows,
+        };
+        let dataset = describe(&origin, &rows)?;
         self.write("raw-dataset.json", &dataset)
     }
 
@@ -152,8 +179,12 @@ impl Project {
                 Digest::from_hex(Algorithm::Sha256, &row.sha256).map_err(|error| unsound(&error))
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let records = u64::try_from(found.records).unwrap_or(u64::MAX);
-        let dataset = describe(&found.origin, "records", records, RowKind::Record, &rows)?;
+        let rows = Rows {
+            what: "records",
+            kind: RowKind::Record,
+            digests: rows,
+        };
+        let dataset = describe(&found.origin, &rows)?;
         self.write("dataset.json", &dataset)
     }
 
@@ -194,7 +225,10 @@ impl Project {
             }),
         };
         let evaluation = Evaluation {
-            plan: PlanReference { digest: DigestSet::from(digest), log_index: None },
+            plan: PlanReference {
+                digest: DigestSet::from(digest),
+                log_index: None,
+            },
             model: self.artifact("train")?,
             dataset: self.artifact("features")?,
             metrics: vec![
@@ -216,14 +250,19 @@ impl Project {
     /// Returns the measured accuracies, for people.
     pub fn accuracy_table(&self) -> Result<String, Failure> {
         let found: custos_multimodal::Evaluation = self.read("evaluate/evaluation.json")?;
-        Ok(found.lines().iter().map(|line| format!("              {line}\n")).collect())
+        Ok(found
+            .lines()
+            .iter()
+            .map(|line| format!("              {line}\n"))
+            .collect())
     }
 
     fn artifact(&self, name: &str) -> Result<ResourceDescriptor, Failure> {
-        let found = hash::artifact_digest(&self.root.join(name), &HashOptions::default(), &()).map_err(|error| {
-            Failure::undecided("E0202", "the demo's files cannot be hashed")
-                .because(error.to_string())
-        })?;
+        let found = hash::artifact_digest(&self.root.join(name), &HashOptions::default(), &())
+            .map_err(|error| {
+                Failure::undecided("E0202", "the demo's files cannot be hashed")
+                    .because(error.to_string())
+            })?;
         Ok(ResourceDescriptor::new(name, found.digest))
     }
 
@@ -245,35 +284,46 @@ impl Project {
     }
 }
 
-fn describe(
-    origin: &custos_multimodal::Origin,
-    what: &str,
-    records: u64,
+struct Rows {
+    what: &'static str,
     kind: RowKind,
-    rows: &[Digest],
-) -> Result<Dataset, Failure> {
-    let licences: Vec<&str> = origin.licenses.iter().map(|licence| licence.spdx.as_str()).collect();
+    digests: Vec<Digest>,
+}
+
+fn describe(origin: &custos_multimodal::Origin, rows: &Rows) -> Result<Dataset, Failure> {
+    let records = u64::try_from(rows.digests.len()).unwrap_or(u64::MAX);
+    let licences: Vec<&str> = origin
+        .licenses
+        .iter()
+        .map(|licence| licence.spdx.as_str())
+        .collect();
     let sources = origin
         .sources
         .iter()
         .map(|source| {
             Digest::from_hex(Algorithm::Sha256, &source.sha256)
                 .map(|digest| {
-                    ResourceDescriptor::new(format!("{}@{}", source.package, source.version), digest)
+                    ResourceDescriptor::new(
+                        format!("{}@{}", source.package, source.version),
+                        digest,
+                    )
                 })
                 .map_err(|error| unsound(&error))
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Dataset {
-        name: format!("{} ({what})", origin.name),
+        name: format!("{} ({})", origin.name, rows.what),
         version: origin.version.clone(),
         licence: licences.join(" AND "),
         sources,
         records,
         modalities: vec!["image".to_owned(), "text".to_owned()],
-        pairing: Some(Pairing { constructed: false, description: origin.pairing.clone() }),
+        pairing: Some(Pairing {
+            constructed: false,
+            description: origin.pairing.clone(),
+        }),
         splits: Vec::new(),
-        rows: Some(RowTree::over(kind, rows).map_err(|error| unsound(&error))?),
+        rows: Some(RowTree::over(rows.kind, &rows.digests).map_err(|error| unsound(&error))?),
     })
 }
 
