@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
+use crate::peers::Peer;
 use crate::place::Place;
 use crate::say;
 use crate::tally::Suite;
@@ -34,6 +35,14 @@ pub fn run(place: &Place, full: bool) -> Result<Vec<Suite>> {
     if full {
         command.env("CUSTOS_TEST_FULL", "1");
     }
+    // The tests of `custos-policy` compare with Open Policy Agent where they are given it.
+    let mut peers = Suite::new("opa");
+    match Peer::named("opa")?.ensure(place) {
+        Ok(peer) => {
+            command.envs(peer.folder().map(|folder| ("CUSTOS_PEER_OPA", folder)));
+        }
+        Err(error) => peers.skip("peer:opa", &format!("{error:#}")),
+    }
     let mut child = command.spawn().context("cannot start cargo")?;
     // The command keeps the writing ends of the pipe; without this the pipe never ends.
     drop(command);
@@ -50,7 +59,9 @@ pub fn run(place: &Place, full: bool) -> Result<Vec<Suite>> {
         }
     }
     let status = child.wait()?;
-    Ok(parser.finish(status.success()))
+    let mut suites = parser.finish(status.success());
+    suites.push(peers);
+    Ok(suites)
 }
 
 /// Reads the merged output of `cargo test`, line by line.

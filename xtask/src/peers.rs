@@ -77,6 +77,11 @@ pub struct Installed {
 }
 
 impl Installed {
+    /// The folder that its packages were unpacked into, if it is of that kind.
+    pub fn folder(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     /// Its Python, isolated from the caller's Python settings.
     pub fn python(&self) -> Command {
         let mut command = Command::new(&self.python);
