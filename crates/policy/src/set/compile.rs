@@ -16,17 +16,23 @@ use crate::lint::{Path, RuleEntry};
 
 /// Compiles each rule by itself and returns what the compiler has against it.
 pub(super) fn every_rule(engine: &Engine, rules: &BTreeMap<Path, RuleEntry>) -> Vec<PolicyError> {
+    let entries: Vec<(Arc<str>, &RuleEntry)> = rules
+        .iter()
+        .filter(|(_, rule)| rule.arities.is_empty())
+        .map(|(path, rule)| (Arc::from(path.join(".")), rule))
+        .collect();
+    // What the engine hands over is the same whatever the entry point. Rules with references in
+    // their heads are no entry points; what they call is checked all the same.
+    let mut engine = engine.clone();
+    let policy = entries
+        .iter()
+        .find_map(|(path, _)| engine.compile_with_entrypoint(path).ok());
+    let Some(policy) = policy else {
+        return Vec::new();
+    };
     let mut findings = Vec::new();
-    for (path, rule) in rules.iter().filter(|(_, rule)| rule.arities.is_empty()) {
-        let path = path.join(".");
-        let mut engine = engine.clone();
-        let Ok(policy) = engine.compile_with_entrypoint(&Arc::from(path.as_str())) else {
-            // Names with special characters and rules with references in their heads are no
-            // entry points; what they call is checked all the same.
-            continue;
-        };
-        let compiled =
-            Compiler::compile_from_policy_with_host_await(&policy, &[path.as_str()], OWN);
+    for (path, rule) in entries {
+        let compiled = Compiler::compile_from_policy_with_host_await(&policy, &[&*path], OWN);
         if let Err(error) = compiled
             && let Some(finding) = finding(&error, rule)
             && !is_default_only(&finding.kind, rules)

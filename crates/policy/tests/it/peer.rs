@@ -23,14 +23,14 @@ struct Job {
 
 #[allow(
     clippy::disallowed_methods,
-    clippy::print_stderr,
+    clippy::explicit_write,
     reason = "finds the peer, or says loudly that it is not there"
 )]
 fn opa(jobs: &[Job]) -> Option<Vec<Vec<Answer>>> {
     let Some(folder) = std::env::var_os("CUSTOS_PEER_OPA") else {
-        eprintln!(
-            "SKIP opa: CUSTOS_PEER_OPA is not set, nothing was compared; run `cargo xtask peers install opa`"
-        );
+        // Not by `eprintln`, which the test harness swallows.
+        let skip = "SKIP opa: CUSTOS_PEER_OPA is not set, nothing was compared";
+        writeln!(std::io::stderr(), "{skip}").unwrap();
         return None;
     };
     let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/opa_driver.py");
