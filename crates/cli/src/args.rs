@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use custos_core::clock::Timestamp;
 use custos_core::crypto::KeyKind;
 
 use crate::exit::Exit;
@@ -448,12 +449,18 @@ pub enum PolicyCommand {
         /// The input, JSON [default: an empty object].
         #[arg(long, value_name = "FILE")]
         input: Option<PathBuf>,
+        /// What time.now_ns says, such as 2026-11-20T14:02:00Z [default: now].
+        #[arg(long, value_name = "TIME")]
+        now: Option<Timestamp>,
     },
     /// Run the rules whose names begin with test_.
     Test {
         /// Folder or files of the policy, or `starter`.
         #[arg(required = true)]
         policy: Vec<String>,
+        /// What time.now_ns says, such as 2026-11-20T14:02:00Z [default: now].
+        #[arg(long, value_name = "TIME")]
+        now: Option<Timestamp>,
     },
     /// Load the policy, and look for what could let something through.
     Check {

@@ -28,8 +28,16 @@ pub fn run(args: &PolicyArgs, context: &Context) -> Outcome {
             policy,
             query,
             input,
-        } => evaluate(policy, query, input.as_deref(), context),
-        PolicyCommand::Test { policy } => run_tests(policy, context),
+            now,
+        } => {
+            let set = load(policy, context)?;
+            let evaluation = Evaluation::at(now.unwrap_or_else(|| context.now()));
+            evaluate(&set, query, input.as_deref(), (&evaluation, context))
+        }
+        PolicyCommand::Test { policy, now } => {
+            let options = TestOptions::at(now.unwrap_or_else(|| context.now()));
+            run_tests(policy, &options, context)
+        }
         PolicyCommand::Check { policy } => run_checks(policy, context),
     }
 }
@@ -40,8 +48,12 @@ fn load(policy: &[String], context: &Context) -> Result<PolicySet, Failure> {
         .map_err(|errors| policies::failure(&policy.join(" "), &errors))
 }
 
-fn evaluate(policy: &[String], query: &str, input: Option<&Path>, context: &Context) -> Outcome {
-    let set = load(policy, context)?;
+fn evaluate(
+    set: &PolicySet,
+    query: &str,
+    input: Option<&Path>,
+    (evaluation, context): (&Evaluation, &Context),
+) -> Outcome {
     let input: Value = match input {
         None => json!({}),
         Some(file) => {
@@ -54,7 +66,7 @@ fn evaluate(policy: &[String], query: &str, input: Option<&Path>, context: &Cont
             })?
         }
     };
-    let answer = eval(&set, query, &input, &Evaluation::at(context.now())).map_err(|error| {
+    let answer = eval(set, query, &input, evaluation).map_err(|error| {
         Failure::undecided("E0503", "the query has no answer")
             .at(query)
             .because(error.to_string())
@@ -73,9 +85,9 @@ fn evaluate(policy: &[String], query: &str, input: Option<&Path>, context: &Cont
     Ok(Exit::Yes)
 }
 
-fn run_tests(policy: &[String], context: &Context) -> Outcome {
+fn run_tests(policy: &[String], options: &TestOptions, context: &Context) -> Outcome {
     let set = load(policy, context)?;
-    let report = test(&set, &TestOptions::at(context.now()));
+    let report = test(&set, options);
     let mut text = String::new();
     let mut failed = Vec::new();
     for result in &report.results {

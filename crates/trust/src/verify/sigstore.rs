@@ -257,6 +257,15 @@ fn log_proofs(entries: &[TransparencyLogEntry]) -> Result<Vec<LogProof>, VerifyE
                 found: proof.tree_size.0.to_string(),
             });
         }
+        // Nobody signed this copy either. A bundle that contradicts itself was tampered with.
+        if proof.root_hash.as_slice() != note.claim().root {
+            return Err(VerifyError::LogFieldMismatch {
+                entry: at,
+                field: "inclusionProof.rootHash",
+                expected: hex::encode(note.claim().root),
+                found: hex::encode(proof.root_hash.as_slice()),
+            });
+        }
         let index =
             if entry.kind_version.version == "0.0.2" && entry.kind_version.kind == "hashedrekord" {
                 entry.log_index
