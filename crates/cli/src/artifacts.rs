@@ -116,7 +116,8 @@ pub fn cache(context: &Context, unwanted: bool) -> Option<Cache> {
     if unwanted {
         return None;
     }
-    let home = context.home().ok().filter(|home| home.root().is_dir())?;
+    let home = context.home().ok()?;
+    home.create().ok()?;
     Some(Cache::new(
         home.cache(),
         std::sync::Arc::new(*context.clock()),

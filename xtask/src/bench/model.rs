@@ -279,7 +279,7 @@ impl<'a> Pair<'a> {
             let base = ["verify", text(self.model), "--key", text(&self.public)];
             let mut command = self.bench.custos.command(base);
             command
-                .args(["--allow-unlogged", "--no-cache", "--bundle"])
+                .args(["--allow-unlogged", "--bundle"])
                 .arg(&self.ours);
             Ok(command)
         });
