@@ -231,9 +231,6 @@ pub struct KeyArgs {
 pub struct SignArgs {
     /// A file or a folder.
     pub artifact: String,
-    /// Which key.
-    #[command(flatten)]
-    pub key: KeyArgs,
     /// The key's certificate, PEM (certificate method).
     #[arg(long, value_name = "FILE")]
     pub certificate: Option<PathBuf>,
@@ -261,6 +258,9 @@ pub struct SignArgs {
     /// Read every file again, even if it has not changed since it was last hashed.
     #[arg(long)]
     pub no_cache: bool,
+    /// Which key.
+    #[command(flatten)]
+    pub key: KeyArgs,
 }
 
 /// Hashes of OpenSSF Model Signing.
@@ -306,9 +306,6 @@ pub struct ExpectArgs {
 pub struct VerifyArgs {
     /// A file or a folder.
     pub artifact: String,
-    /// Whom to expect.
-    #[command(flatten)]
-    pub expect: ExpectArgs,
     /// The signature [default: FILE.sigstore.json, or model.sig in the folder].
     #[arg(long, value_name = "FILE")]
     pub bundle: Option<PathBuf>,
@@ -321,6 +318,9 @@ pub struct VerifyArgs {
     /// Take digests of earlier runs for files that were left alone since.
     #[arg(long)]
     pub cache: bool,
+    /// Whom to expect.
+    #[command(flatten)]
+    pub expect: ExpectArgs,
 }
 
 /// `custos attest`.
@@ -334,15 +334,15 @@ pub struct AttestArgs {
     /// The predicate, JSON.
     #[arg(long, value_name = "FILE")]
     pub predicate: PathBuf,
-    /// Which key.
-    #[command(flatten)]
-    pub key: KeyArgs,
     /// Name of the subject in the statement [default: the path's last part].
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// Also write the bundle to a file.
     #[arg(long, value_name = "FILE")]
     pub bundle: Option<PathBuf>,
+    /// Which key.
+    #[command(flatten)]
+    pub key: KeyArgs,
 }
 
 /// `custos run`.
@@ -361,15 +361,15 @@ pub struct RunArgs {
     /// [without a value: `[policy] require` of the settings].
     #[arg(long, value_name = "POLICY", num_args = 0..=1, default_missing_value = "")]
     pub require: Option<String>,
-    /// Which key.
-    #[command(flatten)]
-    pub key: KeyArgs,
     /// Also write the bundles into this folder.
     #[arg(long, value_name = "DIR")]
     pub bundles: Option<PathBuf>,
     /// The command and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<OsString>,
+    /// Which key.
+    #[command(flatten)]
+    pub key: KeyArgs,
 }
 
 /// `custos trace`.
@@ -580,13 +580,14 @@ const SIGN_EXAMPLES: &str = "Examples:
 const ATTEST_EXAMPLES: &str = "Examples:
   custos attest data/ --type dataset --predicate dataset.json --key data
   custos attest data/ --type evaluation-plan --predicate plan.json --key qa
-  custos attest sha256:9f2c... --type https://in-toto.io/attestation/test-result/v0.1 --predicate r.json
+  custos attest sha256:9f2c... --type test-result --predicate result.json
   custos attest model/ --type cyclonedx --predicate bom.json --bundle bom.sigstore.json";
 const VERIFY_EXAMPLES: &str = "Examples:
   custos verify model/ --key trainer.pub
   custos verify model/ --key k.pub --allow-unlogged --bundle model.sig
-  custos verify model/ --certificate-chain ca.pem --certificate-identity train@example.com --allow-unlogged
-  custos verify f.tgz --trusted-root trusted_root.json --certificate-identity ID --certificate-oidc-issuer URL";
+  custos verify model/ --certificate-chain ca.pem --certificate-identity train@example.com
+  custos verify f.tgz --trusted-root root.json --certificate-identity ID \\
+                --certificate-oidc-issuer URL";
 const TRACE_EXAMPLES: &str = "Examples:
   custos trace model/                      where it comes from, up to the raw data
   custos trace data/ --down                what was made of it
