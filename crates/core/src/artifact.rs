@@ -55,29 +55,47 @@ impl FromStr for ArtifactRef {
             return local(path);
         }
         if text.starts_with("git+") {
-            return Ok(Self::Remote { scheme: "git", uri: text.to_owned() });
+            return Ok(Self::Remote {
+                scheme: "git",
+                uri: text.to_owned(),
+            });
         }
         // `MLflow` writes `models:/name/version`, with one slash.
         if text.starts_with("models:/") {
-            return Ok(Self::Remote { scheme: "models", uri: text.to_owned() });
+            return Ok(Self::Remote {
+                scheme: "models",
+                uri: text.to_owned(),
+            });
         }
         if let Some((scheme, _)) = text.split_once("://") {
             return REMOTE_SCHEMES
                 .into_iter()
                 .find(|known| *known == scheme)
-                .map(|scheme| Self::Remote { scheme, uri: text.to_owned() })
-                .ok_or_else(|| ArtifactRefError::UnknownScheme { scheme: scheme.to_owned() });
+                .map(|scheme| Self::Remote {
+                    scheme,
+                    uri: text.to_owned(),
+                })
+                .ok_or_else(|| ArtifactRefError::UnknownScheme {
+                    scheme: scheme.to_owned(),
+                });
         }
         // A path like `sha256:notes` is written `./sha256:notes`.
         if text.starts_with("sha256:") {
-            return text.parse().map(Self::Digest).map_err(ArtifactRefError::Digest);
+            return text
+                .parse()
+                .map(Self::Digest)
+                .map_err(ArtifactRefError::Digest);
         }
         local(text)
     }
 }
 
 fn local(path: &str) -> Result<ArtifactRef, ArtifactRefError> {
-    if path.is_empty() { Err(ArtifactRefError::Empty) } else { Ok(ArtifactRef::Path(path.into())) }
+    if path.is_empty() {
+        Err(ArtifactRefError::Empty)
+    } else {
+        Ok(ArtifactRef::Path(path.into()))
+    }
 }
 
 impl fmt::Display for ArtifactRef {
@@ -135,7 +153,10 @@ mod tests {
             ("models:/m/3", "models"),
             ("hf://o/m", "hf"),
         ] {
-            let expected = ArtifactRef::Remote { scheme, uri: text.into() };
+            let expected = ArtifactRef::Remote {
+                scheme,
+                uri: text.into(),
+            };
             assert_eq!(text.parse(), Ok(expected), "{text}");
         }
     }
@@ -143,7 +164,14 @@ mod tests {
     #[test]
     fn what_is_written_reads_as_the_same() {
         let digest = format!("file://sha256:{}", "0".repeat(64));
-        for text in [digest.as_str(), "file://a://b", "file://file://x", "file://git+x", "a/b", "./c:d"] {
+        for text in [
+            digest.as_str(),
+            "file://a://b",
+            "file://file://x",
+            "file://git+x",
+            "a/b",
+            "./c:d",
+        ] {
             let reference: ArtifactRef = text.parse().unwrap();
             assert!(matches!(reference, ArtifactRef::Path(_)), "{text}");
             assert_eq!(reference.to_string().parse(), Ok(reference), "{text}");
@@ -152,9 +180,18 @@ mod tests {
 
     #[test]
     fn a_broken_digest_is_not_silently_a_path() {
-        assert!(matches!("sha256:12".parse::<ArtifactRef>(), Err(ArtifactRefError::Digest(_))));
-        assert_eq!("./sha256:12".parse(), Ok(ArtifactRef::Path("./sha256:12".into())));
+        assert!(matches!(
+            "sha256:12".parse::<ArtifactRef>(),
+            Err(ArtifactRefError::Digest(_))
+        ));
+        assert_eq!(
+            "./sha256:12".parse(),
+            Ok(ArtifactRef::Path("./sha256:12".into()))
+        );
         assert_eq!("".parse::<ArtifactRef>(), Err(ArtifactRefError::Empty));
-        assert_eq!("file://".parse::<ArtifactRef>(), Err(ArtifactRefError::Empty));
+        assert_eq!(
+            "file://".parse::<ArtifactRef>(),
+            Err(ArtifactRefError::Empty)
+        );
     }
 }

@@ -100,7 +100,9 @@ impl Bundle {
     fn check(&self) -> Result<(), BundleError> {
         match (&self.dsse_envelope, &self.message_signature) {
             (Some(envelope), None) if envelope.signatures.len() != 1 => {
-                return Err(BundleError::SignatureCount { found: envelope.signatures.len() });
+                return Err(BundleError::SignatureCount {
+                    found: envelope.signatures.len(),
+                });
             }
             (None, None) | (Some(_), Some(_)) => return Err(BundleError::ContentCount),
             _ => {}
@@ -138,15 +140,28 @@ pub struct VerificationMaterial {
 impl VerificationMaterial {
     /// Returns material that names a key by a hint.
     pub fn key(hint: impl Into<String>) -> Self {
-        let identifier = PublicKeyIdentifier { hint: hint.into(), ..PublicKeyIdentifier::default() };
-        Self { public_key: Some(identifier), ..Self::default() }
+        let identifier = PublicKeyIdentifier {
+            hint: hint.into(),
+            ..PublicKeyIdentifier::default()
+        };
+        Self {
+            public_key: Some(identifier),
+            ..Self::default()
+        }
     }
 
     /// Returns material with a certificate chain in DER, leaf first.
     pub fn chain(certificates: Vec<Vec<u8>>) -> Self {
-        let certificates =
-            certificates.into_iter().map(|der| Certificate { raw_bytes: Base64(der) }).collect();
-        Self { x509_certificate_chain: Some(CertificateChain { certificates }), ..Self::default() }
+        let certificates = certificates
+            .into_iter()
+            .map(|der| Certificate {
+                raw_bytes: Base64(der),
+            })
+            .collect();
+        Self {
+            x509_certificate_chain: Some(CertificateChain { certificates }),
+            ..Self::default()
+        }
     }
 
     /// Returns it with a log entry added.
@@ -174,11 +189,19 @@ impl VerificationMaterial {
             }
         }
         if self.tlog_entries.len() > MAX_LOG_ENTRIES {
-            return Err(BundleError::TooManyLogEntries { found: self.tlog_entries.len() });
+            return Err(BundleError::TooManyLogEntries {
+                found: self.tlog_entries.len(),
+            });
         }
-        for proof in self.tlog_entries.iter().filter_map(|entry| entry.inclusion_proof.as_ref()) {
+        for proof in self
+            .tlog_entries
+            .iter()
+            .filter_map(|entry| entry.inclusion_proof.as_ref())
+        {
             if proof.hashes.len() > MAX_PROOF_LEN {
-                return Err(BundleError::ProofTooLong { found: proof.hashes.len() });
+                return Err(BundleError::ProofTooLong {
+                    found: proof.hashes.len(),
+                });
             }
         }
         Ok(())
@@ -278,7 +301,9 @@ impl TransparencyLogEntry {
     ) -> Self {
         Self {
             log_index: proof.log_index,
-            log_id: LogId { key_id: Base64(log_key_id) },
+            log_id: LogId {
+                key_id: Base64(log_key_id),
+            },
             kind_version: kind,
             integrated_time: Int64(0),
             inclusion_promise: None,
@@ -311,7 +336,10 @@ pub struct KindVersion {
 impl KindVersion {
     /// Returns a kind and version.
     pub fn new(kind: impl Into<String>, version: impl Into<String>) -> Self {
-        Self { kind: kind.into(), version: version.into() }
+        Self {
+            kind: kind.into(),
+            version: version.into(),
+        }
     }
 }
 
@@ -358,7 +386,12 @@ impl InclusionProof {
 
     /// Returns it with the signed checkpoint's text.
     pub fn with_checkpoint(self, envelope: impl Into<String>) -> Self {
-        Self { checkpoint: Some(Checkpoint { envelope: envelope.into() }), ..self }
+        Self {
+            checkpoint: Some(Checkpoint {
+                envelope: envelope.into(),
+            }),
+            ..self
+        }
     }
 }
 
@@ -440,11 +473,15 @@ impl<'de> Deserialize<'de> for Int64 {
             }
 
             fn visit_u64<E: serde::de::Error>(self, n: u64) -> Result<Int64, E> {
-                i64::try_from(n).map(Int64).map_err(|_| E::custom("beyond 64 bits"))
+                i64::try_from(n)
+                    .map(Int64)
+                    .map_err(|_| E::custom("beyond 64 bits"))
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Int64, E> {
-                let number: i64 = text.parse().map_err(|_| E::custom("not a decimal integer"))?;
+                let number: i64 = text
+                    .parse()
+                    .map_err(|_| E::custom("not a decimal integer"))?;
                 // One spelling a number: no plus sign, no leading zero.
                 if number.to_string() == text {
                     Ok(Int64(number))
@@ -518,7 +555,10 @@ mod tests {
             b"leaf".to_vec(),
             proof,
         );
-        Bundle::new(VerificationMaterial::key("hint").with_entry(entry), envelope)
+        Bundle::new(
+            VerificationMaterial::key("hint").with_entry(entry),
+            envelope,
+        )
     }
 
     #[test]
@@ -530,8 +570,13 @@ mod tests {
     #[test]
     fn exactly_one_of_each_kind() {
         let mut both = bundle();
-        both.verification_material.certificate = Some(Certificate { raw_bytes: Base64(vec![]) });
-        assert_eq!(Bundle::parse(&both.to_bytes().unwrap()), Err(BundleError::MaterialCount));
+        both.verification_material.certificate = Some(Certificate {
+            raw_bytes: Base64(vec![]),
+        });
+        assert_eq!(
+            Bundle::parse(&both.to_bytes().unwrap()),
+            Err(BundleError::MaterialCount)
+        );
         let mut two = bundle();
         if let Some(envelope) = &mut two.dsse_envelope {
             envelope.signatures.push(Signature::new(vec![3]));
@@ -540,8 +585,14 @@ mod tests {
             Bundle::parse(&two.to_bytes().unwrap()),
             Err(BundleError::SignatureCount { found: 2 })
         );
-        let none = Bundle { dsse_envelope: None, ..bundle() };
-        assert_eq!(Bundle::parse(&none.to_bytes().unwrap()), Err(BundleError::ContentCount));
+        let none = Bundle {
+            dsse_envelope: None,
+            ..bundle()
+        };
+        assert_eq!(
+            Bundle::parse(&none.to_bytes().unwrap()),
+            Err(BundleError::ContentCount)
+        );
     }
 
     #[test]
@@ -549,7 +600,14 @@ mod tests {
         let parse = |text: &str| serde_json::from_str::<Int64>(text);
         assert_eq!(parse("\"12\"").unwrap(), Int64(12));
         assert_eq!(parse("12").unwrap(), Int64(12));
-        for bad in ["\"+12\"", "\"012\"", "\"1e3\"", "1.5", "\"\"", "18446744073709551615"] {
+        for bad in [
+            "\"+12\"",
+            "\"012\"",
+            "\"1e3\"",
+            "1.5",
+            "\"\"",
+            "18446744073709551615",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

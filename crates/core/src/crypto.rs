@@ -42,8 +42,13 @@ pub enum Scheme {
 
 impl Scheme {
     /// All schemes.
-    pub const ALL: [Self; 5] =
-        [Self::EcdsaP256, Self::EcdsaP384, Self::EcdsaP521, Self::Ed25519, Self::Ed25519ph];
+    pub const ALL: [Self; 5] = [
+        Self::EcdsaP256,
+        Self::EcdsaP384,
+        Self::EcdsaP521,
+        Self::Ed25519,
+        Self::Ed25519ph,
+    ];
 
     /// Returns the name in Sigstore's `PublicKeyDetails`.
     pub const fn key_details(self) -> &'static str {
@@ -58,7 +63,9 @@ impl Scheme {
 
     /// Returns the scheme that Sigstore's `PublicKeyDetails` name `name` stands for.
     pub fn from_key_details(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scheme| scheme.key_details() == name)
+        Self::ALL
+            .into_iter()
+            .find(|scheme| scheme.key_details() == name)
     }
 
     /// Returns the kind of key that the scheme needs.
@@ -146,7 +153,10 @@ impl FromStr for KeyKind {
     type Err = KeyError;
 
     fn from_str(name: &str) -> Result<Self, KeyError> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or(KeyError::UnknownKind)
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or(KeyError::UnknownKind)
     }
 }
 
@@ -219,10 +229,14 @@ impl PublicKey {
             .into_iter()
             .find(|kind| {
                 let (prefix, len) = kind.spki_prefix();
-                der.strip_prefix(prefix).is_some_and(|rest| rest.len() == len)
+                der.strip_prefix(prefix)
+                    .is_some_and(|rest| rest.len() == len)
             })
             .ok_or(KeyError::UnsupportedPublicKey)?;
-        let key = Self { kind, spki: der.to_vec() };
+        let key = Self {
+            kind,
+            spki: der.to_vec(),
+        };
         // A point that is not on the curve must fail here, not at the first signature.
         UnparsedPublicKey::new(key.algorithm(), key.raw())
             .parse()
@@ -265,7 +279,11 @@ impl PublicKey {
     /// Returns the 32 raw bytes of an Ed25519 key, as note verifier keys carry them (C2SP
     /// signed-note, type 0x01); `None` for other kinds.
     pub fn ed25519_bytes(&self) -> Option<[u8; 32]> {
-        if self.kind == KeyKind::Ed25519 { self.raw().try_into().ok() } else { None }
+        if self.kind == KeyKind::Ed25519 {
+            self.raw().try_into().ok()
+        } else {
+            None
+        }
     }
 
     /// Returns the Ed25519 key with these raw bytes.
@@ -294,11 +312,13 @@ impl PublicKey {
     }
 
     fn verify_ed25519ph(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
-        let bytes = self.ed25519_bytes().ok_or(SignatureError::SchemeDoesNotFitKey)?;
-        let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes)
-            .map_err(|_| SignatureError::Invalid)?;
-        let signature = ed25519_dalek::Signature::from_slice(signature)
-            .map_err(|_| SignatureError::Invalid)?;
+        let bytes = self
+            .ed25519_bytes()
+            .ok_or(SignatureError::SchemeDoesNotFitKey)?;
+        let key =
+            ed25519_dalek::VerifyingKey::from_bytes(&bytes).map_err(|_| SignatureError::Invalid)?;
+        let signature =
+            ed25519_dalek::Signature::from_slice(signature).map_err(|_| SignatureError::Invalid)?;
         // Strict: no small-order points, so that one signature fits one message and one key.
         key.verify_prehashed_strict(Sha512::new_with_prefix(message), None, &signature)
             .map_err(|_| SignatureError::Invalid)
@@ -317,7 +337,9 @@ impl PublicKey {
     fn raw(&self) -> &[u8] {
         let (prefix, _) = self.kind.spki_prefix();
         let point_tag = usize::from(self.kind != KeyKind::Ed25519);
-        self.spki.get(prefix.len().saturating_sub(point_tag)..).unwrap_or_default()
+        self.spki
+            .get(prefix.len().saturating_sub(point_tag)..)
+            .unwrap_or_default()
     }
 }
 
@@ -475,8 +497,11 @@ fn sign_ed25519ph(pair: &Ed25519KeyPair, message: &[u8]) -> Result<Vec<u8>, Sign
     let seed: aws_lc_rs::encoding::Curve25519SeedBin<'_> =
         aws_lc_rs::encoding::AsBigEndian::as_be_bytes(&seed)
             .map_err(|_| SignatureError::SigningFailed)?;
-    let seed: Zeroizing<[u8; 32]> =
-        Zeroizing::new(seed.as_ref().try_into().map_err(|_| SignatureError::SigningFailed)?);
+    let seed: Zeroizing<[u8; 32]> = Zeroizing::new(
+        seed.as_ref()
+            .try_into()
+            .map_err(|_| SignatureError::SigningFailed)?,
+    );
     ed25519_dalek::SigningKey::from_bytes(&seed)
         .sign_prehashed(Sha512::new_with_prefix(message), None)
         .map(|signature| signature.to_bytes().to_vec())
@@ -541,12 +566,23 @@ mod tests {
             let signature = pair.sign(scheme, b"message").unwrap();
             let key = pair.public_key();
             key.verify(scheme, b"message", &signature).unwrap();
-            assert_eq!(key.verify(scheme, b"messagf", &signature), Err(SignatureError::Invalid));
+            assert_eq!(
+                key.verify(scheme, b"messagf", &signature),
+                Err(SignatureError::Invalid)
+            );
             let mut flipped = signature.clone();
             *flipped.last_mut().unwrap() ^= 1;
-            assert_eq!(key.verify(scheme, b"message", &flipped), Err(SignatureError::Invalid));
+            assert_eq!(
+                key.verify(scheme, b"message", &flipped),
+                Err(SignatureError::Invalid)
+            );
             let other = KeyPair::generate(scheme.key_kind()).unwrap();
-            assert!(other.public_key().verify(scheme, b"message", &signature).is_err());
+            assert!(
+                other
+                    .public_key()
+                    .verify(scheme, b"message", &signature)
+                    .is_err()
+            );
         }
     }
 
@@ -554,9 +590,17 @@ mod tests {
     fn ed25519_and_ed25519ph_do_not_stand_in_for_each_other() {
         let pair = KeyPair::generate(KeyKind::Ed25519).unwrap();
         let pure = pair.sign(Scheme::Ed25519, b"m").unwrap();
-        assert!(pair.public_key().verify(Scheme::Ed25519ph, b"m", &pure).is_err());
+        assert!(
+            pair.public_key()
+                .verify(Scheme::Ed25519ph, b"m", &pure)
+                .is_err()
+        );
         let ph = pair.sign(Scheme::Ed25519ph, b"m").unwrap();
-        assert!(pair.public_key().verify(Scheme::Ed25519, b"m", &ph).is_err());
+        assert!(
+            pair.public_key()
+                .verify(Scheme::Ed25519, b"m", &ph)
+                .is_err()
+        );
     }
 
     #[test]
@@ -576,9 +620,15 @@ mod tests {
         let pair = KeyPair::generate(KeyKind::P256).unwrap();
         let mut der = pair.public_key().as_spki_der().to_vec();
         *der.last_mut().unwrap() ^= 1;
-        assert_eq!(PublicKey::from_spki_der(&der), Err(KeyError::UnsupportedPublicKey));
+        assert_eq!(
+            PublicKey::from_spki_der(&der),
+            Err(KeyError::UnsupportedPublicKey)
+        );
         der.push(0);
-        assert_eq!(PublicKey::from_spki_der(&der), Err(KeyError::UnsupportedPublicKey));
+        assert_eq!(
+            PublicKey::from_spki_der(&der),
+            Err(KeyError::UnsupportedPublicKey)
+        );
     }
 
     #[test]

@@ -21,8 +21,12 @@ pub const INTOTO_PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 ///     b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
 /// ```
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let head =
-        format!("DSSEv1 {} {} {} ", payload_type.len(), payload_type, payload.len());
+    let head = format!(
+        "DSSEv1 {} {} {} ",
+        payload_type.len(),
+        payload_type,
+        payload.len()
+    );
     let mut bytes = Vec::with_capacity(head.len().saturating_add(payload.len()));
     bytes.extend_from_slice(head.as_bytes());
     bytes.extend_from_slice(payload);
@@ -57,12 +61,18 @@ pub struct Signature {
 impl Signature {
     /// Returns a signature without a key hint.
     pub fn new(sig: Vec<u8>) -> Self {
-        Self { keyid: None, sig: Base64(sig) }
+        Self {
+            keyid: None,
+            sig: Base64(sig),
+        }
     }
 
     /// Returns it with a key hint.
     pub fn with_keyid(self, keyid: impl Into<String>) -> Self {
-        Self { keyid: Some(keyid.into()), ..self }
+        Self {
+            keyid: Some(keyid.into()),
+            ..self
+        }
     }
 }
 
@@ -73,7 +83,11 @@ impl Envelope {
         payload: Vec<u8>,
         signatures: Vec<Signature>,
     ) -> Self {
-        Self { payload_type: payload_type.into(), payload: Base64(payload), signatures }
+        Self {
+            payload_type: payload_type.into(),
+            payload: Base64(payload),
+            signatures,
+        }
     }
 
     /// Parses a bare envelope within [`Limits::BUNDLE`].
@@ -191,7 +205,10 @@ mod tests {
             r#"{"payloadType":"t","payload":"eA==","signatures":[{"sig":""}],"more":1}"#,
             r#"{"payload":"eA==","signatures":[{"sig":""}]}"#,
         ] {
-            assert!(matches!(parse(bad), EnvelopeError::Json(JsonError::Malformed { .. })), "{bad}");
+            assert!(
+                matches!(parse(bad), EnvelopeError::Json(JsonError::Malformed { .. })),
+                "{bad}"
+            );
         }
     }
 }

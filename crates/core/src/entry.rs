@@ -69,7 +69,9 @@ impl HashedRekord {
 
     /// Returns the leaf's bytes.
     pub fn to_leaf(&self) -> Result<Vec<u8>, EntryError> {
-        let raw = |bytes: &Vec<u8>| RawBytes { raw_bytes: Base64(bytes.clone()) };
+        let raw = |bytes: &Vec<u8>| RawBytes {
+            raw_bytes: Base64(bytes.clone()),
+        };
         let (public_key, certificate) = match &self.verifier {
             Verifier::PublicKey(der) => (Some(raw(der)), None),
             Verifier::Certificate(der) => (None, Some(raw(der))),
@@ -107,10 +109,16 @@ impl HashedRekord {
         let limits = Limits::SMALL.with_max_bytes(MAX_ENTRY_BYTES);
         let wire: Wire = json::from_slice(leaf, &limits).map_err(EntryError::Json)?;
         if wire.kind != KIND || wire.api_version != VERSION {
-            return Err(EntryError::UnknownKind { kind: wire.kind, version: wire.api_version });
+            return Err(EntryError::UnknownKind {
+                kind: wire.kind,
+                version: wire.api_version,
+            });
         }
         let Entry { data, signature } = wire.spec.entry;
-        let verifier = match (signature.verifier.public_key, signature.verifier.certificate) {
+        let verifier = match (
+            signature.verifier.public_key,
+            signature.verifier.certificate,
+        ) {
             (Some(key), None) => Verifier::PublicKey(key.raw_bytes.0),
             (None, Some(certificate)) => Verifier::Certificate(certificate.raw_bytes.0),
             _ => return Err(EntryError::VerifierCount),
@@ -126,7 +134,11 @@ impl HashedRekord {
             verifier,
             key_details: signature.verifier.key_details,
         };
-        if entry.to_leaf()? == leaf { Ok(entry) } else { Err(EntryError::NotCanonical) }
+        if entry.to_leaf()? == leaf {
+            Ok(entry)
+        } else {
+            Err(EntryError::NotCanonical)
+        }
     }
 }
 
@@ -181,7 +193,11 @@ struct WireVerifier {
     key_details: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     public_key: Option<RawBytes>,
-    #[serde(rename = "x509Certificate", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "x509Certificate",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     certificate: Option<RawBytes>,
 }
 
@@ -228,7 +244,12 @@ mod tests {
     use super::*;
 
     fn entry() -> HashedRekord {
-        HashedRekord::over(b"pae", vec![9; 70], Verifier::PublicKey(vec![1, 2]), Scheme::EcdsaP256)
+        HashedRekord::over(
+            b"pae",
+            vec![9; 70],
+            Verifier::PublicKey(vec![1, 2]),
+            Scheme::EcdsaP256,
+        )
     }
 
     #[test]
@@ -247,10 +268,19 @@ mod tests {
     fn other_bytes_of_the_same_content_are_rejected() {
         let leaf = String::from_utf8(entry().to_leaf().unwrap()).unwrap();
         let spaced = leaf.replacen(':', ": ", 1);
-        assert_eq!(HashedRekord::parse(spaced.as_bytes()), Err(EntryError::NotCanonical));
+        assert_eq!(
+            HashedRekord::parse(spaced.as_bytes()),
+            Err(EntryError::NotCanonical)
+        );
         let alpha = leaf.replace("hashedRekordV002", "hashedRekordV0_0_2");
-        assert!(matches!(HashedRekord::parse(alpha.as_bytes()), Err(EntryError::Json(_))));
+        assert!(matches!(
+            HashedRekord::parse(alpha.as_bytes()),
+            Err(EntryError::Json(_))
+        ));
         let old = leaf.replace("\"0.0.2\"", "\"0.0.1\"");
-        assert!(matches!(HashedRekord::parse(old.as_bytes()), Err(EntryError::UnknownKind { .. })));
+        assert!(matches!(
+            HashedRekord::parse(old.as_bytes()),
+            Err(EntryError::UnknownKind { .. })
+        ));
     }
 }

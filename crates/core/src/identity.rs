@@ -78,7 +78,10 @@ pub enum ExpectedSigner {
 impl ExpectedSigner {
     /// Expects the holder of `key`.
     pub fn key(name: impl Into<String>, key: PublicKey) -> Self {
-        Self::Key { name: name.into(), key }
+        Self::Key {
+            name: name.into(),
+            key,
+        }
     }
 
     /// Expects the subject of a certificate.
@@ -87,7 +90,11 @@ impl ExpectedSigner {
         identity: impl Into<String>,
         issuer: Option<String>,
     ) -> Self {
-        Self::Certificate { name: name.into(), identity: identity.into(), issuer }
+        Self::Certificate {
+            name: name.into(),
+            identity: identity.into(),
+            issuer,
+        }
     }
 
     /// Returns the name for people.

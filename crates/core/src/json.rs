@@ -29,14 +29,24 @@ pub fn from_slice<T: DeserializeOwned>(bytes: &[u8], limits: &Limits) -> Result<
 /// Checks that `bytes` are one JSON document within `limits` and without duplicate keys.
 pub fn check(bytes: &[u8], limits: &Limits) -> Result<(), JsonError> {
     if bytes.len() > limits.max_bytes {
-        return Err(JsonError::TooLarge { limit: limits.max_bytes, found: bytes.len() });
+        return Err(JsonError::TooLarge {
+            limit: limits.max_bytes,
+            found: bytes.len(),
+        });
     }
-    let mut state = State { limits: *limits, values: 0, fault: None };
+    let mut state = State {
+        limits: *limits,
+        values: 0,
+        fault: None,
+    };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     // Our own depth limit is below serde_json's 128, which stays on as a second fence.
-    let outcome = Node { state: &mut state, depth: 0 }
-        .deserialize(&mut deserializer)
-        .and_then(|()| deserializer.end());
+    let outcome = Node {
+        state: &mut state,
+        depth: 0,
+    }
+    .deserialize(&mut deserializer)
+    .and_then(|()| deserializer.end());
     match (state.fault, outcome) {
         (Some(fault), _) => Err(fault),
         (None, Err(error)) => Err(JsonError::from_serde(&error)),
@@ -111,7 +121,11 @@ impl JsonError {
         if let Some(at) = message.rfind(" at line ") {
             message.truncate(at);
         }
-        Self::Malformed { message, line: error.line(), column: error.column() }
+        Self::Malformed {
+            message,
+            line: error.line(),
+            column: error.column(),
+        }
     }
 }
 
@@ -195,7 +209,13 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
         let depth = self.enter()?;
-        while items.next_element_seed(Node { state: self.state, depth })?.is_some() {}
+        while items
+            .next_element_seed(Node {
+                state: self.state,
+                depth,
+            })?
+            .is_some()
+        {}
         Ok(())
     }
 
@@ -208,7 +228,10 @@ impl<'de> Visitor<'de> for Node<'_> {
                 return Err(self.fail(JsonError::DuplicateKey { key }));
             }
             seen.insert(key);
-            members.next_value_seed(Node { state: self.state, depth })?;
+            members.next_value_seed(Node {
+                state: self.state,
+                depth,
+            })?;
         }
         Ok(())
     }
@@ -219,7 +242,11 @@ mod tests {
     use super::*;
 
     fn limits() -> Limits {
-        Limits { max_bytes: 64, max_depth: 3, max_values: 8 }
+        Limits {
+            max_bytes: 64,
+            max_depth: 3,
+            max_values: 8,
+        }
     }
 
     #[test]
@@ -235,22 +262,43 @@ mod tests {
 
     #[test]
     fn limits_name_themselves() {
-        assert_eq!(check(b"[[[[1]]]]", &limits()), Err(JsonError::TooDeep { limit: 3 }));
-        assert_eq!(check(b"[1,2,3,4,5,6,7,8]", &limits()), Err(JsonError::TooManyValues { limit: 8 }));
-        assert_eq!(check(&[b' '; 65], &limits()), Err(JsonError::TooLarge { limit: 64, found: 65 }));
+        assert_eq!(
+            check(b"[[[[1]]]]", &limits()),
+            Err(JsonError::TooDeep { limit: 3 })
+        );
+        assert_eq!(
+            check(b"[1,2,3,4,5,6,7,8]", &limits()),
+            Err(JsonError::TooManyValues { limit: 8 })
+        );
+        assert_eq!(
+            check(&[b' '; 65], &limits()),
+            Err(JsonError::TooLarge {
+                limit: 64,
+                found: 65
+            })
+        );
     }
 
     #[test]
     fn trailing_bytes_and_truncation_are_malformed() {
         for bad in [&b"1 2"[..], b"{\"a\":", b"", b"{\"a\":1}}", b"nul", b"\xff"] {
-            assert!(matches!(check(bad, &limits()), Err(JsonError::Malformed { .. })), "{bad:?}");
+            assert!(
+                matches!(check(bad, &limits()), Err(JsonError::Malformed { .. })),
+                "{bad:?}"
+            );
         }
     }
 
     #[test]
     fn canonical_form_sorts_keys_by_utf16() {
-        let value: serde_json::Value =
-            from_slice("{\"\u{e9}\":1,\"b\":2.50,\"a\":\"\\u000a\"}".as_bytes(), &limits()).unwrap();
-        assert_eq!(to_canonical(&value).unwrap(), "{\"a\":\"\\n\",\"b\":2.5,\"\u{e9}\":1}".as_bytes());
+        let value: serde_json::Value = from_slice(
+            "{\"\u{e9}\":1,\"b\":2.50,\"a\":\"\\u000a\"}".as_bytes(),
+            &limits(),
+        )
+        .unwrap();
+        assert_eq!(
+            to_canonical(&value).unwrap(),
+            "{\"a\":\"\\n\",\"b\":2.5,\"\u{e9}\":1}".as_bytes()
+        );
     }
 }

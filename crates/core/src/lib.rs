@@ -16,8 +16,17 @@
     clippy::as_conversions       // silent truncation has been a verifier bug before
 )]
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic,
-    clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
 
 pub mod amount;
 pub mod artifact;

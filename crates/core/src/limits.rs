@@ -22,11 +22,23 @@ pub struct Limits {
 
 impl Limits {
     /// A small document: settings, a policy input, a key file, a log leaf.
-    pub const SMALL: Self = Self { max_bytes: 1 << 20, max_depth: 32, max_values: 100_000 };
+    pub const SMALL: Self = Self {
+        max_bytes: 1 << 20,
+        max_depth: 32,
+        max_values: 100_000,
+    };
     /// An in-toto statement. A manifest of 250,000 files is about 48 MiB.
-    pub const STATEMENT: Self = Self { max_bytes: 96 << 20, max_depth: 64, max_values: 8_000_000 };
+    pub const STATEMENT: Self = Self {
+        max_bytes: 96 << 20,
+        max_depth: 64,
+        max_values: 8_000_000,
+    };
     /// A bundle: its statement in base64, plus verification material.
-    pub const BUNDLE: Self = Self { max_bytes: 136 << 20, max_depth: 64, max_values: 1_000_000 };
+    pub const BUNDLE: Self = Self {
+        max_bytes: 136 << 20,
+        max_depth: 64,
+        max_values: 1_000_000,
+    };
 
     /// Returns limits like these with another size bound.
     pub const fn with_max_bytes(self, max_bytes: usize) -> Self {

@@ -13,12 +13,21 @@ pub const MAX_PROOF_LEN: usize = 64;
 
 /// Returns `SHA-256(0x00 || data)`.
 pub fn leaf_hash(data: &[u8]) -> Hash {
-    Sha256::new().chain_update([0]).chain_update(data).finalize().into()
+    Sha256::new()
+        .chain_update([0])
+        .chain_update(data)
+        .finalize()
+        .into()
 }
 
 /// Returns `SHA-256(0x01 || left || right)`.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
+    Sha256::new()
+        .chain_update([1])
+        .chain_update(left)
+        .chain_update(right)
+        .finalize()
+        .into()
 }
 
 /// Returns the root of the empty tree, `SHA-256("")`.
@@ -67,7 +76,10 @@ pub fn inclusion_proof(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
 }
 
 /// Verifies that `leaf` stands at `index` in the tree of `size` leaves with root `root`.
-#[allow(clippy::too_many_arguments, reason = "the inputs that RFC 9162 section 2.1.3.2 names")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "the inputs that RFC 9162 section 2.1.3.2 names"
+)]
 pub fn verify_inclusion(
     leaf: &Hash,
     index: u64,
@@ -99,7 +111,11 @@ pub fn verify_inclusion(
     if last != 0 {
         return Err(ProofError::WrongLength);
     }
-    if hash == *root { Ok(()) } else { Err(ProofError::RootMismatch) }
+    if hash == *root {
+        Ok(())
+    } else {
+        Err(ProofError::RootMismatch)
+    }
 }
 
 /// Two sizes and roots of one log, and the proof that the second extends the first.
@@ -120,7 +136,13 @@ pub struct Consistency<'a> {
 
 /// Verifies that the later tree extends the earlier one.
 pub fn verify_consistency(claim: &Consistency<'_>) -> Result<(), ProofError> {
-    let Consistency { old_size, old_root, new_size, new_root, proof } = *claim;
+    let Consistency {
+        old_size,
+        old_root,
+        new_size,
+        new_root,
+        proof,
+    } = *claim;
     if old_size > new_size {
         return Err(ProofError::IndexOutside);
     }
@@ -128,8 +150,16 @@ pub fn verify_consistency(claim: &Consistency<'_>) -> Result<(), ProofError> {
         if !proof.is_empty() {
             return Err(ProofError::WrongLength);
         }
-        let expected = if old_size == 0 { empty_root() } else { *new_root };
-        return if *old_root == expected { Ok(()) } else { Err(ProofError::RootMismatch) };
+        let expected = if old_size == 0 {
+            empty_root()
+        } else {
+            *new_root
+        };
+        return if *old_root == expected {
+            Ok(())
+        } else {
+            Err(ProofError::RootMismatch)
+        };
     }
     let (mut node, mut last) = (old_size.saturating_sub(1), new_size.saturating_sub(1));
     while node & 1 == 1 {
@@ -182,7 +212,10 @@ pub struct Accumulator {
 impl Accumulator {
     /// Returns the empty tree.
     pub const fn new() -> Self {
-        Self { size: 0, edge: Vec::new() }
+        Self {
+            size: 0,
+            edge: Vec::new(),
+        }
     }
 
     /// Appends a leaf hash.
@@ -266,15 +299,26 @@ mod tests {
 
     #[test]
     fn known_roots() {
-        assert_eq!(hex::encode(empty_root()),
-            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(
+            hex::encode(empty_root()),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
         // Root over the eight leaves of the certificate-transparency test data.
-        let data: [&[u8]; 8] = [b"", b"\x00", b"\x10", b"\x20\x21", b"\x30\x31", b"\x40\x41\x42\x43",
+        let data: [&[u8]; 8] = [
+            b"",
+            b"\x00",
+            b"\x10",
+            b"\x20\x21",
+            b"\x30\x31",
+            b"\x40\x41\x42\x43",
             b"\x50\x51\x52\x53\x54\x55\x56\x57",
-            b"\x60\x61\x62\x63\x64\x65\x66\x67\x68\x69\x6a\x6b\x6c\x6d\x6e\x6f"];
+            b"\x60\x61\x62\x63\x64\x65\x66\x67\x68\x69\x6a\x6b\x6c\x6d\x6e\x6f",
+        ];
         let hashes: Vec<Hash> = data.iter().map(|d| leaf_hash(d)).collect();
-        assert_eq!(hex::encode(root(&hashes)),
-            "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328");
+        assert_eq!(
+            hex::encode(root(&hashes)),
+            "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"
+        );
     }
 
     #[test]
@@ -292,13 +336,30 @@ mod tests {
             }
             for m in 1..=n {
                 let proof = consistency(m, tree, true);
-                let claim = Consistency { old_size: m as u64, old_root: &root(&tree[..m]),
-                    new_size: n as u64, new_root: &top, proof: &proof };
+                let claim = Consistency {
+                    old_size: m as u64,
+                    old_root: &root(&tree[..m]),
+                    new_size: n as u64,
+                    new_root: &top,
+                    proof: &proof,
+                };
                 verify_consistency(&claim).unwrap();
                 let other = leaf_hash(b"other");
-                assert!(verify_consistency(&Consistency { old_root: &other, ..claim }).is_err());
+                assert!(
+                    verify_consistency(&Consistency {
+                        old_root: &other,
+                        ..claim
+                    })
+                    .is_err()
+                );
                 if m < n {
-                    assert!(verify_consistency(&Consistency { new_root: &other, ..claim }).is_err());
+                    assert!(
+                        verify_consistency(&Consistency {
+                            new_root: &other,
+                            ..claim
+                        })
+                        .is_err()
+                    );
                 }
             }
         }

@@ -63,12 +63,19 @@ pub struct ResourceDescriptor {
 impl ResourceDescriptor {
     /// Returns a descriptor with a name and one digest.
     pub fn new(name: impl Into<String>, digest: impl Into<DigestSet>) -> Self {
-        Self { name: Some(name.into()), digest: digest.into(), ..Self::default() }
+        Self {
+            name: Some(name.into()),
+            digest: digest.into(),
+            ..Self::default()
+        }
     }
 
     /// Returns it with a URI.
     pub fn with_uri(self, uri: impl Into<String>) -> Self {
-        Self { uri: Some(uri.into()), ..self }
+        Self {
+            uri: Some(uri.into()),
+            ..self
+        }
     }
 
     /// Returns it with an annotation.
@@ -112,7 +119,12 @@ impl Statement {
     ) -> Result<Self, StatementError> {
         let predicate = serde_json::value::to_raw_value(predicate)
             .map_err(|error| StatementError::Predicate(error.to_string()))?;
-        Self { subject, predicate_type: predicate_type.into(), predicate }.validated()
+        Self {
+            subject,
+            predicate_type: predicate_type.into(),
+            predicate,
+        }
+        .validated()
     }
 
     /// Parses a statement within [`Limits::STATEMENT`].
@@ -127,7 +139,12 @@ impl Statement {
             None => serde_json::value::to_raw_value(&serde_json::json!({}))
                 .map_err(|error| StatementError::Predicate(error.to_string()))?,
         };
-        Self { subject: wire.subject, predicate_type: wire.predicate_type, predicate }.validated()
+        Self {
+            subject: wire.subject,
+            predicate_type: wire.predicate_type,
+            predicate,
+        }
+        .validated()
     }
 
     /// Returns the bytes that are signed.
@@ -165,7 +182,9 @@ impl Statement {
 
     /// Returns true if `digest` is one of the digests of a subject.
     pub fn is_about(&self, digest: &Digest) -> bool {
-        self.subject.iter().any(|subject| subject.digest.contains(digest))
+        self.subject
+            .iter()
+            .any(|subject| subject.digest.contains(digest))
     }
 
     fn validated(self) -> Result<Self, StatementError> {
@@ -175,7 +194,11 @@ impl Statement {
         if self.predicate_type.is_empty() {
             return Err(StatementError::NoPredicateType);
         }
-        match self.subject.iter().position(|subject| subject.digest.is_empty()) {
+        match self
+            .subject
+            .iter()
+            .position(|subject| subject.digest.is_empty())
+        {
             Some(index) => Err(StatementError::SubjectWithoutDigest { index }),
             None => Ok(self),
         }
@@ -221,15 +244,21 @@ mod tests {
     fn rejects_what_names_nothing() {
         let parse = |text: &str| Statement::parse(text.as_bytes()).map(|_| ()).unwrap_err();
         assert_eq!(
-            parse(r#"{"_type":"https://in-toto.io/Statement/v1","subject":[],"predicateType":"x"}"#),
+            parse(
+                r#"{"_type":"https://in-toto.io/Statement/v1","subject":[],"predicateType":"x"}"#
+            ),
             StatementError::NoSubject
         );
         assert_eq!(
-            parse(r#"{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"a"}],"predicateType":"x"}"#),
+            parse(
+                r#"{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"a"}],"predicateType":"x"}"#
+            ),
             StatementError::SubjectWithoutDigest { index: 0 }
         );
         assert!(matches!(
-            parse(r#"{"_type":"https://in-toto.io/Statement/v0.1","subject":[],"predicateType":"x"}"#),
+            parse(
+                r#"{"_type":"https://in-toto.io/Statement/v0.1","subject":[],"predicateType":"x"}"#
+            ),
             StatementError::WrongType { .. }
         ));
     }

@@ -64,6 +64,8 @@ require = "policy"
 /// Runs the command.
 pub fn run(args: &InitArgs, context: &Context) -> Outcome {
     let dir = context.resolve(&args.dir);
+    // `custos init` names `.`; messages are easier to read without it.
+    let dir = dir.canonicalize().unwrap_or(dir);
     if !dir.is_dir() {
         return Err(
             Failure::usage("E0003", "there is no such folder").at(dir.display().to_string())

@@ -50,7 +50,7 @@ fn generate(args: &KeysGenerateArgs, context: &Context) -> Outcome {
         .and_then(|()| files::write_public(&public, pair.public_key()))
         .map_err(|error| keys::failure(&error))?;
     let id = pair.public_key().id();
-    let human = format!(
+    let mut human = format!(
         "private key  {}\npublic key   {}\nkey id       {}  ({})\n",
         context
             .term
@@ -61,6 +61,7 @@ fn generate(args: &KeysGenerateArgs, context: &Context) -> Outcome {
         id,
         args.kind,
     );
+    human.push_str(&expectation(&public, context));
     if args.password.no_password {
         context
             .term
@@ -74,6 +75,17 @@ fn generate(args: &KeysGenerateArgs, context: &Context) -> Outcome {
         }),
     )?;
     Ok(Exit::Yes)
+}
+
+// What makes verifications expect this key, ready to be pasted.
+fn expectation(public: &Path, context: &Context) -> String {
+    let name = public.file_stem().unwrap_or_default().to_string_lossy();
+    let shown = public.strip_prefix(context.cwd()).unwrap_or(public);
+    format!(
+        "\nto expect it, add to {}:\n  [[signer]]\n  name = \"{name}\"\n  key = \"{}\"\n",
+        crate::settings::PROJECT_FILE,
+        shown.display(),
+    )
 }
 
 fn paths(args: &KeysGenerateArgs, context: &Context) -> Result<(PathBuf, PathBuf), Failure> {

@@ -25,6 +25,8 @@ use crate::{Failure, Outcome};
 
 /// Largest bundle, in bytes; [`custos_core::limits::Limits::BUNDLE`] bounds what is parsed.
 const MAX_BUNDLE: u64 = 136 << 20;
+/// What is never part of an artifact, and needs no mention.
+const ALWAYS_OUT: [&str; 2] = [".custos", "model.sig"];
 /// Most differences that are shown.
 const SHOWN: usize = 20;
 
@@ -331,7 +333,7 @@ impl Request<'_> {
                 .left_out
                 .iter()
                 .map(String::as_str)
-                .filter(|p| !p.starts_with(".git"))
+                .filter(|path| !path.starts_with(".git") && !ALWAYS_OUT.contains(path))
                 .collect();
             if !named.is_empty() {
                 text.push_str(&format!(

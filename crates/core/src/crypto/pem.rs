@@ -19,7 +19,10 @@ pub struct Pem {
 impl Pem {
     /// Returns a block of type `label`.
     pub fn new(label: impl Into<String>, bytes: Vec<u8>) -> Self {
-        Self { label: label.into(), bytes: Zeroizing::new(bytes) }
+        Self {
+            label: label.into(),
+            bytes: Zeroizing::new(bytes),
+        }
     }
 
     /// Parses a text that is exactly one block.
@@ -56,8 +59,9 @@ impl Pem {
                         if rest.strip_suffix("-----") != Some(label.as_str()) {
                             return Err(PemError::LabelMismatch);
                         }
-                        let bytes =
-                            STANDARD.decode(body.as_bytes()).map_err(|_| PemError::NotBase64)?;
+                        let bytes = STANDARD
+                            .decode(body.as_bytes())
+                            .map_err(|_| PemError::NotBase64)?;
                         blocks.push(Self::new(label.as_str(), bytes));
                         open = None;
                     } else {
@@ -66,7 +70,11 @@ impl Pem {
                 }
             }
         }
-        if open.is_some() { Err(PemError::Unterminated) } else { Ok(blocks) }
+        if open.is_some() {
+            Err(PemError::Unterminated)
+        } else {
+            Ok(blocks)
+        }
     }
 
     /// Returns the type between the dashes, such as `PUBLIC KEY`.
@@ -139,13 +147,26 @@ mod tests {
         let pem = Pem::new("PUBLIC KEY", (0..100).collect());
         let text = pem.to_text();
         assert_eq!(Pem::parse(&text).unwrap(), pem);
-        assert_eq!(Pem::parse_many(&format!("{text}\n{text}")).unwrap().len(), 2);
-        assert_eq!(Pem::parse(&format!("{text}{text}")), Err(PemError::MoreThanOne));
-        assert_eq!(Pem::parse(&format!("hello\n{text}")), Err(PemError::TextOutside));
-        assert_eq!(Pem::parse(text.trim_end_matches("-----END PUBLIC KEY-----\n")),
-            Err(PemError::Unterminated));
-        assert_eq!(Pem::parse(&text.replace("END PUBLIC", "END PRIVATE")),
-            Err(PemError::LabelMismatch));
+        assert_eq!(
+            Pem::parse_many(&format!("{text}\n{text}")).unwrap().len(),
+            2
+        );
+        assert_eq!(
+            Pem::parse(&format!("{text}{text}")),
+            Err(PemError::MoreThanOne)
+        );
+        assert_eq!(
+            Pem::parse(&format!("hello\n{text}")),
+            Err(PemError::TextOutside)
+        );
+        assert_eq!(
+            Pem::parse(text.trim_end_matches("-----END PUBLIC KEY-----\n")),
+            Err(PemError::Unterminated)
+        );
+        assert_eq!(
+            Pem::parse(&text.replace("END PUBLIC", "END PRIVATE")),
+            Err(PemError::LabelMismatch)
+        );
         assert_eq!(Pem::parse(""), Err(PemError::NoBlock));
     }
 }
