@@ -4,6 +4,10 @@ use std::io::Write as _;
 
 /// Prints one line of result. A reader that has gone away is no error of ours.
 pub fn line(text: &str) {
+    // Its own tests report failures on purpose, and would be taken for real ones.
+    if cfg!(test) {
+        return;
+    }
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
