@@ -178,7 +178,7 @@ impl Demo<'_> {
         let term = &self.context.term;
         let seconds = answer.json["seconds"].as_f64().unwrap_or_default();
         term.say(&format!(
-            "  {:<11} {:<58} {seconds:>5.1} s{}\n",
+            "  {:<11} {seconds:>4.1} s  {}{}\n",
             step.name,
             step.about,
             self.logged(answer.number("/provenance/logIndex")),
