@@ -393,8 +393,8 @@ pub const TABLE: &[Entry] = &[
     entry(
         "E0602",
         "the store is damaged",
-        "The database is not in a usable state. It is only an index: log and blobs are the record.",
-        "Move custos.db away; the next command builds it again from log and blobs.",
+        "The database is not in a usable state. It holds the index and the bundles up to 1 MiB, so it must not be deleted.",
+        "Keep a copy of the home, and restore custos.db from a backup.",
     ),
     entry(
         "E0603",

@@ -34,15 +34,18 @@ pub fn failure(error: &StoreError) -> Failure {
         StoreError::NoStore { path } => Failure::undecided("E0601", "there is no store here yet")
             .at(path.display().to_string())
             .help("the first `custos run`, `custos attest` or `custos sign` makes it"),
-        StoreError::Corrupt { .. } | StoreError::Row { .. } => {
-            Failure::undecided("E0602", "the store's index is damaged")
-                .because(why)
-                .help("it can be rebuilt from log and blobs: move custos.db away, see docs/concepts/evidence.md")
-        }
-        StoreError::DigestMismatch { .. } => {
-            Failure::new("E0602", Exit::Alarm, "a stored bundle is not what its name promises")
-                .because(why)
-        }
+        StoreError::Corrupt { .. } | StoreError::Row { .. } => Failure::undecided(
+            "E0602",
+            "the store's index is damaged",
+        )
+        .because(why)
+        .help("keep a copy of the home, and restore custos.db from a backup; do not delete it"),
+        StoreError::DigestMismatch { .. } => Failure::new(
+            "E0602",
+            Exit::Alarm,
+            "a stored bundle is not what its name promises",
+        )
+        .because(why),
         _ => Failure::undecided("E0601", "the store cannot be used").because(why),
     }
 }

@@ -216,7 +216,7 @@ fn check_store(context: &Context, home: &Home) -> Finding {
         Ok(faults) => Finding::fail(
             "store",
             faults.join("; "),
-            "move custos.db away; it is rebuilt",
+            "keep a copy, and restore custos.db from a backup",
         ),
         Err(failure) => Finding::fail("store", failure.what().to_owned(), "custos explain E0601"),
     }
