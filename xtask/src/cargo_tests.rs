@@ -39,7 +39,7 @@ pub fn run(place: &Place, full: bool) -> Result<Vec<Suite>> {
     let mut peers = Suite::new("opa");
     match Peer::named("opa")?.ensure(place) {
         Ok(peer) => {
-            command.envs(peer.folder().map(|folder| ("CUSTOS_PEER_OPA", folder)));
+            command.env("CUSTOS_PEER_OPA", peer.folder());
         }
         Err(error) => peers.skip("peer:opa", &format!("{error:#}")),
     }

@@ -1,9 +1,12 @@
 //! The peers: other people's programs that Custos must agree with, installed into the cache
-//! folder at pinned versions with pinned digests.
+//! folder at pinned versions.
 //!
-//! One Python environment a peer. Its folder carries the digest of its requirements, so a changed
-//! pin is a new folder. A folder counts once its stamp is there: the stamp is written last, under
-//! a lock, so neither two runs at once nor a run that was killed leave half a peer behind.
+//! One folder a peer. Its name carries the digest of its pins, so a changed pin is a new folder.
+//! A folder counts once its stamp is there: the stamp is written last, under a lock, so neither
+//! two runs at once nor a run that was killed leave half a peer behind. How each kind of peer is
+//! installed says [`recipe`].
+
+mod recipe;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -13,13 +16,15 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use recipe::Recipe;
 use sha2::{Digest as _, Sha256};
 
-use crate::place::{self, Place};
-use crate::{process, say};
+use crate::place::{Place, Stopwatch};
+use crate::say;
 
-/// Time that the installation of one peer may take.
-const INSTALL_LIMIT: Duration = Duration::from_mins(10);
+/// Time that installing heavy peers may take in one run of the tests; what is not reached is a
+/// loud skip.
+const HEAVY_BUDGET: Duration = Duration::from_mins(35);
 
 /// A peer.
 #[derive(Debug, Clone, Copy)]
@@ -28,73 +33,128 @@ pub struct Peer {
     pub name: &'static str,
     /// What it is good for.
     purpose: &'static str,
-    /// Packages that run here although they declare another Python: only their files are laid
-    /// out. Everything else is installed.
-    unpacked: bool,
-    /// Python that must run without an error once the peer is there.
-    probe: &'static str,
+    /// How it is had.
+    recipe: Recipe,
 }
 
-/// All peers of tier 1: light, and installed whenever the tests run.
-pub const PEERS: [Peer; 5] = [
+/// All peers.
+pub const PEERS: [Peer; 13] = [
     Peer {
         name: "model-signing",
         purpose: "reference client of OpenSSF Model Signing",
-        unpacked: false,
-        probe: "import model_signing, OpenSSL, blake3",
+        recipe: Recipe::Venv {
+            probe: "import model_signing, OpenSSL, blake3",
+        },
     },
     Peer {
         name: "sigstore",
         purpose: "reference client of Sigstore bundles",
-        unpacked: false,
-        probe: "import sigstore.verify",
+        recipe: Recipe::Venv {
+            probe: "import sigstore.verify",
+        },
     },
     Peer {
         name: "in-toto",
         purpose: "in-toto statements, predicates and DSSE",
-        unpacked: false,
-        probe: "import in_toto, in_toto_attestation.v1.statement, securesystemslib.dsse",
+        recipe: Recipe::Venv {
+            probe: "import in_toto, in_toto_attestation.v1.statement, securesystemslib.dsse",
+        },
     },
     Peer {
         name: "cosign-key",
         purpose: "scrypt and NaCl secretbox, which cosign's key files are made of",
-        unpacked: false,
-        probe: "import cryptography, nacl.secret",
+        recipe: Recipe::Venv {
+            probe: "import cryptography, nacl.secret",
+        },
     },
     Peer {
         name: "opa",
         purpose: "Open Policy Agent as a library, the oracle for Rego",
-        unpacked: true,
-        probe: "import opa_bindings",
+        recipe: Recipe::Unpacked {
+            probe: "import opa_bindings",
+        },
+    },
+    Peer {
+        name: "moto",
+        purpose: "a stand-in for the key service of AWS",
+        recipe: Recipe::Venv {
+            probe: "import moto.server",
+        },
+    },
+    Peer {
+        name: "softhsm",
+        purpose: "a PKCS#11 token in software",
+        recipe: Recipe::Debian {
+            packages: &["softhsm2", "softhsm2-common", "libsofthsm2"],
+            needs: &["usr/bin/softhsm2-util", "usr/lib/softhsm/libsofthsm2.so"],
+        },
+    },
+    Peer {
+        name: "registry",
+        purpose: "a container registry",
+        recipe: Recipe::Debian {
+            packages: &["docker-registry"],
+            needs: &["usr/bin/docker-registry"],
+        },
+    },
+    Peer {
+        name: "sigstore-js",
+        purpose: "the verifier of npm",
+        recipe: Recipe::Npm {
+            needs: "node_modules/@sigstore/verify/package.json",
+        },
+    },
+    Peer {
+        name: "cosign",
+        purpose: "the client that people have",
+        recipe: Recipe::Go {
+            package: "github.com/sigstore/cosign/v3/cmd/cosign",
+            version: "v3.1.2",
+        },
+    },
+    Peer {
+        name: "fulcio",
+        purpose: "Sigstore's certificate authority",
+        recipe: Recipe::Go {
+            package: "github.com/sigstore/fulcio",
+            version: "v1.8.8",
+        },
+    },
+    Peer {
+        name: "rekor-tiles",
+        purpose: "Sigstore's transparency log, version 2",
+        recipe: Recipe::Go {
+            package: "github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix",
+            version: "v2.3.0",
+        },
+    },
+    Peer {
+        name: "timestamp-server",
+        purpose: "Sigstore's timestamp authority",
+        recipe: Recipe::Go {
+            package: "github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server",
+            version: "v2.1.3",
+        },
     },
 ];
 
 /// A peer that is installed.
 #[derive(Debug, Clone)]
 pub struct Installed {
-    python: PathBuf,
-    path: Option<PathBuf>,
+    folder: PathBuf,
+    recipe: Recipe,
 }
 
 impl Installed {
-    /// The folder that its packages were unpacked into, if it is of that kind.
-    pub fn folder(&self) -> Option<&Path> {
-        self.path.as_deref()
+    /// The folder that it lies in; programs built by Go lie right there, under the last part of
+    /// their import path.
+    pub fn folder(&self) -> PathBuf {
+        self.recipe.below(&self.folder)
     }
 
     /// Its Python, isolated from the caller's Python settings.
     pub fn python(&self) -> Command {
-        let mut command = Command::new(&self.python);
-        for name in ["PYTHONHOME", "PYTHONSTARTUP", "PYTHONPATH"] {
-            command.env_remove(name);
-        }
-        command
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .env("PYTHONUTF8", "1");
-        if let Some(path) = &self.path {
-            command.env("PYTHONPATH", path);
-        }
-        command
+        self.recipe.python(&self.folder)
     }
 }
 
@@ -108,7 +168,7 @@ pub fn main(place: &Place, words: &[&str]) -> Result<ExitCode> {
                 } else {
                     "not installed"
                 };
-                say::line(&format!("{:<14} {state:<14} {}", peer.name, peer.purpose));
+                say::line(&format!("{:<17} {state:<14} {}", peer.name, peer.purpose));
             }
             say::line(&format!("in {}", place.cache.join("peers").display()));
             Ok(ExitCode::SUCCESS)
@@ -155,22 +215,18 @@ impl Peer {
             .map_err(|_| anyhow!("the list of peers is poisoned"))?;
         seen.get_or_insert_default()
             .entry(self.name)
-            .or_insert_with(|| self.install(place).map_err(|error| format!("{error:#}")))
+            .or_insert_with(|| {
+                self.install_within_budget(place)
+                    .map_err(|error| format!("{error:#}"))
+            })
             .clone()
             .map_err(|reason| anyhow!("{reason}; try `cargo xtask peers install {}`", self.name))
     }
 
-    fn requirements(self, place: &Place) -> PathBuf {
-        place.peer_file(&format!("{}.txt", self.name))
-    }
-
-    /// The folder of this peer at its present pins, on the Python that is there.
+    /// The folder of this peer at its present pins.
     fn folder(self, place: &Place) -> Result<PathBuf> {
-        let path = self.requirements(place);
-        let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let mut hash = Sha256::new();
-        hash.update(&text);
-        hash.update(python_version()?);
+        hash.update(self.recipe.pins(self.name, place)?);
         let digest: String = hex::encode(hash.finalize()).chars().take(16).collect();
         Ok(place
             .cache
@@ -188,110 +244,45 @@ impl Peer {
         fs::create_dir_all(&parent).with_context(|| format!("cannot make {}", parent.display()))?;
         let lock = File::create(parent.join(format!("{}.lock", self.name)))?;
         lock.lock().context("cannot lock the folder of the peers")?;
-        let installed = self.installed(&folder);
         if !stamp(&folder).is_file() {
             if folder.exists() {
                 fs::remove_dir_all(&folder).context("cannot remove half an installation")?;
             }
             say::line(&format!("installing peer {} ...", self.name));
-            self.build(place, &folder)?;
-            process::run(
-                installed.python().args(["-c", self.probe]),
-                Duration::from_mins(1),
-            )?
-            .success()
-            .context("the peer was installed but does not start")?;
+            fs::create_dir_all(&folder)?;
+            self.recipe.install(self.name, place, &folder)?;
+            self.recipe
+                .probe(&folder)
+                .context("the peer was installed but does not start")?;
             fs::write(stamp(&folder), "")?;
         }
-        Ok(installed)
+        Ok(Installed {
+            folder,
+            recipe: self.recipe,
+        })
     }
 
-    fn installed(self, folder: &Path) -> Installed {
-        if self.unpacked {
-            Installed {
-                python: PathBuf::from("python3"),
-                path: Some(folder.join("unpacked")),
-            }
-        } else {
-            Installed {
-                python: folder.join("venv/bin/python"),
-                path: None,
-            }
+    // Heavy peers share one budget of time a run.
+    fn install_within_budget(self, place: &Place) -> Result<Installed> {
+        static SPENT: Mutex<Duration> = Mutex::new(Duration::ZERO);
+        if !self.recipe.is_heavy() || self.is_ready(place)? {
+            return self.install(place);
         }
-    }
-
-    fn build(self, place: &Place, folder: &Path) -> Result<()> {
-        fs::create_dir_all(folder)?;
-        let requirements = self.requirements(place);
-        let mut install = if self.unpacked {
-            let mut pip = Command::new("python3");
-            pip.args([
-                "-m",
-                "pip",
-                "install",
-                "--no-deps",
-                "--ignore-requires-python",
-                "--target",
-            ])
-            .arg(folder.join("unpacked"));
-            pip
-        } else {
-            let venv = folder.join("venv");
-            let mut make = Command::new("python3");
-            process::run(make.args(["-m", "venv"]).arg(&venv), INSTALL_LIMIT)?
-                .success()
-                .context("`python3 -m venv` does not work here (Debian: package python3-venv)")?;
-            let mut pip = Command::new(venv.join("bin/python"));
-            pip.args(["-m", "pip", "install"]);
-            pip
-        };
-        install
-            .args([
-                "--quiet",
-                "--disable-pip-version-check",
-                "--no-input",
-                "--require-hashes",
-            ])
-            .args([
-                "--only-binary",
-                ":all:",
-                "--retries",
-                "2",
-                "--timeout",
-                "20",
-            ])
-            .arg("--requirement")
-            .arg(requirements);
-        let done = process::run(&mut install, INSTALL_LIMIT)?;
-        if !done.status.success() {
-            let last = done
-                .stderr
-                .lines()
-                .rev()
-                .find(|line| line.contains("ERROR"));
-            bail!(
-                "pip could not install it: {}",
-                last.unwrap_or(done.stderr.trim())
-            );
+        let mut spent = SPENT
+            .lock()
+            .map_err(|_| anyhow!("the budget is poisoned"))?;
+        if *spent > HEAVY_BUDGET {
+            bail!("not installed, and this run has spent its time for installing");
         }
-        Ok(())
+        let clock = Stopwatch::start();
+        let done = self.install(place);
+        *spent += clock.elapsed();
+        done
     }
 }
 
 fn stamp(folder: &Path) -> PathBuf {
     folder.join("installed")
-}
-
-/// What `python3` is: an environment is bound to one interpreter.
-fn python_version() -> Result<String> {
-    if place::on_path("python3").is_none() {
-        bail!("python3 is not installed");
-    }
-    let mut ask = Command::new("python3");
-    ask.args(["-c", "import sys; print(sys.version, sys.base_prefix)"]);
-    Ok(process::run(&mut ask, Duration::from_secs(30))?
-        .success()?
-        .stdout)
 }
 
 #[cfg(test)]
@@ -300,7 +291,7 @@ mod tests {
 
     #[test]
     fn every_pin_has_a_digest() {
-        for peer in PEERS {
+        for peer in PEERS.iter().filter(|peer| peer.recipe.is_python()) {
             let path = Path::new("peers").join(format!("{}.txt", peer.name));
             let text = fs::read_to_string(&path).unwrap();
             let pins = text.lines().filter(|line| line.contains("=="));
