@@ -1,8 +1,11 @@
 use std::fmt::Write as _;
+use std::num::NonZeroU64;
+use std::ops::Range;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::digest::{Algorithm, Digest, DigestSet};
 use crate::limits::Limits;
 use crate::statement::{STATEMENT_TYPE, Statement, Subject};
 

@@ -13,10 +13,11 @@ use crate::digest::{Algorithm, Digest};
 use crate::json::JsonError;
 use crate::statement::{Statement, Subject};
 
+use super::error::shortened;
 use super::path::{self, MAX_IGNORE_PATHS};
 use super::{
     Form, LEGACY_PREDICATE_TYPE, Manifest, ManifestBuilder, Method, OmsError, PREDICATE_TYPE,
-    Serialization, SignedManifest, legacy, shortened,
+    Serialization, SignedManifest, legacy,
 };
 
 impl Manifest {
