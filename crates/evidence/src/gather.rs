@@ -6,7 +6,8 @@
 //! unverified, and neither drops it.
 //!
 //! Every search is bounded by [`GatherLimits`]; one that meets a bound says so, and what it found
-//! is then incomplete.
+//! is then incomplete. So it is if the log has entries whose statements are not in the store, or
+//! no longer readable: nobody knows what they said.
 
 mod evaluation;
 mod records;
@@ -31,6 +32,8 @@ use crate::store::{AsyncStore, Hit, Store, StoreError};
 const NAMESAKES: u32 = 8;
 /// Most breaks that are explained that way.
 const EXPLAINED: usize = 16;
+/// Most missing entries that are named.
+const NAMED: usize = 8;
 
 /// Bounds of one search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +170,7 @@ impl AsyncStore {
         judge: &Judge,
     ) -> Result<Gathered, StoreError> {
         let mut search = Search::new(self, question, context, judge);
+        search.compare_with_log().await?;
         search.run().await?;
         let trace = search.explained_trace().await?;
         let evaluation = search.evaluation().await?;
@@ -248,6 +252,29 @@ impl<'a> Search<'a> {
         search
     }
 
+    // What was logged and is not here may be about anything.
+    async fn compare_with_log(&mut self) -> Result<(), StoreError> {
+        let (origin, size) = (self.context.origin, self.context.log_size);
+        let gaps = self.store.gaps(origin, size).await?;
+        if gaps.is_empty() {
+            return Ok(());
+        }
+        let mut named: Vec<String> = gaps
+            .indexes()
+            .take(NAMED)
+            .map(|index| format!("#{index}"))
+            .collect();
+        if gaps.count > u64::try_from(NAMED).unwrap_or(u64::MAX) {
+            named.push("…".to_owned());
+        }
+        self.missing.insert(format!(
+            "the statements of {} of {size} log entries are not in the store: {}",
+            gaps.count,
+            named.join(", ")
+        ));
+        Ok(())
+    }
+
     async fn run(&mut self) -> Result<(), StoreError> {
         let mut next = 0;
         while let Some((digest, depth)) = self.queue.get(next).cloned() {
@@ -325,15 +352,15 @@ impl<'a> Search<'a> {
                 self.bytes = self.bytes.saturating_add(bytes.len());
                 Ok(Some(bytes))
             }
-            Err(
-                error @ (StoreError::NotFound { .. }
-                | StoreError::DigestMismatch { .. }
-                | StoreError::TooLarge { .. }),
-            ) => {
+            Err(error) if error.is_of_one_bundle() => {
                 let code = match error {
                     StoreError::NotFound { .. } => "bundle-erased",
                     _ => "bundle-damaged",
                 };
+                self.missing.insert(match hit.log_index {
+                    Some(index) => format!("the statement of log entry #{index} cannot be read"),
+                    None => format!("the statement {} cannot be read", hit.bundle_digest),
+                });
                 self.rejected.push(RejectedFact {
                     bundle_digest: hit.bundle_digest,
                     code: code.to_owned(),
@@ -403,17 +430,28 @@ impl<'a> Search<'a> {
 
     fn enqueue(&mut self, digest: &DigestSet, depth: usize) {
         if depth > self.question.limits.lineage.max_depth {
-            self.missing
-                .insert("the lineage is deeper than the limit".to_owned());
+            self.missing.insert(format!(
+                "the lineage is deeper than {} steps",
+                self.question.limits.lineage.max_depth
+            ));
             return;
         }
         let key: Vec<_> = digest
             .iter()
             .map(|(name, hex)| (name.to_owned(), hex.to_owned()))
             .collect();
-        if self.queued.insert(key) {
-            self.queue.push((digest.clone(), depth));
+        if self.queued.contains(&key) {
+            return;
         }
+        // Each is a question to the store, and one statement may name thousands.
+        let max = self.question.limits.lineage.max_nodes;
+        if self.queue.len() >= max {
+            self.missing
+                .insert(format!("the lineage has more than {max} artifacts"));
+            return;
+        }
+        self.queued.insert(key);
+        self.queue.push((digest.clone(), depth));
     }
 
     fn trace(&self) -> Trace {

@@ -6,7 +6,7 @@ use custos_core::bundle::{Bundle, BundleError, VerificationMaterial};
 use custos_core::clock::Timestamp;
 use custos_core::crypto::{KeyId, PublicKey};
 use custos_core::digest::{Algorithm, Digest, DigestSet};
-use custos_core::dsse::INTOTO_PAYLOAD_TYPE;
+use custos_core::dsse::{Envelope, INTOTO_PAYLOAD_TYPE, pae};
 use custos_core::entry::{HashedRekord, Verifier};
 use custos_core::predicate::evaluation_plan::EvaluationPlan;
 use custos_core::predicate::provenance::Provenance;
@@ -35,6 +35,8 @@ pub struct Parts {
     pub predicate_digest: Option<Digest>,
     /// Origin of the log and index in it.
     pub log: Option<(String, u64)>,
+    /// SHA-256 of the log leaf, if the leaf commits to this very envelope.
+    pub leaf_digest: Option<Digest>,
     /// Key that the signature is said to be made with.
     pub key_id: Option<String>,
     /// What the statement is about.
@@ -100,6 +102,7 @@ impl Parts {
             predicate_type: bounded(statement.predicate_type())?.to_owned(),
             predicate_digest: plan_digest(&statement),
             log: log_position(&bundle.verification_material)?,
+            leaf_digest: own_leaf(&bundle.verification_material, envelope),
             key_id: claimed_key(&bundle.verification_material),
             subjects,
             materials,
@@ -240,6 +243,17 @@ fn log_position(material: &VerificationMaterial) -> Result<Option<(String, u64)>
         .and_then(|note| note.envelope.lines().next())
         .unwrap_or_default();
     Ok(Some((bounded(origin)?.to_owned(), index)))
+}
+
+// A genuine leaf of another envelope is no leaf of this one.
+fn own_leaf(material: &VerificationMaterial, envelope: &Envelope) -> Option<Digest> {
+    let leaf = material.tlog_entries.first()?.canonicalized_body.as_slice();
+    let entry = HashedRekord::parse(leaf).ok()?;
+    let message = pae(&envelope.payload_type, envelope.payload.as_slice());
+    let signature = envelope.signatures.first()?;
+    let own = entry.digest == entry.digest.algorithm().digest(&message)
+        && entry.signature == signature.sig.as_slice();
+    own.then(|| Algorithm::Sha256.digest(leaf))
 }
 
 fn claimed_key(material: &VerificationMaterial) -> Option<String> {

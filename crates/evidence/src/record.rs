@@ -1,7 +1,8 @@
 //! Signing statements in the order that loses nothing: bundle durable, log acknowledged, indexed.
 //!
 //! A crash before the log leaves a draft that was never acknowledged; a crash behind it leaves a
-//! draft whose leaf is in the log, and [`crate::recover`] finishes it.
+//! draft whose leaf is in the log, and [`crate::recover`] finishes it: the next writer does, or
+//! whoever asks for it.
 
 use custos_core::bundle::{Bundle, BundleError};
 use custos_core::clock::Timestamp;
@@ -51,6 +52,8 @@ impl Recording<'_> {
                 leaf: leaf.clone(),
             });
         }
+        // Until it is indexed, nobody takes the draft for one that a crash left behind.
+        let _session = self.store.writing()?;
         let staged = self.store.stage(drafts, self.now)?;
         let bundles = signed.record(self.log).map_err(KeepError::Seal)?;
         let mut kept = Vec::with_capacity(bundles.len());

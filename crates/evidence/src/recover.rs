@@ -1,78 +1,211 @@
-//! Rebuilding the index, and finishing what a crash interrupted.
+//! Finding out what the store lacks, rebuilding the index, and finishing what a crash interrupted.
 //!
 //! The index holds nothing that the bundles do not say, so it can be thrown away. A draft whose
 //! leaf stands in the log was acknowledged, or could have been, and is finished. A draft whose
 //! leaf does not stand there was never acknowledged; it is reported, and whoever asks decides.
+//!
+//! - [`settle`] is quick, for every writer to begin with: it looks only where the index has gaps.
+//! - [`check`] changes nothing, believes no row, and compares every bundle with the log.
+//! - [`reindex`] finishes drafts, rebuilds the index, and checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use custos_core::bundle::{Bundle, BundleError};
 use custos_core::clock::Timestamp;
 use custos_core::digest::{Algorithm, Digest};
+use custos_log::checkpoint::VerifiedCheckpoint;
 use custos_log::reader::LogReader;
 use custos_log::recorder::RecordError;
 
 use crate::record::with_entry;
-use crate::store::{Entry, Staged, Store, StoreError};
+use crate::store::{Claim, Entry, Staged, Store, StoreError};
 
 /// Most missing entries that are listed one by one.
 pub const MAX_LISTED: usize = 1_000;
 
-/// What was found and done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How the store stands beside the log.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct Recovery {
-    /// Bundles in the store afterwards.
+pub struct Report {
+    /// Origin of the log.
+    pub origin: String,
+    /// Size of the log.
+    pub size: u64,
+    /// Bundles in the store, drafts left out.
     pub bundles: usize,
-    /// Bundles that are no longer what they were.
-    pub damaged: Vec<(Digest, StoreError)>,
-    /// Drafts whose leaf was in the log, as finished bundles.
+    /// Drafts whose leaf was in the log, and which are finished bundles now.
     pub finished: Vec<Digest>,
-    /// Drafts whose leaf is not in the log; they are still there.
+    /// Drafts whose leaf is in the log, with its index; [`reindex`] finishes them.
+    pub waiting: Vec<(u64, Staged)>,
+    /// Drafts whose leaf is not in the log: they were never acknowledged.
     pub unlogged: Vec<Staged>,
     /// Entries of the log without a bundle in the store, the first [`MAX_LISTED`].
     pub missing: Vec<u64>,
     /// How many entries of the log have no bundle in the store.
     pub missing_count: u64,
+    /// Bundles that are no longer what they were.
+    pub damaged: Vec<(Digest, StoreError)>,
+    /// Bundles that claim an entry of the log which is another's, or not there.
+    pub misplaced: Vec<(Digest, u64)>,
+    /// Bundles about which the index says nothing, or something else than they do; [`reindex`]
+    /// mends that.
+    pub unindexed: Vec<Digest>,
+}
+
+impl Report {
+    /// Returns true if every entry of the log has its bundle, sound and indexed.
+    pub const fn is_whole(&self) -> bool {
+        self.waiting.is_empty()
+            && self.missing_count == 0
+            && self.unindexed.is_empty()
+            && !self.is_alarm()
+    }
+
+    /// Returns true if bytes are not what their digest, or the log, says they are.
+    pub const fn is_alarm(&self) -> bool {
+        !self.damaged.is_empty() || !self.misplaced.is_empty()
+    }
+}
+
+/// Finishes drafts that a crash left behind the log, and returns the bundles.
+///
+/// It looks at the entries that the index does not know, the newest [`MAX_LISTED`] of them, and
+/// costs next to nothing if no draft is there. Writers that are between log and index are waited
+/// for.
+pub fn settle(store: &Store, log: &LogReader, now: Timestamp) -> Result<Vec<Digest>, RecoverError> {
+    if store.staged()?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let _session = store.alone()?;
+    let drafts = store.staged()?;
+    let checkpoint = match log.latest() {
+        Err(RecordError::NoLog) => return Ok(Vec::new()),
+        outcome => outcome.map_err(RecoverError::Log)?,
+    };
+    let gaps = store.gaps(checkpoint.origin(), checkpoint.size())?;
+    let wanted = leaves(&drafts);
+    let mut found = BTreeMap::new();
+    for index in gaps.indexes().rev().take(MAX_LISTED) {
+        if found.len() == wanted.len() {
+            break;
+        }
+        let (leaf, _) = log.get(index, &checkpoint).map_err(RecoverError::Log)?;
+        let digest = Algorithm::Sha256.digest(&leaf);
+        if wanted.contains(&digest) {
+            found.insert(digest, index);
+        }
+    }
+    finish(&Finishing { store, log, now }, drafts, &found, &checkpoint)
+}
+
+/// Compares the store with the log, and changes nothing.
+pub fn check(store: &Store, log: &LogReader) -> Result<Report, RecoverError> {
+    let before = log.latest().map_err(RecoverError::Log)?;
+    // Whoever logged up to here has indexed it then. A store that cannot be locked is one that
+    // nobody writes; if somebody does, the report is of a moment in between.
+    drop(store.alone());
+    let survey = store.survey()?;
+    // What was logged and indexed meanwhile has its place as well.
+    let after = log.latest().map_err(RecoverError::Log)?;
+    let mut comparison = Comparison {
+        report: Report {
+            origin: before.origin().to_owned(),
+            size: before.size(),
+            bundles: survey.bundles,
+            damaged: survey.damaged,
+            unindexed: survey.unindexed,
+            ..Report::default()
+        },
+        claims: survey.claims,
+        next: 0,
+        drafts: BTreeMap::new(),
+    };
+    comparison
+        .claims
+        .retain(|claim| claim.origin == before.origin());
+    for draft in survey.drafts {
+        comparison.drafts.insert(draft.leaf_digest, draft);
+    }
+    log.for_each(0..after.size(), &after, |index, leaf| {
+        comparison.entry(index, &Algorithm::Sha256.digest(leaf));
+        Ok::<(), RecordError>(())
+    })
+    .map_err(RecoverError::Log)?;
+    Ok(comparison.finish())
 }
 
 /// Finishes drafts, rebuilds the whole index from the bundles, and compares it with the log.
-pub fn reindex(store: &Store, log: &LogReader, now: Timestamp) -> Result<Recovery, RecoverError> {
-    let (finished, unlogged) = finish(store, log, now)?;
-    let damaged = store.wait(store.inner().rebuild(now))?;
+/// Other writers wait meanwhile.
+pub fn reindex(store: &Store, log: &LogReader, now: Timestamp) -> Result<Report, RecoverError> {
+    let session = store.alone()?;
     let checkpoint = log.latest().map_err(RecoverError::Log)?;
-    let size = checkpoint.size();
-    let known = store.logged(checkpoint.origin(), size)?;
-    let known_count = u64::try_from(known.len()).unwrap_or(u64::MAX);
-    let known: BTreeSet<u64> = known.into_iter().collect();
-    let missing = (0..size)
-        .filter(|index| !known.contains(index))
-        .take(MAX_LISTED)
-        .collect();
-    Ok(Recovery {
-        bundles: store.bundles()?.len(),
-        damaged,
-        finished,
-        unlogged,
-        missing,
-        missing_count: size.saturating_sub(known_count),
-    })
+    let drafts = store.staged()?;
+    let found = locate(log, &checkpoint, &leaves(&drafts))?;
+    let finished = finish(&Finishing { store, log, now }, drafts, &found, &checkpoint)?;
+    store.wait(store.inner().rebuild(now))?;
+    drop(session);
+    let report = check(store, log)?;
+    Ok(Report { finished, ..report })
 }
 
-/// Finishes the drafts whose leaves are in the log, and returns them and those that are not.
-pub fn finish(
-    store: &Store,
-    log: &LogReader,
-    now: Timestamp,
-) -> Result<(Vec<Digest>, Vec<Staged>), RecoverError> {
-    let staged = store.staged()?;
-    if staged.is_empty() {
-        return Ok((Vec::new(), Vec::new()));
+// The log beside the claims, entry by entry.
+struct Comparison {
+    report: Report,
+    // In the order of their indexes.
+    claims: Vec<Claim>,
+    next: usize,
+    drafts: BTreeMap<Digest, Staged>,
+}
+
+impl Comparison {
+    fn entry(&mut self, index: u64, leaf: &Digest) {
+        let mut found = false;
+        while let Some(claim) = self
+            .claims
+            .get(self.next)
+            .filter(|claim| claim.index == index)
+        {
+            self.next = self.next.saturating_add(1);
+            if claim.leaf_digest == Some(*leaf) {
+                found = true;
+            } else {
+                self.report.misplaced.push((claim.bundle_digest, index));
+            }
+        }
+        if let Some(draft) = self.drafts.remove(leaf) {
+            self.report.waiting.push((index, draft));
+        } else if !found && index < self.report.size {
+            self.report.missing_count = self.report.missing_count.saturating_add(1);
+            if self.report.missing.len() < MAX_LISTED {
+                self.report.missing.push(index);
+            }
+        }
     }
-    let checkpoint = log.latest().map_err(RecoverError::Log)?;
-    let wanted: BTreeSet<Digest> = staged.iter().map(|staged| staged.leaf_digest).collect();
-    let mut found: BTreeMap<Digest, u64> = BTreeMap::new();
-    log.for_each(0..checkpoint.size(), &checkpoint, |index, leaf| {
+
+    fn finish(mut self) -> Report {
+        let beyond = self.claims.iter().skip(self.next);
+        let beyond = beyond.map(|claim| (claim.bundle_digest, claim.index));
+        self.report.misplaced.extend(beyond);
+        self.report.unlogged.extend(self.drafts.into_values());
+        self.report
+    }
+}
+
+fn leaves(drafts: &[Staged]) -> BTreeSet<Digest> {
+    drafts.iter().map(|draft| draft.leaf_digest).collect()
+}
+
+// Goes through the whole log: a leaf may stand anywhere, if it was logged twice.
+fn locate(
+    log: &LogReader,
+    checkpoint: &VerifiedCheckpoint,
+    wanted: &BTreeSet<Digest>,
+) -> Result<BTreeMap<Digest, u64>, RecoverError> {
+    let mut found = BTreeMap::new();
+    if wanted.is_empty() {
+        return Ok(found);
+    }
+    log.for_each(0..checkpoint.size(), checkpoint, |index, leaf| {
         let digest = Algorithm::Sha256.digest(leaf);
         if wanted.contains(&digest) {
             found.entry(digest).or_insert(index);
@@ -80,23 +213,44 @@ pub fn finish(
         Ok::<(), RecordError>(())
     })
     .map_err(RecoverError::Log)?;
-    let mut entries = Vec::new();
-    let mut unlogged = Vec::new();
-    for draft in staged {
+    Ok(found)
+}
+
+struct Finishing<'a> {
+    store: &'a Store,
+    log: &'a LogReader,
+    now: Timestamp,
+}
+
+// Each by itself: one whose bytes are damaged does not stop the others, and stays where it is.
+fn finish(
+    at: &Finishing<'_>,
+    drafts: Vec<Staged>,
+    found: &BTreeMap<Digest, u64>,
+    checkpoint: &VerifiedCheckpoint,
+) -> Result<Vec<Digest>, RecoverError> {
+    let mut finished = Vec::new();
+    for draft in drafts {
         let Some(index) = found.get(&draft.leaf_digest) else {
-            unlogged.push(draft);
             continue;
         };
-        let recorded = log.prove(*index, &checkpoint).map_err(RecoverError::Log)?;
-        let bytes = store.bundle(&draft.bundle_digest)?;
+        let recorded = at
+            .log
+            .prove(*index, checkpoint)
+            .map_err(RecoverError::Log)?;
+        let bytes = match at.store.bundle(&draft.bundle_digest) {
+            Err(error) if error.is_of_one_bundle() => continue,
+            outcome => outcome?,
+        };
         let bundle = Bundle::parse(&bytes).map_err(RecoverError::Bundle)?;
         let bundle = with_entry(bundle, &recorded, &draft.leaf).map_err(RecoverError::Bundle)?;
-        entries.push(Entry {
+        let entry = Entry {
             bundle,
             staged: Some(draft),
-        });
+        };
+        finished.extend(at.store.commit(vec![entry], at.now)?);
     }
-    Ok((store.commit(entries, now)?, unlogged))
+    Ok(finished)
 }
 
 /// Why recovery did not end.

@@ -4,7 +4,7 @@
 //! log; then the log acknowledges; then [`AsyncStore::commit`] stores the bundle with its log
 //! entry, indexes it and forgets the staged one, in one transaction. Each of them returns only
 //! when its work survives a power loss. A crash between the two leaves a staged bundle, which
-//! [`crate::recover`] finishes.
+//! [`crate::recover`] finishes. A [`Session`] tells such a draft from that of a living writer.
 //!
 //! **What a read is worth.** [`AsyncStore::bundle`] gives bytes that hash to their digest, and
 //! nothing more: rows and bytes are claims until `trust` has verified the bytes.
@@ -19,22 +19,26 @@ mod document;
 mod error;
 mod folder;
 mod schema;
+mod session;
+mod survey;
 mod write;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use custos_core::clock::Timestamp;
-use custos_core::digest::{Algorithm, Digest, DigestSet};
+use custos_core::digest::{Digest, DigestSet};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Row as _};
+use sqlx::{ConnectOptions as _, Row as _, SqliteExecutor};
 
 pub use blocking::Store;
 pub use error::StoreError;
 pub use schema::SCHEMA_VERSION;
+pub use session::Session;
+pub use survey::{Claim, Gaps, MAX_GAPS, Survey};
 pub use write::{Draft, Entry, Staged};
 
 use folder::Folder;
@@ -43,6 +47,25 @@ use folder::Folder;
 pub const MAX_INLINE_BYTES: usize = 1 << 20;
 /// Most statements that one search returns.
 pub const MAX_ROWS: usize = 10_000;
+
+// Statements found through the rows of a table. Everything that comes from outside is bound: these
+// texts are constants, and `sqlx` takes no others.
+macro_rules! hits {
+    (via $table:literal, $condition:literal) => {
+        concat!(
+            "SELECT DISTINCT s.bundle_digest, s.predicate_type, s.log_index, k.key_id FROM ",
+            $table,
+            " x
+            JOIN statement s ON s.org = x.org AND s.project = x.project
+              AND s.bundle_digest = x.bundle_digest
+            LEFT JOIN signer k ON k.org = s.org AND k.project = s.project
+              AND k.bundle_digest = s.bundle_digest
+            WHERE x.org = $1 AND x.project = $2 AND ",
+            $condition
+        )
+    };
+}
+
 // Opening a new database in WAL mode needs it alone for a moment, and SQLite does not wait then.
 const OPEN_PAUSE: Duration = Duration::from_millis(20);
 
@@ -193,53 +216,19 @@ impl AsyncStore {
 
     /// Returns the stored bytes of a digest, which they are checked against.
     pub async fn bundle(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
-        let sql = "SELECT data FROM blob WHERE org = $1 AND project = $2 AND digest = $3";
-        let row = self
-            .scoped(sql)
-            .bind(digest.to_string())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(|error| self.fail(&error))?;
-        let Some(row) = row else {
-            return Err(StoreError::NotFound { digest: *digest });
-        };
-        let data: Option<Vec<u8>> = row.try_get(0).map_err(|error| self.fail(&error))?;
-        let Some(bytes) = data else {
-            let (folder, digest) = (self.folder.clone(), *digest);
-            return self.in_background(move || folder.get(&digest)).await;
-        };
-        let found = Algorithm::Sha256.digest(&bytes);
-        if found != *digest {
-            return Err(StoreError::DigestMismatch {
-                digest: *digest,
-                found,
-            });
-        }
-        Ok(bytes)
+        self.read(&self.pool, digest).await
     }
 
     /// Finds statements with a subject that shares a digest with this set, in the order of the
     /// log.
     pub async fn about(&self, artifact: &DigestSet) -> Result<Vec<Hit>, StoreError> {
-        let sql = "SELECT DISTINCT s.bundle_digest, s.predicate_type, s.log_index, k.key_id
-            FROM subject x
-            JOIN statement s ON s.org = x.org AND s.project = x.project
-              AND s.bundle_digest = x.bundle_digest
-            LEFT JOIN signer k ON k.org = s.org AND k.project = s.project
-              AND k.bundle_digest = s.bundle_digest
-            WHERE x.org = $1 AND x.project = $2 AND x.digest = $3 LIMIT $4";
+        let sql = hits!(via "subject", "x.digest = $3 LIMIT $4");
         self.by_digests(sql, artifact).await
     }
 
     /// Finds statements of steps that read or used something that shares a digest with this set.
     pub async fn using(&self, artifact: &DigestSet) -> Result<Vec<Hit>, StoreError> {
-        let sql = "SELECT DISTINCT s.bundle_digest, s.predicate_type, s.log_index, k.key_id
-            FROM material x
-            JOIN statement s ON s.org = x.org AND s.project = x.project
-              AND s.bundle_digest = x.bundle_digest
-            LEFT JOIN signer k ON k.org = s.org AND k.project = s.project
-              AND k.bundle_digest = s.bundle_digest
-            WHERE x.org = $1 AND x.project = $2 AND x.digest = $3 LIMIT $4";
+        let sql = hits!(via "material", "x.digest = $3 LIMIT $4");
         self.by_digests(sql, artifact).await
     }
 
@@ -251,14 +240,8 @@ impl AsyncStore {
         predicate_type: &str,
         limit: u32,
     ) -> Result<Vec<Hit>, StoreError> {
-        let sql = "SELECT DISTINCT s.bundle_digest, s.predicate_type, s.log_index, k.key_id
-            FROM subject x
-            JOIN statement s ON s.org = x.org AND s.project = x.project
-              AND s.bundle_digest = x.bundle_digest
-            LEFT JOIN signer k ON k.org = s.org AND k.project = s.project
-              AND k.bundle_digest = s.bundle_digest
-            WHERE x.org = $1 AND x.project = $2 AND x.name = $3 AND s.predicate_type = $4
-            ORDER BY s.log_index DESC LIMIT $5";
+        let sql = hits!(via "subject",
+            "x.name = $3 AND s.predicate_type = $4 ORDER BY s.log_index DESC LIMIT $5");
         let query = self
             .scoped(sql)
             .bind(name)
@@ -273,48 +256,52 @@ impl AsyncStore {
 
     /// Finds evaluation plans by the digest of their predicate.
     pub async fn plans(&self, predicate: &Digest) -> Result<Vec<Hit>, StoreError> {
-        let sql = "SELECT DISTINCT s.bundle_digest, s.predicate_type, s.log_index, k.key_id
-            FROM statement s
-            LEFT JOIN signer k ON k.org = s.org AND k.project = s.project
-              AND k.bundle_digest = s.bundle_digest
-            WHERE s.org = $1 AND s.project = $2 AND s.predicate_digest = $3 LIMIT $4";
+        let sql = hits!(via "statement", "x.predicate_digest = $3 LIMIT $4");
         self.search(sql, &predicate.to_string()).await
     }
 
     /// Finds statements that claim to be signed with a key, for the day that key is lost.
     pub async fn signed_with(&self, key_id: &str) -> Result<Vec<Hit>, StoreError> {
-        let sql = "SELECT DISTINCT s.bundle_digest, s.predicate_type, s.log_index, k.key_id
-            FROM signer k
-            JOIN statement s ON s.org = k.org AND s.project = k.project
-              AND s.bundle_digest = k.bundle_digest
-            WHERE k.org = $1 AND k.project = $2 AND k.key_id = $3 LIMIT $4";
+        let sql = hits!(via "signer", "x.key_id = $3 LIMIT $4");
         self.search(sql, key_id).await
-    }
-
-    /// Returns which of the log's first `size` entries are in the store, as claimed.
-    pub async fn logged(&self, origin: &str, size: u64) -> Result<Vec<u64>, StoreError> {
-        let sql = "SELECT DISTINCT log_index FROM statement
-            WHERE org = $1 AND project = $2 AND log_origin = $3 AND log_index < $4
-            ORDER BY log_index";
-        let size = i64::try_from(size).unwrap_or(i64::MAX);
-        let rows = self
-            .scoped(sql)
-            .bind(origin)
-            .bind(size)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|error| self.fail(&error))?;
-        rows.iter()
-            .map(|row| index_of(row, 0).map(Option::unwrap_or_default))
-            .collect()
     }
 
     /// Returns the digests of all stored bundles, staged ones included, in order.
     pub async fn bundles(&self) -> Result<Vec<Digest>, StoreError> {
+        self.bundles_in(&self.pool).await
+    }
+
+    async fn bundles_in(&self, from: impl SqliteExecutor<'_>) -> Result<Vec<Digest>, StoreError> {
         let sql = "SELECT digest FROM blob WHERE org = $1 AND project = $2 ORDER BY digest";
-        let rows = self.scoped(sql).fetch_all(&self.pool).await;
+        let rows = self.scoped(sql).fetch_all(from).await;
         let rows = rows.map_err(|error| self.fail(&error))?;
         rows.iter().map(|row| digest_of(row, 0, "blob")).collect()
+    }
+
+    // From the pool, or inside of a transaction: the pool may have one connection only.
+    async fn read(
+        &self,
+        from: impl SqliteExecutor<'_>,
+        digest: &Digest,
+    ) -> Result<Vec<u8>, StoreError> {
+        let sql = "SELECT data FROM blob WHERE org = $1 AND project = $2 AND digest = $3";
+        let row = self
+            .scoped(sql)
+            .bind(digest.to_string())
+            .fetch_optional(from)
+            .await
+            .map_err(|error| self.fail(&error))?;
+        let Some(row) = row else {
+            return Err(StoreError::NotFound { digest: *digest });
+        };
+        let data: Option<Vec<u8>> = row.try_get(0).map_err(|error| self.fail(&error))?;
+        match data {
+            Some(bytes) => folder::checked(bytes, digest),
+            None => {
+                let (folder, digest) = (self.folder.clone(), *digest);
+                self.in_background(move || folder.get(&digest)).await
+            }
+        }
     }
 
     /// Asks SQLite to look its file over, and returns what it finds; empty if it is sound.

@@ -41,7 +41,7 @@ impl Search<'_> {
             ));
         }
         let mut results = Vec::new();
-        let mut missing: Vec<String> = self.missing.iter().cloned().collect();
+        let mut missing = Vec::new();
         for verified in found {
             let Ok(evaluation) = predicate::read::<Evaluation>(verified.statement()) else {
                 continue;
@@ -60,6 +60,8 @@ impl Search<'_> {
             missing.extend(facts.unanswered());
             results.extend(facts.results(self.context.origin));
         }
+        // The search for plans may have met a bound as well.
+        missing.splice(..0, self.missing.iter().cloned());
         results.sort_by(|a, b| {
             (a.evaluation_log_index, &a.metric).cmp(&(b.evaluation_log_index, &b.metric))
         });

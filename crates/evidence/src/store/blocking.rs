@@ -92,11 +92,6 @@ impl Store {
         self.wait(self.inner.signed_with(key_id))
     }
 
-    /// Returns which of a log's entries are in the store, as claimed.
-    pub fn logged(&self, origin: &str, size: u64) -> Result<Vec<u64>, StoreError> {
-        self.wait(self.inner.logged(origin, size))
-    }
-
     /// Erases a bundle and its rows.
     pub fn erase(&self, digest: &Digest) -> Result<(), StoreError> {
         self.wait(self.inner.erase(digest))

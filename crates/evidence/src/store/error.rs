@@ -14,8 +14,9 @@ pub enum StoreError {
     /// The bundle does not go into the store.
     #[error(transparent)]
     Bundle(#[from] PartsError),
-    /// Another process holds the database, and went on holding it.
-    #[error("another process holds {path}")]
+    /// Another process holds the database, and went on holding it; SQLite says the same of a file
+    /// system that has no locks.
+    #[error("another process holds {path}, or its file system has no locks")]
     Busy {
         /// The database.
         path: PathBuf,
@@ -123,6 +124,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Returns true if one bundle is lost or damaged, and the store itself is not.
+    pub const fn is_of_one_bundle(&self) -> bool {
+        matches!(
+            self,
+            Self::Bundle(_)
+                | Self::DigestMismatch { .. }
+                | Self::NotFound { .. }
+                | Self::TooLarge { .. }
+        )
+    }
+
     pub(crate) fn io(operation: &'static str, path: &Path, error: &io::Error) -> Self {
         let path = path.to_owned();
         match error.kind() {

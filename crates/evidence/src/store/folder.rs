@@ -81,14 +81,7 @@ impl Folder {
             let found = file.metadata().map_or(cap, |metadata| metadata.len());
             return Err(StoreError::TooLarge { limit, found });
         }
-        let found = Algorithm::Sha256.digest(&bytes);
-        if found != *digest {
-            return Err(StoreError::DigestMismatch {
-                digest: *digest,
-                found,
-            });
-        }
-        Ok(bytes)
+        checked(bytes, digest)
     }
 
     /// Removes a file; it is no error if there is none.
@@ -130,6 +123,16 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// Returns the bytes if they are those of the digest.
+pub(crate) fn checked(bytes: Vec<u8>, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+    let found = Algorithm::Sha256.digest(&bytes);
+    if found == *digest {
+        return Ok(bytes);
+    }
+    let digest = *digest;
+    Err(StoreError::DigestMismatch { digest, found })
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {

@@ -1,9 +1,11 @@
 //! What is written, and in which order.
 
+use std::collections::BTreeSet;
+
 use custos_core::clock::Timestamp;
 use custos_core::digest::{Algorithm, Digest, DigestSet};
 use custos_core::limits::{Limits, MAX_ENTRY_BYTES};
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::{Row as _, Sqlite, SqliteExecutor, Transaction};
 
 use super::{AsyncStore, MAX_INLINE_BYTES, Mode, StoreError, digest_of};
 use crate::parts::{Material, Parts, Reference};
@@ -111,12 +113,16 @@ impl AsyncStore {
         for Entry { bundle, staged } in entries {
             let parts = Parts::read(&bundle)?;
             if let Some(staged) = &staged {
-                let bytes = self
-                    .read_in(&mut transaction, &staged.bundle_digest)
-                    .await?;
-                let draft = Parts::read(&bytes)?;
-                if draft.statement_digest != parts.statement_digest {
-                    return Err(StoreError::NotTheStagedOne);
+                match self.read(&mut *transaction, &staged.bundle_digest).await {
+                    Ok(bytes)
+                        if Parts::read(&bytes)?.statement_digest != parts.statement_digest =>
+                    {
+                        return Err(StoreError::NotTheStagedOne);
+                    }
+                    // Without the draft it was finished before: a signature that comes out the
+                    // same twice has one leaf, and one draft.
+                    Ok(_) | Err(StoreError::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
                 }
             }
             self.write_blob(&mut transaction, bundle, now).await?;
@@ -139,9 +145,16 @@ impl AsyncStore {
 
     /// Returns what was staged and neither finished nor dropped, in the order of leaf digests.
     pub async fn staged(&self) -> Result<Vec<Staged>, StoreError> {
+        self.staged_in(&self.pool).await
+    }
+
+    pub(super) async fn staged_in(
+        &self,
+        from: impl SqliteExecutor<'_>,
+    ) -> Result<Vec<Staged>, StoreError> {
         let sql = "SELECT leaf_digest, leaf, bundle_digest FROM staged
             WHERE org = $1 AND project = $2 ORDER BY leaf_digest";
-        let rows = self.scoped(sql).fetch_all(&self.pool).await;
+        let rows = self.scoped(sql).fetch_all(from).await;
         let rows = rows.map_err(|error| self.fail(&error))?;
         let staged = |row| {
             Ok(Staged {
@@ -192,69 +205,52 @@ impl AsyncStore {
         self.remove_file(digest).await
     }
 
-    /// Rebuilds the index from the stored bundles, and returns those that are no longer what they
-    /// were, with the reason. Nothing that is staged is touched.
-    pub async fn rebuild(&self, now: Timestamp) -> Result<Vec<(Digest, StoreError)>, StoreError> {
+    /// Rebuilds the index from the stored bundles. What cannot be read is left out, and
+    /// [`AsyncStore::survey`] names it; nothing that is staged is touched.
+    pub async fn rebuild(&self, now: Timestamp) -> Result<(), StoreError> {
         self.must_be_writable()?;
-        self.adopt_files(now).await?;
-        let bundles = self.bundles().await?;
-        let drafts: std::collections::BTreeSet<Digest> = self
-            .staged()
-            .await?
-            .into_iter()
-            .map(|staged| staged.bundle_digest)
-            .collect();
-        let mut damaged = Vec::new();
+        // One transaction: what another process stores meanwhile waits, and is not swept away.
         let mut transaction = self.begin().await?;
-        let sql = "DELETE FROM statement WHERE org = $1 AND project = $2";
-        self.scoped(sql)
-            .execute(&mut *transaction)
-            .await
-            .map_err(|error| self.fail(&error))?;
-        for digest in bundles
-            .into_iter()
-            .filter(|digest| !drafts.contains(digest))
-        {
-            let read = self.read_in(&mut transaction, &digest).await;
-            match read.and_then(|bytes| Ok(Parts::read(&bytes)?)) {
+        for digest in self.stray_files(&mut transaction).await? {
+            let folder = self.folder.clone();
+            let bytes = self.in_background(move || folder.get(&digest)).await?;
+            self.write_blob_row(&mut transaction, (&digest, bytes.len(), None), now)
+                .await?;
+        }
+        let drafts = self.staged_in(&mut *transaction).await?;
+        let drafts: BTreeSet<Digest> = drafts.iter().map(|draft| draft.bundle_digest).collect();
+        for sql in [
+            "DELETE FROM step WHERE org = $1 AND project = $2",
+            "DELETE FROM signer WHERE org = $1 AND project = $2",
+            "DELETE FROM material WHERE org = $1 AND project = $2",
+            "DELETE FROM subject WHERE org = $1 AND project = $2",
+            "DELETE FROM statement WHERE org = $1 AND project = $2",
+        ] {
+            let outcome = self.scoped(sql).execute(&mut *transaction).await;
+            outcome.map_err(|error| self.fail(&error))?;
+        }
+        let bundles = self.bundles_in(&mut *transaction).await?;
+        for digest in bundles.iter().filter(|digest| !drafts.contains(digest)) {
+            match self.parts(&mut *transaction, digest).await {
                 Ok(parts) => self.write_index(&mut transaction, &parts, now).await?,
-                Err(
-                    error @ (StoreError::NotFound { .. }
-                    | StoreError::DigestMismatch { .. }
-                    | StoreError::TooLarge { .. }
-                    | StoreError::Bundle(_)),
-                ) => damaged.push((digest, error)),
+                Err(error) if error.is_of_one_bundle() => {}
                 Err(error) => return Err(error),
             }
         }
         transaction
             .commit()
             .await
-            .map_err(|error| self.fail(&error))?;
-        Ok(damaged)
+            .map_err(|error| self.fail(&error))
     }
 
-    // A large bundle whose file was written and whose row was not.
-    async fn adopt_files(&self, now: Timestamp) -> Result<(), StoreError> {
-        let folder = self.folder.clone();
-        let files = self.in_background(move || folder.list()).await?;
-        let mut transaction = self.begin().await?;
-        for digest in files {
-            let folder = self.folder.clone();
-            // A damaged file is no bundle of ours; if a row names it, `rebuild` reports it.
-            let Ok(bytes) = self.in_background(move || folder.get(&digest)).await else {
-                continue;
-            };
-            // Without a log entry it is a draft that nobody waits for.
-            if Parts::read(&bytes).is_ok_and(|parts| parts.log.is_some()) {
-                self.write_blob_row(&mut transaction, (&digest, bytes.len(), None), now)
-                    .await?;
-            }
-        }
-        transaction
-            .commit()
-            .await
-            .map_err(|error| self.fail(&error))
+    /// Reads a bundle as the index sees it.
+    pub(super) async fn parts(
+        &self,
+        from: impl SqliteExecutor<'_>,
+        digest: &Digest,
+    ) -> Result<Parts, StoreError> {
+        let bytes = self.read(from, digest).await?;
+        Ok(Parts::read(&bytes)?)
     }
 
     // Removes the file of a bundle that no row names any more, in this scope or another.
@@ -273,7 +269,7 @@ impl AsyncStore {
         self.in_background(move || folder.remove(&digest)).await
     }
 
-    fn must_be_writable(&self) -> Result<(), StoreError> {
+    pub(super) fn must_be_writable(&self) -> Result<(), StoreError> {
         match self.options.mode {
             Mode::ReadWrite => Ok(()),
             Mode::ReadOnly => Err(StoreError::ReadOnly {
@@ -450,37 +446,6 @@ impl AsyncStore {
         Ok(())
     }
 
-    // The same as `bundle`, inside of a transaction: the pool may have one connection only.
-    async fn read_in(
-        &self,
-        transaction: &mut Transaction<'static, Sqlite>,
-        digest: &Digest,
-    ) -> Result<Vec<u8>, StoreError> {
-        let sql = "SELECT data FROM blob WHERE org = $1 AND project = $2 AND digest = $3";
-        let row = self
-            .scoped(sql)
-            .bind(digest.to_string())
-            .fetch_optional(&mut **transaction)
-            .await
-            .map_err(|error| self.fail(&error))?;
-        let Some(row) = row else {
-            return Err(StoreError::NotFound { digest: *digest });
-        };
-        let data: Option<Vec<u8>> = row.try_get(0).map_err(|error| self.fail(&error))?;
-        let Some(bytes) = data else {
-            let (folder, digest) = (self.folder.clone(), *digest);
-            return self.in_background(move || folder.get(&digest)).await;
-        };
-        let found = Algorithm::Sha256.digest(&bytes);
-        if found != *digest {
-            return Err(StoreError::DigestMismatch {
-                digest: *digest,
-                found,
-            });
-        }
-        Ok(bytes)
-    }
-
     // Removes the row, and the draft's bytes unless something else needs them.
     async fn forget(
         &self,
@@ -507,7 +472,7 @@ impl AsyncStore {
     }
 }
 
-fn texts(digest: &DigestSet) -> impl Iterator<Item = String> {
+pub(super) fn texts(digest: &DigestSet) -> impl Iterator<Item = String> {
     digest
         .iter()
         .map(|(name, hex)| format!("{name}:{hex}"))

@@ -3,12 +3,15 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use custos_core::crypto::{KeyKind, KeyPair};
 use custos_core::digest::Digest;
 use custos_evidence::record::Recording;
-use custos_evidence::recover::{finish, reindex};
-use custos_evidence::store::{Draft, Store, StoreOptions};
+use custos_evidence::recover::{RecoverError, check, reindex, settle};
+use custos_evidence::store::{Draft, Staged, Store, StoreError, StoreOptions};
 use custos_log::recorder::{RecordError, Recorded, Recorder};
+use custos_trust::signer::KeySigner;
 
 use crate::store::sql;
 use crate::world::{NOW, World, clean, model, provenance, raw};
@@ -63,9 +66,12 @@ fn threads_with_stores_of_their_own_lose_nothing() {
         }
     });
     assert_eq!(world.store.using(&raw().digest).unwrap().len(), 60);
-    assert_eq!(
-        world.store.logged(crate::world::ORIGIN, 60).unwrap().len(),
-        60
+    assert!(
+        world
+            .store
+            .gaps(crate::world::ORIGIN, 60)
+            .unwrap()
+            .is_empty()
     );
     assert_eq!(world.store.staged().unwrap(), []);
 }
@@ -111,25 +117,27 @@ fn what_was_acknowledged_survives_kill_9() {
         for digest in digests(whole) {
             store.bundle(&digest).unwrap();
         }
-        assert_eq!(store.wait(store.inner().rebuild(NOW)).unwrap(), []);
+        store.wait(store.inner().rebuild(NOW)).unwrap();
+        let survey = store.survey().unwrap();
+        assert_eq!((survey.damaged, survey.unindexed), (Vec::new(), Vec::new()));
     }
 }
 
-#[test]
-fn a_crash_behind_the_log_is_repaired() {
-    // A log whose answer never arrives: the process died in between.
-    struct Dying<'a>(&'a custos_log::Log);
-    impl Recorder for Dying<'_> {
-        fn record(&self, leaves: &[Vec<u8>]) -> Result<Vec<Recorded>, RecordError> {
-            self.0.record(leaves)?;
-            Err(RecordError::NoLog)
-        }
-        fn log_key(&self) -> &custos_log::note::VerifierKey {
-            self.0.log_key()
-        }
+// A log whose answer never arrives: the process died in between.
+struct Dying<'a>(&'a custos_log::Log);
+
+impl Recorder for Dying<'_> {
+    fn record(&self, leaves: &[Vec<u8>]) -> Result<Vec<Recorded>, RecordError> {
+        self.0.record(leaves)?;
+        Err(RecordError::NoLog)
     }
-    let world = World::new();
-    let statement = provenance("clean", &[raw()], &[clean()]);
+
+    fn log_key(&self) -> &custos_log::note::VerifierKey {
+        self.0.log_key()
+    }
+}
+
+fn crash_behind_the_log(world: &World) {
     let dying = Dying(&world.log);
     let recording = Recording {
         store: &world.store,
@@ -137,46 +145,223 @@ fn a_crash_behind_the_log_is_repaired() {
         log: &dying,
         now: NOW,
     };
+    let statement = provenance("clean", &[raw()], &[clean()]);
     recording.record(&[statement]).unwrap_err();
+}
+
+// A draft that never got as far as the log.
+fn crash_before_the_log(world: &World) -> Vec<Staged> {
+    let statement = provenance("train", &[clean()], &[model()]);
+    let bundle = custos_trust::seal::sign_statement(&statement, &world.trainer, None);
+    let draft = Draft {
+        bundle: bundle.unwrap().to_bytes().unwrap(),
+        leaf: b"never logged".to_vec(),
+    };
+    world.store.stage(vec![draft], NOW).unwrap()
+}
+
+#[test]
+fn a_crash_behind_the_log_is_repaired() {
+    let world = World::new();
+    let log = world.log.reader();
+    assert_eq!(settle(&world.store, &log, NOW).unwrap(), []);
+    crash_behind_the_log(&world);
+    assert_eq!(world.store.about(&clean().digest).unwrap(), [], "not yet");
+    let report = check(&world.store, &log).unwrap();
+    let waiting: Vec<u64> = report.waiting.iter().map(|(index, _)| *index).collect();
+    assert_eq!((waiting, report.missing_count), (vec![0], 0));
+    assert!(!report.is_whole() && !report.is_alarm());
     assert_eq!(
-        world.store.about(&clean().digest).unwrap(),
-        [],
-        "not indexed yet"
+        world.store.staged().unwrap().len(),
+        1,
+        "a check changes nothing"
     );
-    assert_eq!(world.store.staged().unwrap().len(), 1);
 
     let store = open(&world.path());
-    let (finished, unlogged) = finish(&store, &world.log.reader(), NOW).unwrap();
-    assert_eq!((finished.len(), unlogged.len()), (1, 0));
+    let finished = settle(&store, &log, NOW).unwrap();
+    assert_eq!(finished.len(), 1);
     assert_eq!(store.staged().unwrap(), []);
     assert_eq!(store.bundles().unwrap(), finished, "the draft is gone");
     // What was finished verifies like any other.
     let facts = world.facts(clean());
     assert_eq!(facts.statements.known().unwrap().len(), 1);
     assert_eq!(facts.rejected, []);
-    assert_eq!(finish(&store, &world.log.reader(), NOW).unwrap().0, []);
+    assert_eq!(settle(&store, &log, NOW).unwrap(), []);
+    assert!(check(&store, &log).unwrap().is_whole());
+}
+
+#[test]
+fn a_draft_of_a_living_writer_is_left_to_it() {
+    let world = World::new();
+    crash_behind_the_log(&world);
+    let writing = world.store.writing().unwrap();
+    let hasty = StoreOptions::read_write().with_patience(Duration::from_millis(30));
+    let store = Store::open(&world.path(), hasty, NOW).unwrap();
+    let log = world.log.reader();
+    let busy = |error| matches!(error, RecoverError::Store(StoreError::Busy { .. }));
+    assert!(busy(settle(&store, &log, NOW).unwrap_err()));
+    assert!(busy(reindex(&store, &log, NOW).unwrap_err()));
+    assert_eq!(store.staged().unwrap().len(), 1);
+    drop(writing);
+    assert_eq!(settle(&store, &log, NOW).unwrap().len(), 1);
 }
 
 #[test]
 fn a_draft_that_never_reached_the_log_is_reported_and_not_logged() {
     let world = World::new();
     world.record(&provenance("clean", &[raw()], &[clean()]), &world.data);
-    let bundle = custos_trust::seal::sign_statement(
-        &provenance("train", &[clean()], &[model()]),
-        &world.trainer,
-        None,
-    );
-    let bundle = bundle.unwrap().to_bytes().unwrap();
-    let draft = Draft {
-        bundle,
-        leaf: b"never logged".to_vec(),
-    };
-    let staged = world.store.stage(vec![draft], NOW).unwrap();
-    let recovery = reindex(&world.store, &world.log.reader(), NOW).unwrap();
-    assert_eq!(recovery.unlogged, staged);
-    assert_eq!(recovery.finished, []);
+    let staged = crash_before_the_log(&world);
+    let log = world.log.reader();
+    assert_eq!(settle(&world.store, &log, NOW).unwrap(), []);
+    let report = reindex(&world.store, &log, NOW).unwrap();
+    assert_eq!(report.unlogged, staged);
+    assert_eq!((report.finished.len(), report.bundles), (0, 1));
+    assert!(report.is_whole(), "it was never acknowledged");
     assert_eq!(world.log.head().unwrap().size, 1);
     assert_eq!(world.store.about(&model().digest).unwrap(), []);
+}
+
+#[test]
+fn a_damaged_draft_does_not_stop_the_others() {
+    let world = World::new();
+    crash_behind_the_log(&world);
+    let damaged = world.store.staged().unwrap();
+    sql(&world.path(), "UPDATE blob SET data = CAST('{}' AS BLOB);");
+    let dying = Dying(&world.log);
+    let recording = Recording {
+        store: &world.store,
+        signer: &world.trainer,
+        log: &dying,
+        now: NOW,
+    };
+    let statement = provenance("train", &[clean()], &[model()]);
+    recording.record(&[statement]).unwrap_err();
+    let log = world.log.reader();
+    assert_eq!(settle(&world.store, &log, NOW).unwrap().len(), 1);
+    let report = reindex(&world.store, &log, NOW).unwrap();
+    assert_eq!(report.waiting, [(0, damaged[0].clone())]);
+    assert_eq!(report.damaged[0].0, damaged[0].bundle_digest);
+    assert!(report.is_alarm());
+}
+
+#[test]
+fn one_leaf_twice_is_finished_once_wherever_it_stands() {
+    let world = World::new();
+    let key = KeySigner::new(KeyPair::generate(KeyKind::Ed25519).unwrap());
+    let statement = provenance("clean", &[raw()], &[clean()]);
+    let both = [statement.clone(), statement.clone()];
+    let recording = |log: &dyn Recorder| {
+        let recording = Recording {
+            store: &world.store,
+            signer: &key,
+            log,
+            now: NOW,
+        };
+        recording.record(&both)
+    };
+    let kept = recording(&world.log).unwrap();
+    assert_eq!((kept[0].log_index, kept[1].log_index), (0, 0));
+    assert_eq!(world.store.staged().unwrap(), []);
+    // The same signature again, and a crash: its entry is no gap, but the full search finds it.
+    world.record(&provenance("train", &[clean()], &[model()]), &world.trainer);
+    recording(&Dying(&world.log)).unwrap_err();
+    let log = world.log.reader();
+    assert_eq!(settle(&world.store, &log, NOW).unwrap(), []);
+    let report = reindex(&world.store, &log, NOW).unwrap();
+    assert_eq!(report.finished.len(), 1);
+    assert!(
+        report.is_whole() && report.unlogged.is_empty(),
+        "{report:?}"
+    );
+}
+
+#[test]
+fn a_rebuild_sweeps_nothing_away_that_others_write_meanwhile() {
+    let world = World::new();
+    let (path, log) = (world.path(), &world.log);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let store = open(&path);
+            for number in 0..30 {
+                let product = crate::world::file("a", &format!("a{number}"));
+                let statement = provenance("clean", &[raw()], &[product]);
+                let recording = Recording {
+                    store: &store,
+                    signer: &world.data,
+                    log,
+                    now: NOW,
+                };
+                recording.record(&[statement]).unwrap();
+            }
+        });
+        while !writer.is_finished() {
+            world.store.wait(world.store.inner().rebuild(NOW)).unwrap();
+        }
+    });
+    let report = check(&world.store, &log.reader()).unwrap();
+    assert!(report.is_whole() && report.bundles == 30, "{report:?}");
+}
+
+#[test]
+fn what_somebody_wrote_into_the_index_is_found_and_mended() {
+    let world = World::new();
+    world.pipeline();
+    let log = world.log.reader();
+    assert!(check(&world.store, &log).unwrap().is_whole());
+    for tampering in [
+        "UPDATE subject SET name = 'other' WHERE name = 'model.bin'",
+        "DELETE FROM material WHERE role = 'script'",
+        "UPDATE step SET name = 'x'",
+        "UPDATE statement SET log_index = 77 WHERE log_index = 3",
+        "UPDATE statement SET log_index = NULL WHERE log_index = 3",
+        "UPDATE signer SET key_id = 'x'",
+        "UPDATE material SET position = CAST('x' AS BLOB)",
+        "INSERT INTO subject SELECT org, project, bundle_digest, 9, 'sha256:00', 'x'
+         FROM statement WHERE log_index = 3",
+        "DELETE FROM statement WHERE log_index = 3",
+    ] {
+        sql(&world.path(), tampering);
+        let report = check(&world.store, &log).unwrap();
+        assert!(!report.unindexed.is_empty(), "{tampering}");
+        assert_eq!(
+            report.missing_count, 0,
+            "the bundles are there: {tampering}"
+        );
+        let report = reindex(&world.store, &log, NOW).unwrap();
+        assert!(report.is_whole(), "{tampering}: {report:?}");
+    }
+    assert!(world.facts(model()).lineage.known().unwrap().complete);
+}
+
+#[test]
+fn an_entry_that_belongs_to_another_statement_fills_no_gap() {
+    let world = World::new();
+    world.pipeline();
+    let lost = world.store.about(&model().digest).unwrap()[0].clone();
+    let genuine = world.store.bundle(&lost.bundle_digest).unwrap();
+    let stranger = custos_trust::seal::sign_statement(
+        &provenance("train", &[clean()], &[crate::world::file("x", "x")]),
+        &world.mallory,
+        None,
+    );
+    // A genuine entry with a genuine proof, beside another envelope.
+    let mut forged = stranger.unwrap();
+    let entries = custos_core::bundle::Bundle::parse(&genuine).unwrap();
+    forged.verification_material.tlog_entries = entries.verification_material.tlog_entries;
+    world.store.erase(&lost.bundle_digest).unwrap();
+    let forged = forged.to_bytes().unwrap();
+    let forged = world.store.commit(vec![forged.into()], NOW).unwrap();
+    assert!(
+        world
+            .store
+            .gaps(crate::world::ORIGIN, 5)
+            .unwrap()
+            .is_empty()
+    );
+    let report = check(&world.store, &world.log.reader()).unwrap();
+    assert_eq!(report.misplaced, [(forged[0], 3)]);
+    assert_eq!(report.missing, [3]);
+    assert!(report.is_alarm());
 }
 
 #[test]
@@ -200,11 +385,10 @@ fn the_index_is_rebuilt_from_the_bundles() {
          DELETE FROM statement; DELETE FROM blob WHERE data IS NULL;",
     );
     assert_eq!(world.store.about(&model().digest).unwrap(), []);
-    let recovery = reindex(&world.store, &world.log.reader(), NOW).unwrap();
-    assert_eq!(
-        (recovery.damaged.as_slice(), recovery.missing_count),
-        (&[][..], 0)
-    );
+    let log = world.log.reader();
+    // Four rows of the database, and a file that no row names.
+    assert_eq!(check(&world.store, &log).unwrap().unindexed.len(), 6);
+    assert!(reindex(&world.store, &log, NOW).unwrap().is_whole());
     assert_eq!(world.store.about(&model().digest).unwrap(), hits);
     assert_eq!(world.store.bundle(&large.digest).unwrap(), large.bundle);
     assert_eq!(world.facts(model()), before);

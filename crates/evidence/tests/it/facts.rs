@@ -275,6 +275,63 @@ fn an_erased_or_damaged_bundle_is_missing_and_said_to_be() {
     assert!(!facts.lineage.seen().unwrap().complete);
     assert_eq!(facts.rejected.len(), 1);
     assert_eq!(facts.rejected[0].code, "bundle-damaged");
+    assert_eq!(
+        missing(&facts),
+        ["the statement of log entry #3 cannot be read"]
+    );
+}
+
+fn missing(facts: &Facts) -> Vec<String> {
+    let Section::Incomplete { missing, .. } = &facts.statements else {
+        panic!("{:?}", facts.statements)
+    };
+    assert!(matches!(facts.lineage, Section::Incomplete { .. }));
+    assert!(!matches!(facts.evaluation, Section::Known { .. }));
+    missing.clone()
+}
+
+#[test]
+fn a_log_entry_without_its_statement_makes_facts_incomplete() {
+    let world = World::new();
+    world.pipeline();
+    // Logged, and lost before it was indexed: it may have been a revocation of the model.
+    let lost = world.record(
+        &write(&file("other", "other"), &evaluation()),
+        &world.trainer,
+    );
+    assert!(world.facts(model()).lineage.known().is_some());
+    world.store.erase(&lost.digest).unwrap();
+    let facts = world.facts(model());
+    assert_eq!(
+        missing(&facts),
+        ["the statements of 1 of 6 log entries are not in the store: #5"]
+    );
+    assert!(
+        facts.lineage.seen().unwrap().complete,
+        "what is there holds"
+    );
+    // An artifact that nobody said anything about is no exception.
+    missing(&world.facts(file("stranger", "stranger")));
+}
+
+#[test]
+fn a_step_that_names_thousands_does_not_become_thousands_of_questions() {
+    let world = World::new();
+    let inputs: Vec<_> = (0..200)
+        .map(|n| file(&format!("i{n}"), &n.to_string()))
+        .collect();
+    world.record(&provenance("train", &inputs, &[model()]), &world.trainer);
+    let limits = GatherLimits {
+        lineage: LineageLimits {
+            max_nodes: 50,
+            max_depth: 8,
+        },
+        ..GatherLimits::default()
+    };
+    let facts = world
+        .gather(&Question::facts(model()).within(limits))
+        .facts(None);
+    assert_eq!(missing(&facts), ["the lineage has more than 50 artifacts"]);
 }
 
 #[test]

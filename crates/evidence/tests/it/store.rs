@@ -78,7 +78,13 @@ fn what_is_recorded_is_found_again() {
     assert_eq!(world.store.using(&raw().digest).unwrap(), about);
     assert_eq!(world.store.signed_with(&key_id).unwrap(), about);
     assert_eq!(world.store.about(&model().digest).unwrap(), []);
-    assert_eq!(world.store.logged(crate::world::ORIGIN, 9).unwrap(), [0]);
+    assert!(
+        world
+            .store
+            .gaps(crate::world::ORIGIN, 1)
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(world.store.inspect().unwrap(), Vec::<String>::new());
 }
 
@@ -376,4 +382,94 @@ fn the_blocking_store_refuses_to_stop_a_runtime() {
         let error = open(&world.path(), StoreOptions::read_only()).unwrap_err();
         assert_eq!(error, StoreError::InsideRuntime);
     });
+}
+
+#[test]
+fn gaps_are_counted_and_listed() {
+    let world = World::new();
+    for number in 0..9 {
+        let product = crate::world::file("p", &number.to_string());
+        world.record(&provenance("clean", &[raw()], &[product]), &world.data);
+    }
+    let gaps = |size| {
+        let gaps = world.store.gaps(crate::world::ORIGIN, size).unwrap();
+        (gaps.count, gaps.indexes().collect::<Vec<_>>())
+    };
+    assert_eq!(gaps(0), (0, vec![]));
+    assert_eq!(gaps(9), (0, vec![]));
+    assert_eq!(gaps(11), (2, vec![9, 10]));
+    sql(
+        &world.path(),
+        "DELETE FROM statement WHERE log_index IN (0, 3, 4, 8);
+         UPDATE statement SET log_index = -5 WHERE log_index = 6;",
+    );
+    assert_eq!(gaps(9), (5, vec![0, 3, 4, 6, 8]));
+    assert_eq!(gaps(4), (2, vec![0, 3]));
+    let elsewhere = world.store.gaps("example.com/other", 3).unwrap();
+    assert_eq!((elsewhere.count, elsewhere.ranges), (3, vec![0..3]));
+}
+
+#[test]
+fn names_that_look_like_sql_are_only_names() {
+    let world = World::new();
+    let name = "x'; DROP TABLE statement; --\" $1 ?1 %_\\";
+    let mut artifact = crate::world::file(name, "content");
+    artifact.digest.insert_raw("md5' OR '1'='1", "0' OR 1=1 --");
+    world.record(
+        &provenance(name, &[raw()], std::slice::from_ref(&artifact)),
+        &world.data,
+    );
+    world.record(&provenance("other", &[raw()], &[clean()]), &world.data);
+    assert_eq!(world.store.about(&artifact.digest).unwrap().len(), 1);
+    let mut digest = DigestSet::new();
+    digest.insert_raw("md5' OR '1'='1", "0' OR 1=1 --");
+    assert_eq!(world.store.about(&digest).unwrap().len(), 1);
+    assert_eq!(world.store.signed_with("x' OR '1'='1").unwrap(), []);
+    let provenance_type = "https://slsa.dev/provenance/v1";
+    let store = world.store.inner();
+    let named = world
+        .store
+        .wait(store.named(name, provenance_type, 9))
+        .unwrap();
+    assert_eq!(named.len(), 1);
+    let hostile = "a' OR org <> 'a";
+    let options = StoreOptions::read_write().in_scope(hostile, hostile);
+    let other = open(&world.path(), options).unwrap();
+    assert_eq!(other.about(&artifact.digest).unwrap(), []);
+    assert_eq!(other.bundles().unwrap(), []);
+    assert_eq!(world.store.inspect().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_migration_that_fails_leaves_the_database_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("custos.db");
+    // Somebody else's tables, one of them under a name that is needed late.
+    std::fs::write(&path, b"").unwrap();
+    sql(
+        &path,
+        "CREATE TABLE step (mine TEXT); INSERT INTO step VALUES ('kept');",
+    );
+    let error = open(&path, StoreOptions::read_write()).unwrap_err();
+    assert!(matches!(error, StoreError::Database { .. }), "{error:?}");
+    // Neither the version nor the tables before it are there.
+    sql(
+        &path,
+        "CREATE TABLE blob (x); CREATE TABLE schema_version (x); INSERT INTO step VALUES ('2');",
+    );
+}
+
+#[test]
+fn a_database_without_a_schema_gets_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("custos.db");
+    std::fs::write(&path, b"").unwrap();
+    assert_eq!(
+        open(&path, StoreOptions::read_only()).unwrap_err(),
+        StoreError::NoStore { path: path.clone() }
+    );
+    let store = open(&path, StoreOptions::read_write()).unwrap();
+    assert_eq!(store.bundles().unwrap(), []);
+    drop(store);
+    open(&path, StoreOptions::read_only()).unwrap();
 }

@@ -1,0 +1,113 @@
+//! Who stands between the log and the index.
+//!
+//! A writer stages, logs and indexes, one after the other; in between its entry is in the log and
+//! its draft in the store. For that time it holds the file `custos.db-lock` shared. Whoever holds
+//! that file alone has no living writer beside it: what is staged then is what a crash left, and
+//! what the log has and the index does not is missing.
+//!
+//! The lock is the system's (`flock`), so it ends with its process, however that ends.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{AsyncStore, Store, StoreError, beside};
+
+// How often a held lock is tried.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A lock on the file beside the database; it ends when this is dropped.
+#[derive(Debug)]
+#[must_use = "the lock ends when this is dropped"]
+pub struct Session {
+    _file: File,
+}
+
+impl AsyncStore {
+    /// Returns a session to stage and commit in, beside other writers.
+    pub async fn writing(&self) -> Result<Session, StoreError> {
+        self.must_be_writable()?;
+        self.session(File::try_lock_shared).await
+    }
+
+    /// Waits until no writer stands between log and index, and keeps others from it.
+    pub async fn alone(&self) -> Result<Session, StoreError> {
+        self.session(File::try_lock).await
+    }
+
+    async fn session(
+        &self,
+        lock: impl Fn(&File) -> Result<(), TryLockError>,
+    ) -> Result<Session, StoreError> {
+        let path = beside(&self.path, "-lock");
+        let file = open(&path)?;
+        let mut left = self.options.patience;
+        loop {
+            match lock(&file) {
+                Ok(()) => return Ok(Session { _file: file }),
+                Err(TryLockError::WouldBlock) if left.is_zero() => {
+                    return Err(StoreError::Busy { path });
+                }
+                Err(TryLockError::WouldBlock) => {
+                    tokio::time::sleep(PAUSE).await;
+                    left = left.saturating_sub(PAUSE);
+                }
+                Err(TryLockError::Error(error)) => {
+                    return Err(StoreError::io("lock", &path, &error));
+                }
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Returns a session to stage and commit in; see [`AsyncStore::writing`].
+    pub fn writing(&self) -> Result<Session, StoreError> {
+        self.wait(self.inner().writing())
+    }
+
+    /// Waits until no writer stands between log and index; see [`AsyncStore::alone`].
+    pub fn alone(&self) -> Result<Session, StoreError> {
+        self.wait(self.inner().alone())
+    }
+}
+
+// A store that may only be read has no writers, or a file that they made.
+fn open(path: &PathBuf) -> Result<File, StoreError> {
+    let made = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path);
+    made.or_else(|error| File::open(path).map_err(|_| error))
+        .map_err(|error| StoreError::io("open", Path::new(path), &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreOptions;
+    use custos_core::clock::Timestamp;
+
+    #[test]
+    fn writers_share_and_whoever_settles_is_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("custos.db");
+        let hasty = StoreOptions::read_write().with_patience(Duration::from_millis(30));
+        let store = Store::open(&path, hasty, Timestamp::from_seconds(1)).unwrap();
+        let (one, two) = (store.writing().unwrap(), store.writing().unwrap());
+        let busy = Err(StoreError::Busy {
+            path: beside(&path, "-lock"),
+        });
+        assert_eq!(store.alone().map(|_| ()), busy);
+        drop((one, two));
+        let alone = store.alone().unwrap();
+        assert_eq!(store.writing().map(|_| ()), busy);
+        drop(alone);
+        drop(store.writing().unwrap());
+        let reader = StoreOptions::read_only().with_patience(Duration::ZERO);
+        let reader = Store::open(&path, reader, Timestamp::from_seconds(1)).unwrap();
+        assert!(matches!(reader.writing(), Err(StoreError::ReadOnly { .. })));
+        drop(reader.alone().unwrap());
+    }
+}
