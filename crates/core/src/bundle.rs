@@ -216,7 +216,8 @@ pub struct PublicKeyIdentifier {
     /// Free text; OMS writes hex SHA-256 of the PEM text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hint: String,
-    /// DER of the key in OMS bundles before 1.1; never a source of trust.
+    /// The key itself, DER by the specification; OMS bundles before 1.1 hold its PEM text here.
+    /// Never a source of trust.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw_bytes: Option<Base64>,
     /// `PublicKeyDetails` name beside `raw_bytes`.
@@ -545,6 +546,7 @@ pub enum BundleError {
 mod tests {
     use super::*;
     use crate::dsse::Signature;
+    use crate::json::positional::assert_objects_only;
 
     fn bundle() -> Bundle {
         let envelope = Envelope::new("t", b"{}".to_vec(), vec![Signature::new(vec![1, 2])]);
@@ -565,6 +567,34 @@ mod tests {
     fn round_trip() {
         let bytes = bundle().to_bytes().unwrap();
         assert_eq!(Bundle::parse(&bytes).unwrap(), bundle());
+    }
+
+    #[test]
+    fn no_object_may_be_written_as_an_array() {
+        let accepts = |text: &str| Bundle::parse(text.as_bytes()).is_ok();
+        let text = |bundle: &Bundle| String::from_utf8(bundle.to_bytes().unwrap()).unwrap();
+        assert_objects_only(&text(&bundle()), accepts);
+        let mut full = bundle();
+        let material = &mut full.verification_material;
+        *material = VerificationMaterial::chain(vec![vec![1], vec![2]]);
+        material.timestamp_verification_data.rfc3161_timestamps = vec![SignedTimestamp {
+            signed_timestamp: Base64(vec![3]),
+        }];
+        material.tlog_entries = bundle().verification_material.tlog_entries;
+        for entry in &mut material.tlog_entries {
+            entry.inclusion_promise = Some(InclusionPromise {
+                signed_entry_timestamp: Base64(vec![4]),
+            });
+        }
+        full.dsse_envelope = None;
+        full.message_signature = Some(MessageSignature {
+            message_digest: Some(MessageDigest {
+                algorithm: "SHA2_256".to_owned(),
+                digest: Base64(vec![5]),
+            }),
+            signature: Base64(vec![6]),
+        });
+        assert_objects_only(&text(&full), accepts);
     }
 
     #[test]

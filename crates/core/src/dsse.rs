@@ -193,6 +193,14 @@ mod tests {
     }
 
     #[test]
+    fn no_object_may_be_written_as_an_array() {
+        crate::json::positional::assert_objects_only(
+            r#"{"payloadType":"t","payload":"eA==","signatures":[{"keyid":"k","sig":"eA=="}]}"#,
+            |text| Envelope::parse(text.as_bytes()).is_ok(),
+        );
+    }
+
+    #[test]
     fn shape_is_strict() {
         let parse = |text: &str| Envelope::parse(text.as_bytes()).unwrap_err();
         assert_eq!(

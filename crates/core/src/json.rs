@@ -3,13 +3,22 @@
 //! Two parsers that read the same bytes differently are an attack: one sees the first of two
 //! equal keys, the other the last. So everything that Custos reads passes [`check`], which
 //! rejects duplicate keys, excess size, depth and number of values, and trailing bytes, before
-//! any typed parse. The check keeps only the keys of the objects that are open.
+//! any typed parse. The check keeps only the keys of the objects that are open. The typed parse
+//! takes a struct from an object alone, never from an array of its members.
+
+#[cfg(test)]
+pub(crate) mod positional;
+mod strict;
 
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess};
+use serde::de::{
+    self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess,
+};
 use serde::{Serialize, de::Visitor};
+
+pub(crate) use strict::Strict;
 
 use crate::limits::Limits;
 
@@ -23,7 +32,23 @@ use crate::limits::Limits;
 /// ```
 pub fn from_slice<T: DeserializeOwned>(bytes: &[u8], limits: &Limits) -> Result<T, JsonError> {
     check(bytes, limits)?;
-    serde_json::from_slice(bytes).map_err(|error| JsonError::from_serde(&error))
+    parse(serde_json::Deserializer::from_slice(bytes))
+        .map_err(|error| JsonError::from_serde(&error))
+}
+
+// Parses what stands inside of a document that passed the check.
+pub(crate) fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> serde_json::Result<T> {
+    parse(serde_json::Deserializer::from_str(text))
+}
+
+fn parse<'de, T, R>(mut deserializer: serde_json::Deserializer<R>) -> serde_json::Result<T>
+where
+    T: Deserialize<'de>,
+    R: serde_json::de::Read<'de>,
+{
+    let value = T::deserialize(Strict(&mut deserializer))?;
+    deserializer.end()?;
+    Ok(value)
 }
 
 /// Checks that `bytes` are one JSON document within `limits` and without duplicate keys.

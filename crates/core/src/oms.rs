@@ -21,7 +21,7 @@ pub use builder::ManifestBuilder;
 pub use columns::MAX_RESOURCES;
 pub use compare::{Difference, DifferenceKind, Differences, compare};
 pub use error::OmsError;
-pub use legacy::{LEGACY_PREDICATE_TYPE, legacy_pae, signed_messages};
+pub use legacy::{LEGACY_PREDICATE_TYPE, legacy_pae};
 pub use manifest::{LISTING_DIGEST, Manifest, Order, Resource};
 pub use path::{
     BARE_FILE, Exclusions, GIT_PATHS, HOME_NAME, MAX_IGNORE_PATHS, PathFault, SIGNATURE_NAME,

@@ -176,7 +176,7 @@ impl Statement {
     /// Parses the predicate.
     pub fn predicate<P: DeserializeOwned>(&self) -> Result<P, StatementError> {
         // Duplicate keys were ruled out when the statement was parsed.
-        serde_json::from_str(self.predicate.get())
+        json::from_str(self.predicate.get())
             .map_err(|error| StatementError::Predicate(error.to_string()))
     }
 
@@ -261,6 +261,25 @@ mod tests {
             ),
             StatementError::WrongType { .. }
         ));
+    }
+
+    #[test]
+    fn no_object_may_be_written_as_an_array() {
+        let provenance = crate::predicate::provenance::Provenance::example();
+        let subject = Subject::new("a", Algorithm::Sha256.digest(b"")).with_annotation("x", 1);
+        let statement = Statement::new(vec![subject], "p", &provenance).unwrap();
+        let text = String::from_utf8(statement.to_bytes().unwrap()).unwrap();
+        // Parameters are free: an array where an object was is another value, not another reading.
+        let accepts = |text: &str| {
+            let statement = Statement::parse(text.as_bytes()).ok();
+            statement
+                .and_then(|s| {
+                    s.predicate::<crate::predicate::provenance::Provenance>()
+                        .ok()
+                })
+                .is_some_and(|read| read == provenance)
+        };
+        crate::json::positional::assert_objects_only(&text, accepts);
     }
 
     #[test]

@@ -50,6 +50,14 @@ pub enum OmsError {
         /// What is wrong.
         fault: PathFault,
     },
+    /// The subject's [`LISTING_DIGEST`](super::LISTING_DIGEST) is not the one over the listing.
+    #[error("the signed listing digest is {signed}, the listed files give {listed}")]
+    ListingDigestMismatch {
+        /// What the subject says.
+        signed: String,
+        /// What the resources give.
+        listed: String,
+    },
     /// A name is not a canonical relative path.
     #[error("the name `{name}` is not accepted: {fault}")]
     Name {

@@ -3,11 +3,10 @@
 //! Its predicate type is [`LEGACY_PREDICATE_TYPE`]; the digests of the files stand in `subject`,
 //! there is no list of ignored paths and no root digest. It has a broken pre-authentication
 //! encoding as well, [`legacy_pae`]. Trying that encoding for a v1.0 predicate would give an
-//! attacker a second message for each signature, so a verifier asks [`signed_messages`], which
-//! ties it to the legacy predicate type.
+//! attacker a second message for each signature: a verifier tries it for the legacy type alone.
 
 use crate::digest::Algorithm;
-use crate::dsse::{self, INTOTO_PAYLOAD_TYPE};
+use crate::dsse::INTOTO_PAYLOAD_TYPE;
 use crate::statement::Statement;
 
 use super::{Form, Manifest, ManifestBuilder, Method, OmsError, Serialization, SignedManifest};
@@ -17,18 +16,6 @@ pub const LEGACY_PREDICATE_TYPE: &str = "https://model_signing/Digests/v0.1";
 
 /// The name that a legacy manifest is given, for it has none.
 const NAME: &str = "model";
-
-/// Returns the messages that a signature over this payload may cover: the DSSE encoding, and for
-/// a legacy in-toto statement also [`legacy_pae`].
-///
-/// `predicate_type` is the one parsed from the same `payload`.
-pub fn signed_messages(payload_type: &str, payload: &[u8], predicate_type: &str) -> Vec<Vec<u8>> {
-    let mut messages = vec![dsse::pae(payload_type, payload)];
-    if predicate_type == LEGACY_PREDICATE_TYPE && payload_type == INTOTO_PAYLOAD_TYPE {
-        messages.push(legacy_pae(payload));
-    }
-    messages
-}
 
 /// Returns the bytes that `model_signing` 0.2.0 signed instead of the DSSE encoding: a capital
 /// `V`, and the payload as the text of a Python bytes literal. ECDSA over it always uses

@@ -303,6 +303,16 @@ fn rejected_resources() {
 }
 
 #[test]
+fn no_object_may_be_written_as_an_array() {
+    let statement = manifest(&["a", "b"]).unwrap().to_statement("m").unwrap();
+    let text = String::from_utf8(statement.to_bytes().unwrap()).unwrap();
+    crate::json::positional::assert_objects_only(&text, |text| {
+        Statement::parse(text.as_bytes())
+            .is_ok_and(|statement| SignedManifest::from_statement(&statement).is_ok())
+    });
+}
+
+#[test]
 fn ranges_cover_a_file_without_gap_or_overlap() {
     ranges(&[("a", 0..10), ("a", 10..20), ("a", 20..21), ("b", 0..1)]).unwrap();
     for (bad, name) in [
@@ -397,6 +407,17 @@ fn the_subject_is_recomputed() {
         with(vec![Subject::new("m", set)]),
         Err(OmsError::DirHashMismatch { .. })
     ));
+    let mut set = DigestSet::from(manifest.root_digest());
+    set.insert_raw(LISTING_DIGEST, manifest.listing_digest().to_hex());
+    assert_eq!(
+        with(vec![Subject::new("m", set.clone())]).unwrap(),
+        manifest
+    );
+    set.insert_raw(LISTING_DIGEST, digest("x").to_hex());
+    assert!(matches!(
+        with(vec![Subject::new("m", set)]),
+        Err(OmsError::ListingDigestMismatch { .. })
+    ));
     let other = Statement::new(vec![subject()], "https://example.com", &predicate).unwrap();
     assert!(matches!(
         SignedManifest::from_statement(&other),
@@ -454,23 +475,22 @@ fn legacy_is_read_and_reported() {
 }
 
 #[test]
-fn the_broken_encoding_belongs_to_the_legacy_type_alone() {
-    let intoto = crate::dsse::INTOTO_PAYLOAD_TYPE;
-    assert_eq!(signed_messages(intoto, b"{}", PREDICATE_TYPE).len(), 1);
+fn the_broken_encoding_has_the_payload_as_python_prints_bytes() {
     assert_eq!(
-        signed_messages("text/plain", b"{}", LEGACY_PREDICATE_TYPE).len(),
-        1
+        legacy_pae(b"{}"),
+        b"DSSEV1 28 application/vnd.in-toto+json 2 b'{}'"
     );
-    let both = signed_messages(intoto, b"{}", LEGACY_PREDICATE_TYPE);
-    assert_eq!(both[1], b"DSSEV1 28 application/vnd.in-toto+json 2 b'{}'");
-    // As Python prints bytes: quotes by preference, escapes.
+    // From Python 3: repr(b"...").
     let tail = |payload: &[u8]| {
         let text = String::from_utf8(legacy_pae(payload)).unwrap();
         text.split_once(" b").unwrap().1.to_owned()
     };
+    assert_eq!(tail(b""), "''");
     assert_eq!(tail(b"it's"), r#""it's""#);
+    assert_eq!(tail(b"it's \"x\""), r#"'it\'s "x"'"#);
     assert_eq!(tail(b"\"it's\""), r#"'"it\'s"'"#);
     assert_eq!(tail(b"\\\t\r\n\0\x7f\xff"), r"'\\\t\r\n\x00\x7f\xff'");
+    assert_eq!(tail("\u{e9}".as_bytes()), r"'\xc3\xa9'");
 }
 
 #[test]

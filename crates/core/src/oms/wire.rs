@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::digest::{Algorithm, Digest};
-use crate::json::JsonError;
+use crate::json::{self, JsonError, Strict};
 use crate::statement::{Statement, Subject};
 
 use super::error::shortened;
 use super::path::{self, MAX_IGNORE_PATHS};
 use super::{
-    Form, LEGACY_PREDICATE_TYPE, Manifest, ManifestBuilder, Method, OmsError, PREDICATE_TYPE,
-    Serialization, SignedManifest, legacy,
+    Form, LEGACY_PREDICATE_TYPE, LISTING_DIGEST, Manifest, ManifestBuilder, Method, OmsError,
+    PREDICATE_TYPE, Serialization, SignedManifest, legacy,
 };
 
 impl Manifest {
@@ -68,12 +68,7 @@ fn read(statement: &Statement) -> Result<SignedManifest, OmsError> {
     if signed != listed {
         return Err(OmsError::RootMismatch { signed, listed });
     }
-    if let (Some(signed), Some(listed)) = (subject.digest.get_raw("dirHash"), manifest.dir_hash())
-        && signed != listed.to_hex()
-    {
-        let (signed, listed) = (shortened(signed), listed.to_hex());
-        return Err(OmsError::DirHashMismatch { signed, listed });
-    }
+    check_names(subject, &manifest)?;
     Ok(SignedManifest {
         name,
         manifest,
@@ -81,16 +76,35 @@ fn read(statement: &Statement) -> Result<SignedManifest, OmsError> {
     })
 }
 
+// The digests that bind names: where the subject has one of them, it must be that of the listing.
+fn check_names(subject: &Subject, manifest: &Manifest) -> Result<(), OmsError> {
+    if let Some(signed) = subject.digest.get_raw(LISTING_DIGEST) {
+        let listed = manifest.listing_digest().to_hex();
+        if signed != listed {
+            let signed = shortened(signed);
+            return Err(OmsError::ListingDigestMismatch { signed, listed });
+        }
+    }
+    if let (Some(signed), Some(listed)) = (subject.digest.get_raw("dirHash"), manifest.dir_hash()) {
+        let listed = listed.to_hex();
+        if signed != listed {
+            let signed = shortened(signed);
+            return Err(OmsError::DirHashMismatch { signed, listed });
+        }
+    }
+    Ok(())
+}
+
 fn read_predicate(text: &str) -> Result<Manifest, OmsError> {
-    let wire: PredicateIn<'_> = serde_json::from_str(text).map_err(shape)?;
+    let wire: PredicateIn<'_> = json::from_str(text).map_err(shape)?;
     let mut builder = ManifestBuilder::listed(wire.serialization.checked()?);
     let mut fault = None;
     let seed = ResourcesIn {
         builder: &mut builder,
         fault: &mut fault,
     };
-    let mut json = serde_json::Deserializer::from_str(wire.resources.get());
-    let outcome = seed.deserialize(&mut json);
+    let mut resources = serde_json::Deserializer::from_str(wire.resources.get());
+    let outcome = seed.deserialize(Strict(&mut resources));
     match (fault, outcome) {
         (Some(fault), _) => Err(fault),
         (None, Err(error)) => Err(shape(error)),
