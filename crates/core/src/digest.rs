@@ -341,18 +341,34 @@ impl DigestSet {
             .is_some_and(|own| own == *digest)
     }
 
-    /// Returns true if both sets name the same thing: they share at least one digest, and agree
-    /// on every name that they share.
+    /// Returns true if both sets name the same thing: they agree on every name that they share,
+    /// and share at least one of [`DigestSet::binding`].
     ///
     /// A tree carries its OMS root and a digest that also binds the file names; agreeing on one
-    /// and not on the other is a renamed file, not the same tree.
+    /// and not on the other is a renamed file, not the same tree. MD5, SHA-1 and made-up names
+    /// tell things apart, but never make two things one.
     pub fn agrees_with(&self, other: &Self) -> bool {
-        let mut shared = self
-            .0
-            .iter()
-            .filter_map(|(name, hex)| Some((hex, other.0.get(name)?)));
-        let first = shared.next();
-        first.is_some_and(|(own, their)| own == their) && shared.all(|(own, their)| own == their)
+        let differs = |(name, hex): (&str, &str)| other.get_raw(name).is_some_and(|own| own != hex);
+        !self.iter().any(differs)
+            && self
+                .binding()
+                .any(|(name, _)| other.get_raw(name).is_some())
+    }
+
+    /// Iterates over name and hex of the digests of which nobody can make a second thing: those
+    /// that Custos computes, `dirHash` (SHA-256 over names and contents), and `gitCommit` (SHA-1
+    /// with collision detection, or SHA-256), the only digest that a source revision has.
+    pub fn binding(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_hex = |hex: &str, len: usize| {
+            hex.len() == len && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        self.iter().filter(move |(name, hex)| match *name {
+            "dirHash" => is_hex(hex, 64),
+            "gitCommit" => is_hex(hex, 40) || is_hex(hex, 64),
+            name => name
+                .parse::<Algorithm>()
+                .is_ok_and(|algorithm| Digest::from_hex(algorithm, hex).is_ok()),
+        })
     }
 
     /// Returns true if no digest is there: such a subject names nothing.
@@ -505,5 +521,48 @@ mod tests {
         assert!(plain.agrees_with(&named));
         assert!(!named.agrees_with(&renamed));
         assert!(!plain.agrees_with(&DigestSet::new()));
+    }
+
+    #[test]
+    fn only_a_digest_that_binds_makes_two_sets_one() {
+        let with = |pairs: &[(&str, &str)]| {
+            let mut set = DigestSet::new();
+            for (name, hex) in pairs {
+                set.insert_raw(*name, *hex);
+            }
+            set
+        };
+        let sha256 = Algorithm::Sha256.digest(b"x").to_hex();
+        let (md5, sha1) = (
+            "d41d8cd98f00b204e9800998ecf8427e",
+            "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+        );
+        let strong = with(&[("sha256", &sha256), ("md5", md5), ("sha1", sha1)]);
+        for weak in [
+            &[("md5", md5)][..],
+            &[("sha1", sha1)],
+            &[("md5", md5), ("sha1", sha1)],
+            &[("made-up", "1")],
+            &[("sha256", "")],
+            &[("sha256", &sha256[..62])],
+            &[("gitCommit", "")],
+            &[("gitCommit", "0123")],
+            &[("dirHash", "")],
+        ] {
+            let weak = with(weak);
+            assert!(!strong.agrees_with(&weak), "{weak:?}");
+            assert!(!weak.agrees_with(&weak), "{weak:?}");
+        }
+        // A weak digest that differs still tells them apart.
+        let changed = with(&[("sha256", &sha256), ("md5", sha1)]);
+        assert!(!strong.agrees_with(&changed) && !changed.agrees_with(&strong));
+        for binding in [
+            ("sha256", &*sha256),
+            ("gitCommit", sha1),
+            ("dirHash", &*sha256),
+        ] {
+            let set = with(&[binding]);
+            assert!(set.agrees_with(&set), "{set:?}");
+        }
     }
 }

@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{Algorithm, Digest, DigestSet};
+use crate::digest::{Digest, DigestSet};
 use crate::facts::Signer;
 
 pub use render::{MAX_LABEL_CHARS, Mark, Row, Tree, TreeOptions, printable};
@@ -341,7 +341,7 @@ impl Lineage {
             }
         }
         for (key, (digest, names)) in sets {
-            if !digest.iter().any(|(name, _)| is_binding(name)) {
+            if digest.binding().next().is_none() {
                 continue;
             }
             let ix = self.place(&digest, key.vouched());
@@ -389,7 +389,7 @@ impl Lineage {
         found.retain(|ix| {
             self.artifacts
                 .get(*ix)
-                .is_some_and(|node| same_artifact(&node.digest, digest))
+                .is_some_and(|node| node.digest.agrees_with(digest))
         });
         let is_vouched = |ix: &ArtifactIx| self.artifacts.get(*ix).is_some_and(|a| a.vouched);
         if found.iter().any(is_vouched) {
@@ -489,20 +489,6 @@ impl Lineage {
     }
 }
 
-/// Returns true if both digest sets name one artifact: they agree, and on a digest that nobody
-/// can find a second preimage or a collision of. MD5 or a made-up name joins nothing.
-pub fn same_artifact(a: &DigestSet, b: &DigestSet) -> bool {
-    a.agrees_with(b)
-        && a.iter()
-            .any(|(name, hex)| is_binding(name) && b.get_raw(name) == Some(hex))
-}
-
-/// `dirHash` is SHA-256 over names and contents; `gitCommit` is SHA-1 with collision detection,
-/// and the only digest that a source revision has.
-pub(crate) fn is_binding(name: &str) -> bool {
-    name.parse::<Algorithm>().is_ok() || name == "dirHash" || name == "gitCommit"
-}
-
 /// Finds artifacts by any of their digests.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Index {
@@ -511,7 +497,7 @@ pub(crate) struct Index {
 
 impl Index {
     fn add(&mut self, digest: &DigestSet, ix: ArtifactIx) {
-        for (name, hex) in digest.iter().filter(|(name, _)| is_binding(name)) {
+        for (name, hex) in digest.binding() {
             self.by_digest
                 .entry((name.to_owned(), hex.to_owned()))
                 .or_default()

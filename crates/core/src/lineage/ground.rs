@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
     ArtifactIx, ArtifactNode, Break, BreakKind, Lineage, Role, Standing, StepIx, StepNode,
-    is_binding,
 };
 use crate::digest::{Algorithm, DigestSet};
 
@@ -226,7 +225,7 @@ impl<'a> Breaks<'a> {
     }
 
     fn sourceless(&self, ix: ArtifactIx, node: &ArtifactNode) -> Break {
-        if !node.digest.iter().any(|(name, _)| is_binding(name)) {
+        if node.digest.binding().next().is_none() {
             let message = "it has no digest by which its origin could be found";
             return self.broken(ix, BreakKind::UnknownSource, message.to_owned());
         }
