@@ -16,7 +16,7 @@
 mod certificate;
 mod chain;
 mod error;
-pub mod legacy;
+mod legacy;
 mod log;
 mod own;
 mod report;
@@ -24,7 +24,7 @@ mod sigstore;
 mod subject;
 mod verified;
 
-use custos_core::bundle::{Bundle, BundleError, MessageSignature};
+use custos_core::bundle::{Bundle, BundleError};
 use custos_core::clock::Timestamp;
 use custos_core::digest::{Algorithm, Digest, DigestSet};
 use custos_core::dsse::Envelope;
@@ -38,6 +38,7 @@ pub use subject::{Expectation, Message, MessageSigned, PredicateTypes};
 pub use verified::{LogProof, Proof, Signatory, SignedTime, Verified, distinct_keys};
 
 use report::Checks;
+use subject::Content;
 
 use crate::root::TrustRoot;
 
@@ -82,27 +83,33 @@ impl<E: Expectation> VerifyRequest<'_, E> {
     /// which an outcome may be remembered. An outcome that involves a private certificate also
     /// depends on `now` and ends with the certificate's validity.
     pub fn digest(&self) -> Digest {
-        let mut parts: Vec<Vec<u8>> = vec![
-            self.material.digest().to_string().into_bytes(),
-            self.trust_root.digest().to_string().into_bytes(),
-            format!("{:?}", self.log).into_bytes(),
-            self.expect.describe().into_bytes(),
+        let form = match self.material {
+            Material::Bundle(_) => "bundle",
+            Material::Envelope(_) => "envelope",
+        };
+        let scalars = vec![
+            form.to_owned(),
+            self.material.digest().to_string(),
+            self.trust_root.digest().to_string(),
+            format!("{:?}", self.log),
+            self.expect.describe(),
         ];
-        parts.extend(
-            self.artifact
-                .iter()
-                .map(|(name, hex)| format!("{name}:{hex}").into_bytes()),
-        );
-        let mut signers: Vec<Vec<u8>> = self
-            .signers
-            .iter()
-            .map(|signer| format!("{signer:?}").into_bytes())
-            .collect();
+        let artifact = self.artifact.iter();
+        let artifact = artifact.flat_map(|(name, hex)| [name.to_owned(), hex.to_owned()]);
+        let signers = self.signers.iter().map(|signer| format!("{signer:?}"));
+        let mut signers: Vec<String> = signers.collect();
         signers.sort_unstable();
-        parts.extend(signers);
         let mut hasher = Algorithm::Sha256.hasher();
-        for part in parts {
-            hasher.update(Algorithm::Sha256.digest(&part).as_bytes());
+        for group in [scalars, artifact.collect(), signers] {
+            // Counts and parts of one size: no group and no part can run into the next.
+            hasher.update(
+                Algorithm::Sha256
+                    .digest(group.len().to_string().as_bytes())
+                    .as_bytes(),
+            );
+            for part in group {
+                hasher.update(Algorithm::Sha256.digest(part.as_bytes()).as_bytes());
+            }
         }
         hasher.finish()
     }
@@ -234,13 +241,7 @@ pub struct CandidateReport {
 /// Returns the statement of a bundle or envelope without any verification: what somebody claims,
 /// to find out what to ask [`verify`] for.
 pub fn unverified_statement(material: Material<'_>) -> Result<Statement, VerifyError> {
-    match Evidence::parse(material)?.content()? {
-        Content::Statement(envelope) => subject::parse_statement(envelope),
-        Content::Message(_) => Err(VerifyError::ContentKind {
-            expected: "a statement",
-            found: "a message signature",
-        }),
-    }
+    subject::parse_statement(Evidence::parse(material)?.content()?.envelope()?)
 }
 
 // What the request says apart from the material and the expectation.
@@ -270,13 +271,6 @@ impl Terms<'_> {
 enum Evidence {
     Bundle(Box<Bundle>),
     Envelope(Envelope),
-}
-
-/// What was signed.
-#[derive(Clone, Copy)]
-pub(crate) enum Content<'a> {
-    Statement(&'a Envelope),
-    Message(&'a MessageSignature),
 }
 
 impl Evidence {
@@ -340,7 +334,7 @@ fn run<E: Expectation>(
     }
     let evidence = Evidence::parse(request.material)?;
     let content = evidence.content()?;
-    request.expect.admit(content)?;
+    content.admit::<E>()?;
     checks.ok(CheckName::Format, "");
     let terms = Terms {
         artifact: request.artifact,

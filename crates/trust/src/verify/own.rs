@@ -13,7 +13,6 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use custos_core::bundle::{PublicKeyIdentifier, VerificationMaterial};
 use custos_core::crypto::{KeyKind, PublicKey, Scheme, SignatureError, sha256};
 use custos_core::digest::{Algorithm, Digest};
-use custos_core::dsse::Envelope;
 use custos_core::entry::{Verifier, entry_algorithm};
 use custos_core::identity::{ExpectedSigner, Identity};
 
@@ -75,12 +74,7 @@ pub(super) fn prove_envelope(
     terms: &Terms<'_>,
     checks: &mut Checks,
 ) -> Result<Proven, VerifyError> {
-    let Content::Statement(envelope) = content else {
-        return Err(VerifyError::ContentKind {
-            expected: "a statement",
-            found: "a message",
-        });
-    };
+    let envelope = content.envelope()?;
     let keys = expected_keys(terms);
     if keys.is_empty() {
         return Err(terms.not_expected("a bare key"));
@@ -249,7 +243,11 @@ fn is_digest(hint: &str) -> bool {
         || STANDARD_NO_PAD.decode(hint).is_ok_and(is_32)
 }
 
-fn check_key_details(identifier: &PublicKeyIdentifier, key: &PublicKey) -> Result<(), VerifyError> {
+/// Checks that what the bundle says about the kind of its key is true of `key`.
+pub(super) fn check_key_details(
+    identifier: &PublicKeyIdentifier,
+    key: &PublicKey,
+) -> Result<(), VerifyError> {
     match identifier.key_details.as_deref() {
         Some(details)
             if Scheme::from_key_details(details).map(Scheme::key_kind) != Some(key.kind()) =>
@@ -388,8 +386,9 @@ fn check_signature(
                     let digest = entry_algorithm(scheme).digest(&pae);
                     Ok(Over::Standard { scheme, digest })
                 }
-                Err(error) => legacy_signature(key, envelope, signature)
-                    .map_err(|()| SignatureFault::Signature(error)),
+                Err(error) => legacy::verify(key, envelope, signature)
+                    .map(|()| Over::Legacy)
+                    .map_err(|_| SignatureFault::Signature(error)),
             }
         }
         Content::Message(message) => {
@@ -416,17 +415,6 @@ fn standard_scheme(
             .map(|()| Scheme::Ed25519),
         Err(error) => Err(error),
     }
-}
-
-// Only the old predicate type is ever tried in the old form.
-fn legacy_signature(key: &PublicKey, envelope: &Envelope, signature: &[u8]) -> Result<Over, ()> {
-    let statement = subject::parse_statement(envelope).map_err(|_| ())?;
-    if statement.predicate_type() != legacy::PREDICATE_TYPE {
-        return Err(());
-    }
-    legacy::verify(key, envelope, signature)
-        .map(|()| Over::Legacy)
-        .map_err(|_| ())
 }
 
 // A message signature is over the artifact's bytes, of which only the digest is at hand.

@@ -79,7 +79,7 @@ pub struct Check {
 
 /// Collects checks as they are made.
 #[derive(Debug, Default)]
-pub(crate) struct Checks(Vec<Check>);
+pub struct Checks(Vec<Check>);
 
 impl Checks {
     pub(crate) fn ok(&mut self, name: CheckName, detail: impl Into<String>) {
@@ -99,15 +99,22 @@ impl Checks {
     }
 
     pub(crate) fn failed(&mut self, error: &super::VerifyError) {
+        let name = error.check();
         // The same fault may surface again on the way out.
-        if !self.0.iter().any(|check| check.name == error.check()) {
-            let detail = error.to_string();
-            self.0.push(Check {
-                name: error.check(),
-                state: CheckState::Failed,
-                detail,
-            });
+        if self
+            .0
+            .iter()
+            .any(|check| check.name == name && check.state == CheckState::Failed)
+        {
+            return;
         }
+        // One line a check: what it first let pass does not stand beside why it failed after all.
+        self.0.retain(|check| check.name != name);
+        self.0.push(Check {
+            name,
+            state: CheckState::Failed,
+            detail: error.to_string(),
+        });
     }
 
     // Every check that every verification makes is in the list, reached or not.

@@ -5,7 +5,9 @@
 //! one reading of a bundle. Its policies are always built with one exact identity and issuer, or
 //! one exact key; log verification is only left out where no entry is there and that is allowed.
 
-use custos_core::bundle::{Bundle, TransparencyLogEntry, VerificationMaterial};
+use custos_core::bundle::{
+    Bundle, PublicKeyIdentifier, TransparencyLogEntry, VerificationMaterial,
+};
 use custos_core::clock::Timestamp;
 use custos_core::crypto::{PublicKey, SignatureError};
 use custos_core::digest::{Algorithm, Digest};
@@ -63,7 +65,7 @@ pub(super) fn prove(
     };
     let (first, result) = if let Some(identifier) = &material.public_key {
         let candidates = own::candidates(identifier, content, terms)?;
-        let found = job.by_key(&candidates)?;
+        let found = job.by_key(&candidates, identifier)?;
         checks.ok(CheckName::Signer, found.0.name.clone());
         found
     } else {
@@ -111,6 +113,7 @@ impl Job<'_> {
     fn by_key(
         &self,
         candidates: &[(&str, &PublicKey)],
+        identifier: &PublicKeyIdentifier,
     ) -> Result<(Signatory, VerificationResult), VerifyError> {
         let mut last = None;
         for (name, key) in candidates {
@@ -118,6 +121,7 @@ impl Job<'_> {
                 PublicKeyVerificationPolicy::new(DerPublicKey::new(key.as_spki_der().to_vec()));
             match self.verifier.verify(self.artifact(), &self.bundle, &policy) {
                 Ok(result) => {
+                    own::check_key_details(identifier, key)?;
                     let identity = Identity::Key { id: key.id() };
                     return Ok((
                         Signatory {

@@ -1,11 +1,13 @@
 //! What was asked for, and whether the signed content is that, about this artifact.
 
+use custos_core::bundle::MessageSignature;
 use custos_core::digest::{Algorithm, Digest, DigestSet};
 use custos_core::dsse::{Envelope, INTOTO_PAYLOAD_TYPE};
+use custos_core::oms::{LEGACY_PREDICATE_TYPE, LISTING_DIGEST};
 use custos_core::statement::Statement;
 
 use super::report::Checks;
-use super::{CheckName, Content, VerifyError, legacy};
+use super::{CheckName, VerifyError, legacy};
 
 /// What a verification asks for. Implemented by [`PredicateTypes`] and [`Message`] only.
 pub trait Expectation: sealed::Sealed {
@@ -18,18 +20,8 @@ pub trait Expectation: sealed::Sealed {
     #[doc(hidden)]
     fn describe(&self) -> String;
 
+    /// Returns the content and the digest of the signed payload, if that is what was asked for.
     #[doc(hidden)]
-    #[allow(
-        private_interfaces,
-        reason = "sealed: nobody else calls or implements it"
-    )]
-    fn admit(&self, content: Content<'_>) -> Result<(), VerifyError>;
-
-    #[doc(hidden)]
-    #[allow(
-        private_interfaces,
-        reason = "sealed: nobody else calls or implements it"
-    )]
     fn bind(
         &self,
         content: Content<'_>,
@@ -44,6 +36,49 @@ mod sealed {
     impl Sealed for super::Message {}
 }
 
+/// What was signed.
+#[derive(Clone, Copy)]
+#[allow(clippy::exhaustive_enums, reason = "nobody outside can name it")]
+pub enum Content<'a> {
+    /// A statement in an envelope.
+    Statement(&'a Envelope),
+    /// The artifact's own bytes.
+    Message(&'a MessageSignature),
+}
+
+impl<'a> Content<'a> {
+    /// Returns an error unless it is of the kind that `E` asks for.
+    pub(super) fn admit<E: Expectation>(self) -> Result<(), VerifyError> {
+        match self {
+            Self::Statement(_) if !E::IS_STATEMENT => Err(self.is_no("a message signature")),
+            Self::Message(_) if E::IS_STATEMENT => Err(self.is_no("a statement")),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn envelope(self) -> Result<&'a Envelope, VerifyError> {
+        match self {
+            Self::Statement(envelope) => Ok(envelope),
+            Self::Message(_) => Err(self.is_no("a statement")),
+        }
+    }
+
+    fn message(self) -> Result<&'a MessageSignature, VerifyError> {
+        match self {
+            Self::Message(message) => Ok(message),
+            Self::Statement(_) => Err(self.is_no("a message signature")),
+        }
+    }
+
+    const fn is_no(self, expected: &'static str) -> VerifyError {
+        let found = match self {
+            Self::Statement(_) => "a statement",
+            Self::Message(_) => "a message signature",
+        };
+        VerifyError::ContentKind { expected, found }
+    }
+}
+
 /// Asks for a statement of one of these predicate types. An empty list admits nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct PredicateTypes<'a>(&'a [&'a str]);
@@ -55,19 +90,6 @@ impl<'a> PredicateTypes<'a> {
     }
 }
 
-/// Asks for a signature over the artifact's own bytes.
-#[derive(Debug, Clone, Copy)]
-#[allow(clippy::exhaustive_structs, reason = "it carries nothing")]
-pub struct Message;
-
-/// The artifact itself was signed; nothing is said about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MessageSigned {
-    /// The artifact's digest that the signature is over.
-    pub digest: Digest,
-}
-
 impl Expectation for PredicateTypes<'_> {
     type Content = Statement;
     const IS_STATEMENT: bool = true;
@@ -76,57 +98,30 @@ impl Expectation for PredicateTypes<'_> {
         format!("statement {:?}", self.0)
     }
 
-    #[allow(
-        private_interfaces,
-        reason = "sealed: nobody else calls or implements it"
-    )]
-    fn admit(&self, content: Content<'_>) -> Result<(), VerifyError> {
-        match content {
-            Content::Statement(_) => Ok(()),
-            Content::Message(_) => Err(VerifyError::ContentKind {
-                expected: "a statement",
-                found: "a message signature",
-            }),
-        }
-    }
-
-    #[allow(
-        private_interfaces,
-        reason = "sealed: nobody else calls or implements it"
-    )]
     fn bind(
         &self,
         content: Content<'_>,
         artifact: &DigestSet,
         checks: &mut Checks,
     ) -> Result<(Statement, Digest), VerifyError> {
-        self.admit(content)?;
-        let Content::Statement(envelope) = content else {
-            return Err(VerifyError::ArtifactUnnamed);
-        };
-        let note = |checks: &mut Checks, error: VerifyError| {
-            checks.failed(&error);
-            error
-        };
-        let statement = parse_statement(envelope).map_err(|error| note(checks, error))?;
+        let envelope = content.envelope()?;
+        let statement = parse_statement(envelope).inspect_err(|error| checks.failed(error))?;
         checks.ok(CheckName::Statement, "");
         // Kind and subject are looked at both, so that the list of checks is complete.
-        let kind = self
-            .check_kind(&statement)
-            .map_err(|error| note(checks, error));
-        if kind.is_ok() {
-            checks.ok(CheckName::Predicate, statement.predicate_type());
+        let kind = self.check_kind(&statement);
+        match &kind {
+            Ok(()) => checks.ok(CheckName::Predicate, statement.predicate_type()),
+            Err(error) => checks.failed(error),
         }
-        let subject = check_subject(&statement, artifact).map_err(|error| note(checks, error));
-        if let Ok(name) = &subject {
-            checks.ok(CheckName::Subject, name.clone());
+        let subject = check_subject(&statement, artifact);
+        match &subject {
+            Ok(name) => checks.ok(CheckName::Subject, name.clone()),
+            Err(error) => checks.failed(error),
         }
         kind?;
         subject?;
-        Ok((
-            statement,
-            Algorithm::Sha256.digest(envelope.payload.as_slice()),
-        ))
+        let payload = Algorithm::Sha256.digest(envelope.payload.as_slice());
+        Ok((statement, payload))
     }
 }
 
@@ -142,6 +137,11 @@ impl PredicateTypes<'_> {
     }
 }
 
+/// Asks for a signature over the artifact's own bytes.
+#[derive(Debug, Clone, Copy)]
+#[allow(clippy::exhaustive_structs, reason = "it carries nothing")]
+pub struct Message;
+
 impl Expectation for Message {
     type Content = MessageSigned;
     const IS_STATEMENT: bool = false;
@@ -150,47 +150,42 @@ impl Expectation for Message {
         "message".to_owned()
     }
 
-    #[allow(
-        private_interfaces,
-        reason = "sealed: nobody else calls or implements it"
-    )]
-    fn admit(&self, content: Content<'_>) -> Result<(), VerifyError> {
-        match content {
-            Content::Message(_) => Ok(()),
-            Content::Statement(_) => Err(VerifyError::ContentKind {
-                expected: "a message signature",
-                found: "a statement",
-            }),
-        }
-    }
-
     // The signature check already ran over this very digest; here it only gets its name.
-    #[allow(
-        private_interfaces,
-        reason = "sealed: nobody else calls or implements it"
-    )]
     fn bind(
         &self,
         content: Content<'_>,
         artifact: &DigestSet,
         checks: &mut Checks,
     ) -> Result<(MessageSigned, Digest), VerifyError> {
-        self.admit(content)?;
-        let digest = match content {
-            Content::Message(message) => message_digest(message, artifact)?,
-            Content::Statement(_) => return Err(VerifyError::ArtifactUnnamed),
-        };
+        let digest = message_digest(content.message()?, artifact)?;
         checks.ok(CheckName::Subject, digest.to_string());
         Ok((MessageSigned { digest }, digest))
     }
 }
 
+/// The artifact itself was signed; nothing is said about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MessageSigned {
+    /// The artifact's digest that the signature is over.
+    pub digest: Digest,
+}
+
 /// Returns the digest of the artifact that a message signature is over: of the algorithm that the
 /// bundle names, else SHA-256. The bundle's own digest must be the same.
+///
+/// A folder has no bytes of its own. Its `sha256` is over the digests of its files, so that a
+/// signature over a file of just those digests would pass for one over the folder.
 pub(super) fn message_digest(
-    message: &custos_core::bundle::MessageSignature,
+    message: &MessageSignature,
     artifact: &DigestSet,
 ) -> Result<Digest, VerifyError> {
+    if ["dirHash", LISTING_DIGEST]
+        .iter()
+        .any(|name| artifact.get_raw(name).is_some())
+    {
+        return Err(Content::Message(message).is_no("a statement about the folder"));
+    }
     let Some(claimed) = &message.message_digest else {
         return artifact
             .get(Algorithm::Sha256)
@@ -237,7 +232,7 @@ fn check_subject(statement: &Statement, artifact: &DigestSet) -> Result<String, 
         return Ok(subject.name.clone().unwrap_or_default());
     }
     // The old form lists the files of a model; the model is their root.
-    if statement.predicate_type() == legacy::PREDICATE_TYPE
+    if statement.predicate_type() == LEGACY_PREDICATE_TYPE
         && legacy::root_digest(statement).is_some_and(|root| artifact.contains(&root))
     {
         return Ok("root over the listed files".to_owned());

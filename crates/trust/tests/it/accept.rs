@@ -169,17 +169,11 @@ fn a_leaf_that_says_it_is_an_authority_as_the_reference_client_makes_them() {
         let (pair, pem) = authority.issue_leaf(&leaf, by_root);
         let chain = format!("{pem}{}", authority.intermediate_pem);
         let signer = CertificateSigner::new(pair, &chain).unwrap();
-        let bundle = seal::sign_statement(&statement(b"weights"), &signer, None).unwrap();
-        let case = Case {
-            artifact: artifact(b"weights"),
-            bytes: bundle.to_bytes().unwrap(),
-            root: TrustRoot::trusting_nothing()
-                .with_authorities(&authority.root_pem)
-                .unwrap(),
-            signers: vec![ExpectedSigner::certificate("alice", "a@example.com", None)],
-            required: false,
-            now: NOW,
-        };
+        let case = Case::unlogged(
+            &signer,
+            &authority.root_pem,
+            ExpectedSigner::certificate("alice", "a@example.com", None),
+        );
         case.verify().unwrap();
         let other = Case {
             root: TrustRoot::trusting_nothing()
@@ -206,17 +200,11 @@ fn a_self_signed_certificate_that_is_trusted_itself() {
         let (pair, key) = pair(leaf.kind);
         let pem = leaf_params(&leaf).self_signed(&key).unwrap().pem();
         let signer = CertificateSigner::new(pair, &pem).unwrap();
-        let bundle = seal::sign_statement(&statement(b"weights"), &signer, None).unwrap();
-        let case = Case {
-            artifact: artifact(b"weights"),
-            bytes: bundle.to_bytes().unwrap(),
-            root: TrustRoot::trusting_nothing()
-                .with_authorities(&pem)
-                .unwrap(),
-            signers: vec![ExpectedSigner::certificate("alice", "a@example.com", None)],
-            required: false,
-            now: NOW,
-        };
+        let case = Case::unlogged(
+            &signer,
+            &pem,
+            ExpectedSigner::certificate("alice", "a@example.com", None),
+        );
         case.verify().unwrap();
     }
 }
@@ -224,15 +212,7 @@ fn a_self_signed_certificate_that_is_trusted_itself() {
 #[test]
 fn key_id_may_be_absent_null_or_anything_and_entries_absent() {
     let signer = signer(KeyKind::P256);
-    let bundle = seal::sign_statement(&statement(b"weights"), &signer, None).unwrap();
-    let mut case = Case {
-        artifact: artifact(b"weights"),
-        bytes: bundle.to_bytes().unwrap(),
-        root: TrustRoot::trusting_nothing(),
-        signers: vec![expect_key("k", &signer)],
-        required: false,
-        now: NOW,
-    };
+    let mut case = Case::unlogged(&signer, "", expect_key("k", &signer));
     let text = String::from_utf8(case.bytes.clone()).unwrap();
     assert!(text.contains(r#""keyid":"""#), "{text}");
     for keyid in [r#""keyid":null,"#, "", r#""keyid":"somebody else","#] {
@@ -265,16 +245,7 @@ fn hints_of_other_tools_are_understood() {
         "my laptop".to_owned(),
         String::new(),
     ] {
-        let bundle = seal::sign_statement(&statement(b"weights"), &signer, None).unwrap();
-        let case = Case {
-            artifact: artifact(b"weights"),
-            bytes: bundle.to_bytes().unwrap(),
-            root: TrustRoot::trusting_nothing(),
-            signers: vec![expect_key("k", &signer)],
-            required: false,
-            now: NOW,
-        }
-        .edit(|bundle| {
+        let case = Case::unlogged(&signer, "", expect_key("k", &signer)).edit(|bundle| {
             bundle
                 .verification_material
                 .public_key
@@ -446,6 +417,17 @@ fn a_request_is_remembered_by_everything_it_depends_on() {
     for digest in different {
         assert_ne!(digest, key);
     }
+    // No part runs into the next.
+    let set = |name: &str, hex: &str| {
+        let mut set = DigestSet::new();
+        set.insert_raw(name, hex);
+        VerifyRequest {
+            artifact: &set,
+            ..request
+        }
+        .digest()
+    };
+    assert_ne!(set("a", "b:c"), set("a:b", "c"));
 }
 
 #[test]

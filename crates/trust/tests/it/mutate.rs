@@ -38,7 +38,7 @@ const NEUTRAL: &[Neutral] = &[
     (
         "verificationMaterial.publicKey",
         &[Kind::Type],
-        "an empty identifier, which serde also reads from an empty array, has no hint: see below",
+        "an empty identifier has no hint: see below",
     ),
     (
         "verificationMaterial.publicKey.hint",
@@ -212,6 +212,13 @@ impl<'a> Subject<'a> {
             object,
         ] {
             put(Kind::Type, value);
+        }
+        if let Value::Object(members) = &node {
+            // The members by position, in both orders that a reader might have.
+            let values: Vec<Value> = members.values().cloned().collect();
+            let reversed = values.iter().rev().cloned().collect();
+            put(Kind::Type, Value::Array(values));
+            put(Kind::Type, Value::Array(reversed));
         }
         for other in &self.others {
             if let Some(value) = get(other, path) {

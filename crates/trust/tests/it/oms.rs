@@ -3,8 +3,9 @@
 use custos_core::crypto::{KeyKind, KeyPair, PublicKey};
 use custos_core::digest::{Algorithm, Digest, DigestSet};
 use custos_core::identity::ExpectedSigner;
+use custos_core::oms::LEGACY_PREDICATE_TYPE;
 use custos_trust::TrustRoot;
-use custos_trust::verify::{Material, VerifyError, legacy, unverified_statement};
+use custos_trust::verify::{Material, VerifyError, unverified_statement};
 
 use crate::support::{Case, NOW, expect_key, signer};
 
@@ -79,7 +80,7 @@ fn certificates_of_1_1_0() {
 fn the_broken_form_of_0_2_0_is_read_and_called_legacy() {
     let mut case = case(data!("v0.2.0-certificate.sig.json"), subject());
     // One of its files, and the model as the root over them.
-    let verified = case.verify_as(&[legacy::PREDICATE_TYPE]).unwrap();
+    let verified = case.verify_as(&[LEGACY_PREDICATE_TYPE]).unwrap();
     assert!(verified.is_legacy());
     let mut root = Algorithm::Sha256.hasher();
     for file in verified.statement().subject() {
@@ -87,13 +88,13 @@ fn the_broken_form_of_0_2_0_is_read_and_called_legacy() {
     }
     case.artifact = DigestSet::from(root.finish());
     assert!(
-        case.verify_as(&[legacy::PREDICATE_TYPE])
+        case.verify_as(&[LEGACY_PREDICATE_TYPE])
             .unwrap()
             .is_legacy()
     );
     case.artifact = DigestSet::from(Digest::sha256([7; 32]));
     assert!(matches!(
-        case.verify_as(&[legacy::PREDICATE_TYPE]),
+        case.verify_as(&[LEGACY_PREDICATE_TYPE]),
         Err(VerifyError::SubjectMismatch { .. })
     ));
 }
@@ -126,12 +127,8 @@ fn the_broken_encoding_is_never_tried_for_another_predicate_type() {
             .unwrap()
     };
     let signer = ExpectedSigner::key("k", pair.public_key().clone());
-    let old = case(sign(legacy::PREDICATE_TYPE), signer.clone());
-    assert!(
-        old.verify_as(&[legacy::PREDICATE_TYPE])
-            .unwrap()
-            .is_legacy()
-    );
+    let old = case(sign(LEGACY_PREDICATE_TYPE), signer.clone());
+    assert!(old.verify_as(&[LEGACY_PREDICATE_TYPE]).unwrap().is_legacy());
     let new = case(sign(SIGNATURE), signer);
     assert!(matches!(
         new.verify_as(&[SIGNATURE]),

@@ -3,14 +3,15 @@
 //! Classes that need a network, an OIDC provider or a TUF cache cannot occur in this crate: it
 //! fetches nothing and joins no name to a path (`nothing_here_can_reach_a_network`).
 
-use custos_core::bundle::{BundleError, Certificate, Int64, SignedTimestamp};
+use custos_core::bundle::{BundleError, Certificate, Int64, SignedTimestamp, TransparencyLogEntry};
 use custos_core::crypto::{KeyKind, KeyPair};
 use custos_core::digest::DigestSet;
 use custos_core::dsse::{Base64, Envelope, EnvelopeError, INTOTO_PAYLOAD_TYPE, Signature, pae};
 use custos_core::identity::ExpectedSigner;
 use custos_core::json::JsonError;
 use custos_core::merkle::ProofError;
-use custos_core::statement::StatementError;
+use custos_core::oms::LISTING_DIGEST;
+use custos_core::statement::{Statement, StatementError, Subject};
 use custos_trust::signer::{CertificateSigner, KeySigner, Signer};
 use custos_trust::verify::{
     CertificateFault, LogRequirement, Material, Message, VerifyError, VerifyRequest, distinct_keys,
@@ -34,15 +35,7 @@ fn bundle_with_payload(signer: &dyn Signer, payload_type: &str, payload: &[u8]) 
 
 fn unlogged() -> (Case, KeySigner) {
     let signer = signer(KeyKind::P256);
-    let bundle = seal::sign_statement(&statement(b"weights"), &signer, None).unwrap();
-    let case = Case {
-        artifact: artifact(b"weights"),
-        bytes: bundle.to_bytes().unwrap(),
-        root: TrustRoot::trusting_nothing(),
-        signers: vec![expect_key("k", &signer)],
-        required: false,
-        now: NOW,
-    };
+    let case = Case::unlogged(&signer, "", expect_key("k", &signer));
     (case, signer)
 }
 
@@ -70,38 +63,28 @@ fn a_log_entry_of_another_statement() {
     );
 }
 
+// What the verifier says it found in an entry that is not of this signature.
+fn not_bound(case: Case, entry: TransparencyLogEntry) -> String {
+    let case = case.edit(|bundle| bundle.verification_material.tlog_entries = vec![entry]);
+    match case.verify().unwrap_err() {
+        VerifyError::LogEntryNotBound { found, .. } => found,
+        other => panic!("{other}"),
+    }
+}
+
 #[test]
 fn a_log_entry_of_another_signature_over_the_same_statement() {
     let (case, signer, log) = logged_by_key(KeyKind::P256);
     let again = seal::sign_statement(&statement(b"weights"), &signer, None).unwrap();
-    let entry = log
-        .log(again, &signer)
-        .verification_material
-        .tlog_entries
-        .remove(0);
-    let error = case
-        .edit(|bundle| bundle.verification_material.tlog_entries = vec![entry])
-        .verify()
-        .unwrap_err();
-    let VerifyError::LogEntryNotBound { found, .. } = error else {
-        panic!("{error}")
-    };
-    assert_eq!(found, "another signature over the same");
+    let entry = log.enter(leaf_of(&again, &signer));
+    assert_eq!(not_bound(case, entry), "another signature over the same");
 }
 
 #[test]
 fn a_log_entry_that_names_another_key_for_the_same_signature() {
     let (case, _, log) = logged_by_key(KeyKind::P256);
-    let other = signer(KeyKind::P256);
-    let entry = log.enter(leaf_of(&case.bundle(), &other));
-    let error = case
-        .edit(|bundle| bundle.verification_material.tlog_entries = vec![entry])
-        .verify()
-        .unwrap_err();
-    let VerifyError::LogEntryNotBound { found, .. } = error else {
-        panic!("{error}")
-    };
-    assert_eq!(found, "another key or certificate");
+    let entry = log.enter(leaf_of(&case.bundle(), &signer(KeyKind::P256)));
+    assert_eq!(not_bound(case, entry), "another key or certificate");
 }
 
 #[test]
@@ -301,21 +284,11 @@ fn an_extra_certificate_lends_its_name_to_nobody() {
         .unwrap()
         .bytes()
         .to_vec();
-    let bundle = seal::sign_statement(&statement(b"weights"), &mallory, None).unwrap();
-    let case = Case {
-        artifact: artifact(b"weights"),
-        bytes: bundle.to_bytes().unwrap(),
-        root: TrustRoot::trusting_nothing()
-            .with_authorities(&authority.root_pem)
-            .unwrap(),
-        signers: vec![ExpectedSigner::certificate(
-            "alice",
-            "alice@example.com",
-            None,
-        )],
-        required: false,
-        now: NOW,
-    };
+    let case = Case::unlogged(
+        &mallory,
+        &authority.root_pem,
+        ExpectedSigner::certificate("alice", "alice@example.com", None),
+    );
     for position in [0, 1, 2] {
         let bytes = case.bytes.clone();
         let case = Case {
@@ -359,17 +332,11 @@ fn a_root_that_only_the_bundle_names() {
     let theirs = Authority::new();
     let (pair, chain) = theirs.issue(&Leaf::email(KeyKind::P256, "a@example.com"));
     let signer = CertificateSigner::new(pair, &chain).unwrap();
-    let bundle = seal::sign_statement(&statement(b"weights"), &signer, None).unwrap();
-    let case = Case {
-        artifact: artifact(b"weights"),
-        bytes: bundle.to_bytes().unwrap(),
-        root: TrustRoot::trusting_nothing()
-            .with_authorities(&Authority::new().root_pem)
-            .unwrap(),
-        signers: vec![ExpectedSigner::certificate("alice", "a@example.com", None)],
-        required: false,
-        now: NOW,
-    };
+    let case = Case::unlogged(
+        &signer,
+        &Authority::new().root_pem,
+        ExpectedSigner::certificate("alice", "a@example.com", None),
+    );
     let root = custos_core::crypto::Pem::parse(&theirs.root_pem)
         .unwrap()
         .bytes()
@@ -441,17 +408,11 @@ fn an_expired_authority_vouches_for_nobody() {
             .pem();
         drop(root_pair);
         let signer = CertificateSigner::new(leaf_pair, &pem).unwrap();
-        let bundle = seal::sign_statement(&statement(b"weights"), &signer, None).unwrap();
-        let case = Case {
-            artifact: artifact(b"weights"),
-            bytes: bundle.to_bytes().unwrap(),
-            root: TrustRoot::trusting_nothing()
-                .with_authorities(&root_pem)
-                .unwrap(),
-            signers: vec![ExpectedSigner::certificate("alice", "a@example.com", None)],
-            required: false,
-            now: NOW,
-        };
+        let case = Case::unlogged(
+            &signer,
+            &root_pem,
+            ExpectedSigner::certificate("alice", "a@example.com", None),
+        );
         assert_eq!(
             case.verify().unwrap_err(),
             VerifyError::Certificate {
@@ -578,13 +539,13 @@ fn a_log_that_is_not_trusted() {
 #[test]
 fn a_checkpoint_or_proof_that_was_changed() {
     let fresh = || logged_by_key(KeyKind::P256).0;
-    let error = |change: &dyn Fn(&mut custos_core::bundle::TransparencyLogEntry)| {
+    let error = |change: &dyn Fn(&mut TransparencyLogEntry)| {
         fresh()
             .edit(|bundle| change(&mut bundle.verification_material.tlog_entries[0]))
             .verify()
             .unwrap_err()
     };
-    let proof = |entry: &mut custos_core::bundle::TransparencyLogEntry,
+    let proof = |entry: &mut TransparencyLogEntry,
                  change: &dyn Fn(&mut custos_core::bundle::InclusionProof)| {
         change(entry.inclusion_proof.as_mut().unwrap());
     };
@@ -619,6 +580,53 @@ fn a_checkpoint_or_proof_that_was_changed() {
             ..
         }
     ));
+}
+
+#[test]
+fn a_proof_or_checkpoint_of_another_trusted_log_or_another_entry() {
+    let (case, signer, log) = logged_by_key(KeyKind::P256);
+    let leaf = leaf_of(&case.bundle(), &signer);
+    let other = MemoryLog::new("log.example.com/other", KeyKind::Ed25519, 21);
+    let foreign = other.enter(leaf);
+    let neighbour = log.enter(b"{}".to_vec());
+    let root = case.root.clone().with_log_key(&other.vkey()).unwrap();
+    let case = Case { root, ..case };
+    let with = |change: &dyn Fn(&mut TransparencyLogEntry)| {
+        let mut bundle = case.bundle();
+        change(&mut bundle.verification_material.tlog_entries[0]);
+        let bytes = bundle.to_bytes().unwrap();
+        verify(&case.request(&[PREDICATE], Material::Bundle(&bytes)))
+    };
+    // Both logs are trusted, and each entry whole is right.
+    let good = with(&|entry| *entry = foreign.clone()).unwrap();
+    assert_eq!(good.log()[0].origin, "log.example.com/other");
+    // The other log's proof and checkpoint under this log's id.
+    let error = with(&|entry| entry.inclusion_proof.clone_from(&foreign.inclusion_proof));
+    assert!(
+        matches!(&error, Err(VerifyError::LogFieldMismatch { field, .. }) if *field == "logId.keyId"),
+        "{error:?}"
+    );
+    // This log's proof under the other log's id.
+    let error = with(&|entry| entry.log_id = foreign.log_id.clone());
+    assert!(
+        matches!(&error, Err(VerifyError::LogFieldMismatch { field, .. }) if *field == "logId.keyId"),
+        "{error:?}"
+    );
+    // The proof of a neighbour in the same log, with its index.
+    let error = with(&|entry| {
+        entry.log_index = neighbour.log_index;
+        entry.inclusion_proof.clone_from(&neighbour.inclusion_proof);
+    });
+    assert!(
+        matches!(
+            error,
+            Err(VerifyError::InclusionProof {
+                source: ProofError::RootMismatch,
+                ..
+            })
+        ),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -774,6 +782,76 @@ fn a_statement_about_nothing_or_about_another_artifact() {
         case.verify().unwrap_err(),
         VerifyError::Statement(StatementError::SubjectWithoutDigest { index: 0 })
     );
+}
+
+#[test]
+fn a_digest_that_somebody_can_forge_names_nothing() {
+    let signer = signer(KeyKind::P256);
+    let set = |pairs: &[(&str, &str)]| {
+        let mut set = DigestSet::new();
+        for (name, hex) in pairs {
+            set.insert_raw(*name, *hex);
+        }
+        set
+    };
+    let (md5, sha1) = (
+        "d41d8cd98f00b204e9800998ecf8427e",
+        "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+    );
+    let strong = artifact(b"weights").get_raw("sha256").unwrap().to_owned();
+    let other = artifact(b"other").get_raw("sha256").unwrap().to_owned();
+    let mine = set(&[("sha256", &strong), ("md5", md5), ("sha1", sha1)]);
+    let about = |subject: DigestSet| {
+        let statement = Statement::new(vec![Subject::new("m", subject)], PREDICATE, &1).unwrap();
+        let bundle = seal::sign_statement(&statement, &signer, None).unwrap();
+        let case = Case::unlogged(&signer, "", expect_key("k", &signer));
+        Case {
+            artifact: mine.clone(),
+            bytes: bundle.to_bytes().unwrap(),
+            ..case
+        }
+        .verify()
+    };
+    for bad in [
+        set(&[("md5", md5)]),
+        set(&[("sha1", sha1)]),
+        set(&[("md5", md5), ("sha1", sha1)]),
+        // One of several differs, whichever.
+        set(&[("sha256", &other), ("md5", md5)]),
+        set(&[("sha256", &strong), ("md5", sha1)]),
+        set(&[("sha256", &strong[..40])]),
+        set(&[("sha256", &strong.to_uppercase())]),
+    ] {
+        assert!(
+            matches!(about(bad.clone()), Err(VerifyError::SubjectMismatch { .. })),
+            "{bad:?}"
+        );
+    }
+    about(set(&[("sha256", &strong), ("md5", md5), ("later", "1")])).unwrap();
+}
+
+#[test]
+fn a_payload_in_which_an_array_stands_for_an_object() {
+    let (mut case, signer) = unlogged();
+    let kind = "https://in-toto.io/Statement/v1";
+    let digest = serde_json::json!({ "sha256": case.artifact.get_raw("sha256").unwrap() });
+    for payload in [
+        serde_json::json!([kind, [{ "digest": digest }], PREDICATE, {}]),
+        serde_json::json!({
+            "_type": kind, "subject": [["m", null, digest]], "predicateType": PREDICATE,
+        }),
+    ] {
+        let payload = serde_json::to_vec(&payload).unwrap();
+        case.bytes = bundle_with_payload(&signer, INTOTO_PAYLOAD_TYPE, &payload);
+        let error = case.verify().unwrap_err();
+        assert!(
+            matches!(
+                error,
+                VerifyError::Statement(StatementError::Json(JsonError::Malformed { .. }))
+            ),
+            "{error}"
+        );
+    }
 }
 
 #[test]
@@ -992,6 +1070,19 @@ fn a_message_signature_where_a_statement_was_asked_for_and_back() {
         }),
         Err(VerifyError::SignatureInvalid { .. })
     ));
+    // A folder's SHA-256 is not over bytes of its own.
+    for name in ["dirHash", LISTING_DIGEST] {
+        let mut folder = good.clone();
+        folder.insert_raw(name, "00");
+        let error = verify(&VerifyRequest {
+            artifact: &folder,
+            ..request
+        });
+        assert!(
+            matches!(error, Err(VerifyError::ContentKind { .. })),
+            "{name}"
+        );
+    }
     let statement = statement_case.request(&[PREDICATE], Material::Bundle(&bytes));
     assert!(matches!(
         verify(&statement),

@@ -118,6 +118,23 @@ pub struct Case {
 }
 
 impl Case {
+    /// A statement about `weights` in no log; the authorities of a PEM text are trusted.
+    pub fn unlogged(signer: &dyn Signer, authorities: &str, expected: ExpectedSigner) -> Self {
+        let bundle = seal::sign_statement(&statement(b"weights"), signer, None).unwrap();
+        let nothing = TrustRoot::trusting_nothing();
+        Self {
+            artifact: artifact(b"weights"),
+            bytes: bundle.to_bytes().unwrap(),
+            root: match authorities {
+                "" => nothing,
+                pem => nothing.with_authorities(pem).unwrap(),
+            },
+            signers: vec![expected],
+            required: false,
+            now: NOW,
+        }
+    }
+
     pub fn verify(&self) -> Result<Verified<Statement>, VerifyError> {
         self.verify_as(&[PREDICATE])
     }
@@ -300,17 +317,11 @@ pub fn leaf_params(leaf: &Leaf) -> CertificateParams {
 pub fn by_certificate(leaf: &Leaf, identity: &str) -> (Case, CertificateSigner) {
     let authority = Authority::new();
     let signer = authority.signer(leaf);
-    let bundle = seal::sign_statement(&statement(b"weights"), &signer, None).unwrap();
-    let case = Case {
-        artifact: artifact(b"weights"),
-        bytes: bundle.to_bytes().unwrap(),
-        root: TrustRoot::trusting_nothing()
-            .with_authorities(&authority.root_pem)
-            .unwrap(),
-        signers: vec![ExpectedSigner::certificate("alice", identity, None)],
-        required: false,
-        now: NOW,
-    };
+    let case = Case::unlogged(
+        &signer,
+        &authority.root_pem,
+        ExpectedSigner::certificate("alice", identity, None),
+    );
     (case, signer)
 }
 
