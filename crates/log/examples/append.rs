@@ -1,8 +1,13 @@
 //! Measures durable appends beside a bare loop that hashes and syncs, and prints JSON.
 //!
-//! `append DIR [ENTRIES] [BATCH] [BYTES]`; DIR is made and removed again. The bare loop writes the same bytes into a preallocated
-//! file, hashes each entry and the same number of inner nodes, and syncs once a batch: what no log
-//! can do without. The ratio of the two, in one run, is the claim.
+//! `append DIR [ENTRIES] [BATCH] [BYTES] [CALLERS]`; DIR is made and removed again. The bare loop
+//! writes the same bytes into a preallocated file, hashes each entry and the same number of inner
+//! nodes, and syncs once a batch: what no log can do without. The ratio of the two, in one run, is
+//! the claim.
+//!
+//! The log is a server's, and called as a server calls it: each of CALLERS threads (2 unless told)
+//! makes a batch, hands it over and waits until it is durable and published before it goes on. The
+//! clock runs from the first batch to the last answer, and the making of the entries counts.
 
 use std::error::Error;
 use std::fs::OpenOptions;
@@ -10,19 +15,21 @@ use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use custos_core::crypto::{KeyKind, KeyPair};
 use custos_core::merkle;
 use custos_log::disk::OsDisk;
 use custos_log::note::KeyPairSigner;
-use custos_log::{Log, LogOptions};
+use custos_log::{Log, LogOptions, RecordError};
 
 #[derive(Clone, Copy)]
 struct Load {
     entries: usize,
     batch: usize,
     bytes: usize,
+    callers: usize,
 }
 
 #[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
@@ -80,18 +87,32 @@ fn log(dir: &Path, load: Load, dedup: bool) -> Result<Duration, Box<dyn Error>> 
     let signer = KeyPairSigner::new("example.com/bench", KeyPair::generate(KeyKind::Ed25519)?)?;
     let disk = Arc::new(OsDisk::new(&root));
     let log = Log::create(disk, Box::new(signer), LogOptions::life().with_dedup(dedup))?;
-    let mut took = Duration::ZERO;
-    for from in (0..load.entries).step_by(load.batch) {
-        let leaves = batch(load, from);
-        let start = now();
-        let appended = log.append(&leaves)?;
-        took += start.elapsed();
-        if appended.indexes.len() != leaves.len() {
-            return Err("an answer for each leaf was expected".into());
-        }
+    let next = AtomicUsize::new(0);
+    let start = now();
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..load.callers)
+            .map(|_| scope.spawn(|| call(&log, load, &next)))
+            .collect();
+        callers.into_iter().try_for_each(|caller| {
+            let outcome = caller.join().map_err(|_| "a caller panicked")?;
+            outcome.map_err(Box::<dyn Error>::from)
+        })
+    })?;
+    let took = start.elapsed();
+    if log.head()?.size != load.entries as u64 {
+        return Err("each entry was to be in the log once".into());
     }
-    drop(log);
     Ok(took)
+}
+
+fn call(log: &Log, load: Load, next: &AtomicUsize) -> Result<(), RecordError> {
+    loop {
+        let from = next.fetch_add(load.batch, Ordering::Relaxed);
+        if from >= load.entries {
+            return Ok(());
+        }
+        log.append(&batch(load, from))?;
+    }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
@@ -99,12 +120,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let dir = args
         .next()
-        .ok_or("usage: append DIR [ENTRIES] [BATCH] [BYTES]")?;
+        .ok_or("usage: append DIR [ENTRIES] [BATCH] [BYTES] [CALLERS]")?;
     let mut number = |or: usize| args.next().map_or(Ok(or), |text| text.parse());
     let load = Load {
         entries: number(400_000)?,
         batch: number(4_096)?,
         bytes: number(1_024)?,
+        callers: number(2)?,
     };
     let dir = Path::new(&dir);
     // ext4 hands out inodes slowly for some seconds after many were freed, so nothing is removed
@@ -117,12 +139,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::remove_dir_all(dir)?;
     writeln!(
         std::io::stdout(),
-        "{{\"entries\":{},\"batch\":{},\"entry_bytes\":{},\"baseline_per_s\":{baseline:.0},\
+        "{{\"entries\":{},\"batch\":{},\"entry_bytes\":{},\"callers\":{},\"baseline_per_s\":{baseline:.0},\
          \"log_per_s\":{plain:.0},\"log_ratio\":{:.3},\"dedup_per_s\":{dedup:.0},\
          \"dedup_ratio\":{:.3}}}",
         load.entries,
         load.batch,
         load.bytes,
+        load.callers,
         plain / baseline,
         dedup / baseline
     )?;

@@ -52,8 +52,9 @@ pub trait DiskFile: Send + Sync {
     /// Reads up to `len` bytes at `offset`; fewer at the end of the file.
     fn read_at(&self, offset: u64, len: usize) -> Result<Vec<u8>, DiskError>;
 
-    /// Writes all bytes at `offset`, extending the file if need be. Not durable.
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError>;
+    /// Writes the parts one behind the other from `offset` on, extending the file if need be. Not
+    /// durable.
+    fn write_at(&self, offset: u64, parts: &[&[u8]]) -> Result<(), DiskError>;
 
     /// Makes the contents and the length durable, not the name. After an error nothing is known
     /// about the contents, and the process must end.

@@ -3,7 +3,8 @@
 //! Calls of several threads are gathered: whoever comes first commits for all that wait. A commit
 //! appends one record (entries and signed checkpoint) to a preallocated segment, syncs it once,
 //! writes tiles and bundles without a sync, replaces the published checkpoint, and only then
-//! answers. How that survives a crash is argued in `docs/concepts/log.md`; [`crate::wal`] and the
+//! answers. In a server the next commit writes its record while the files of this one are written.
+//! How that survives a crash is argued in `docs/concepts/log.md`; [`crate::wal`] and the
 //! recovery are the other half.
 
 use std::collections::VecDeque;
@@ -16,10 +17,11 @@ use custos_core::merkle::{self, Hash};
 use crate::checkpoint::VerifiedCheckpoint;
 use crate::disk::Disk;
 use crate::note::{NoteSigner, VerifierKey};
+use crate::publish::Publisher;
 use crate::reader::{Head, LogReader, TileFiles};
 use crate::recorder::{MAX_LEAVES, RecordError, Recorded, Recorder};
 use crate::tile;
-use crate::writer::Writer;
+use crate::writer::{Committed, Writer};
 
 /// Bytes that may wait for a commit; who brings more waits until there is room.
 const QUEUE_BYTES: usize = 64 << 20;
@@ -133,7 +135,9 @@ struct Shared {
     queue: Mutex<Queue>,
     // Signalled when the queue shrinks, when a commit is done, and when its leader is.
     changed: Condvar,
+    // The first half of a commit; taken before the turn of `publisher`, the second half.
     writer: Mutex<Writer>,
+    publisher: Arc<Publisher>,
     files: Arc<TileFiles>,
     key: VerifierKey,
 }
@@ -206,6 +210,7 @@ impl Log {
         let shared = Shared {
             queue: Mutex::default(),
             changed: Condvar::new(),
+            publisher: Arc::clone(writer.publisher()),
             writer: Mutex::new(writer),
             files,
             key,
@@ -215,9 +220,11 @@ impl Log {
         }
     }
 
-    /// Returns the newest head that this process knows.
+    /// Returns the newest published head that this process knows.
     pub fn head(&self) -> Result<Arc<Head>, RecordError> {
-        let writer = self.shared.writer.lock().map_err(|_| died())?;
+        let writer = self.shared.writer.lock().map_err(|_| RecordError::died())?;
+        // The writer's head is published once all publications so far are done.
+        drop(self.shared.publisher.turn()?);
         writer.head()
     }
 
@@ -247,9 +254,10 @@ impl Log {
             let tickets = queue.take();
             drop(queue);
             // The others wake up even if the commit panics.
-            let leader = Leader {
+            let mut leader = Leader {
                 shared: &self.shared,
                 tickets,
+                leads: true,
             };
             leader.commit();
             drop(leader);
@@ -358,16 +366,15 @@ impl Ticket {
 struct Leader<'a> {
     shared: &'a Shared,
     tickets: Vec<Arc<Ticket>>,
+    // Until another thread may take the next commit.
+    leads: bool,
 }
 
 impl Leader<'_> {
-    fn commit(&self) {
+    fn commit(&mut self) {
         // Those who wait for room in the queue need not wait for the disk.
         self.shared.changed.notify_all();
-        let Ok(mut writer) = self.shared.writer.lock() else {
-            return;
-        };
-        match writer.commit(&self.tickets) {
+        match self.carry_out() {
             Ok(answers) => {
                 for (ticket, answer) in self.tickets.iter().zip(answers) {
                     ticket.settle(Ok(answer));
@@ -380,14 +387,36 @@ impl Leader<'_> {
             }
         }
     }
-}
 
-impl Drop for Leader<'_> {
-    fn drop(&mut self) {
-        for ticket in &self.tickets {
-            // Only a panic leaves one unanswered; what was written then is unknown. An answer
-            // that its caller has taken already is not looked at again.
-            ticket.settle(Err(died()));
+    fn carry_out(&mut self) -> Result<Vec<Appended>, RecordError> {
+        let shared = self.shared;
+        let mut writer = shared.writer.lock().map_err(|_| RecordError::died())?;
+        let Committed {
+            answers,
+            publication,
+        } = writer.commit(&self.tickets)?;
+        // Taken before the writer is free, so that commits are published in their sequence.
+        let mut turn = shared.publisher.turn()?;
+        let mut writer = Some(writer);
+        if writer.as_ref().is_some_and(|writer| writer.overlaps()) {
+            writer = None;
+            self.hand_over();
+        }
+        let outcome = match publication {
+            Some(publication) => shared.publisher.publish(&mut turn, publication),
+            // What was found in the log already may have been in a commit that failed since.
+            None => turn.check(),
+        };
+        if let Some(mut writer) = writer {
+            writer.release();
+        }
+        outcome.map(|()| answers)
+    }
+
+    // Lets the next commit begin.
+    fn hand_over(&mut self) {
+        if !std::mem::take(&mut self.leads) {
+            return;
         }
         let mut queue = self
             .shared
@@ -400,8 +429,15 @@ impl Drop for Leader<'_> {
     }
 }
 
-fn died() -> RecordError {
-    RecordError::MustEnd {
-        path: String::new(),
+impl Drop for Leader<'_> {
+    fn drop(&mut self) {
+        for ticket in &self.tickets {
+            // Only a panic leaves one unanswered; what was written then is unknown. An answer
+            // that its caller has taken already is not looked at again.
+            ticket.settle(Err(RecordError::died()));
+        }
+        self.hand_over();
+        // Those whose commit was led by another thread.
+        self.shared.changed.notify_all();
     }
 }

@@ -137,10 +137,11 @@ impl Index {
         Ok(found)
     }
 
-    /// Moves recent leaves into runs and merges runs. Fails only when memory would grow beyond its
+    /// Moves recent leaves into runs and merges runs, as far as the tiles of the first `published`
+    /// leaves are there to check a hit against. Fails only when memory would grow beyond its
     /// bound; else a failed write is tried again the next time.
-    pub(crate) fn settle(&mut self) -> Result<(), DiskError> {
-        while self.recent.len() as u64 >= RUN {
+    pub(crate) fn settle(&mut self, published: u64) -> Result<(), DiskError> {
+        while self.recent.len() as u64 >= RUN && self.recent_first + RUN <= published {
             let Some(leaves) = self.recent.get(..RUN as usize) else {
                 return Ok(());
             };
@@ -463,7 +464,7 @@ mod tests {
         let mut index = Index::new(Arc::new(disk.clone()));
         for (leaf, at) in source.0.iter().zip(0..) {
             index.insert(*leaf, at);
-            index.settle().unwrap();
+            index.settle(u64::MAX).unwrap();
         }
         assert_eq!(index.paths(), ["index/1-0", "index/0-65536"]);
         assert_eq!(disk.paths().len(), 2, "merged runs are gone");
@@ -512,10 +513,10 @@ mod tests {
         for (leaf, at) in source.0.iter().zip(0..) {
             index.insert(*leaf, at);
         }
-        index.settle().unwrap();
+        index.settle(u64::MAX).unwrap();
         assert_eq!(index.recent(&source.0[0]), Some(0));
         disk.make_room();
-        index.settle().unwrap();
+        index.settle(u64::MAX).unwrap();
         assert_eq!(index.paths().len(), 2);
         assert_eq!(position(&mut index, &source.0[0], &source), [0]);
     }

@@ -47,6 +47,7 @@ mod index;
 pub mod note;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 pub mod proof;
+mod publish;
 pub mod reader;
 pub mod recorder;
 mod recover;

@@ -143,6 +143,13 @@ pub enum RecordError {
 }
 
 impl RecordError {
+    /// The error after a thread panicked half-way: what it wrote is unknown.
+    pub(crate) const fn died() -> Self {
+        Self::MustEnd {
+            path: String::new(),
+        }
+    }
+
     /// Returns true if the process must end: what it wrote last may or may not be on the disk, and
     /// only a fresh start finds out.
     pub const fn must_end(&self) -> bool {

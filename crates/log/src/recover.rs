@@ -324,7 +324,10 @@ fn position(chain: &Chain) -> WalPosition {
     let last = newer.last().map(|record| record.header);
     WalPosition {
         segment: chain.segment,
-        offset: newer.iter().map(Record::padded_bytes).sum(),
+        offset: newer
+            .iter()
+            .map(|record| record.header.padded_bytes())
+            .sum(),
         capacity: chain.capacity,
         next_sequence: last.map_or(0, |header| header.sequence + 1),
         last_checksum: last.map_or([0; 32], |header| header.checksum),
@@ -379,9 +382,9 @@ fn settle_tail(
             if !settled(record)
                 && let Some(bytes) = record.clone().encode()
             {
-                file.write_at(offset, &bytes)?;
+                file.write_at(offset, &[&bytes])?;
             }
-            offset += u64::try_from(record.padded_bytes()).unwrap_or(u64::MAX);
+            offset += u64::try_from(record.header.padded_bytes()).unwrap_or(u64::MAX);
         }
         file.sync_data()?;
     }

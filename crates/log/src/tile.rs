@@ -227,11 +227,25 @@ impl TilePath {
 
     /// Returns the folder that holds the partial versions of this path: `tile/.../{N}.p`.
     pub fn partial_dir(&self) -> String {
-        let full = match *self {
+        format!("{}.p", self.to_full())
+    }
+
+    /// Returns the full tile or bundle at the same place.
+    pub(crate) const fn to_full(self) -> Self {
+        match self {
             Self::Tile(tile) => Self::Tile(tile.to_full()),
             Self::Entries(bundle) => Self::Entries(bundle.to_full()),
+        }
+    }
+
+    /// Returns how many entries a tree has at least if this tile or bundle is full in it.
+    pub(crate) fn end(&self) -> Option<u64> {
+        let (level, index) = match self {
+            Self::Tile(tile) => (tile.level(), tile.index()),
+            Self::Entries(bundle) => (0, bundle.index()),
         };
-        format!("{full}.p")
+        let span = 1_u64.checked_shl(u32::from(level).checked_add(1)?.checked_mul(8)?)?;
+        index.checked_add(1)?.checked_mul(span)
     }
 }
 

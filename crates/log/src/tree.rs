@@ -147,7 +147,9 @@ impl Tree {
             }
             if let Some(bundle) = EntryBundle::new(index, FULL_WIDTH).filter(|_| level == 0) {
                 let path = TilePath::Entries(bundle);
-                let bytes = std::mem::take(&mut self.bundle);
+                // The next bundle is likely as large: growing step by step would copy it anew.
+                let room = Vec::with_capacity(self.bundle.len());
+                let bytes = std::mem::replace(&mut self.bundle, room);
                 out.push(TreeFile {
                     path,
                     bytes,

@@ -87,6 +87,43 @@ impl Header {
         Some(header)
     }
 
+    /// Fills in lengths, count and checksum for a record of this checkpoint and of entries that
+    /// take `entry_bytes` in bundle form, and returns the bytes in front of the entries.
+    pub fn seal(
+        &mut self,
+        checkpoint: &str,
+        entry_bytes: usize,
+        hashes: &[Hash],
+    ) -> Option<Vec<u8>> {
+        let front = HEADER_BYTES.checked_add(checkpoint.len())?;
+        self.record_bytes = u64::try_from(front.checked_add(entry_bytes)?).ok()?;
+        self.count = u32::try_from(hashes.len()).ok()?;
+        self.checkpoint_bytes = u32::try_from(checkpoint.len()).ok()?;
+        let covered = self.encode_covered();
+        self.checksum = checksum(&covered, checkpoint.as_bytes(), hashes);
+        let mut out = Vec::with_capacity(front);
+        out.extend_from_slice(&covered);
+        out.extend_from_slice(&self.checksum);
+        out.extend_from_slice(checkpoint.as_bytes());
+        Some(out)
+    }
+
+    /// Returns the bytes that the record takes in a segment: whole blocks.
+    pub fn padded_bytes(&self) -> usize {
+        usize::try_from(self.record_bytes)
+            .ok()
+            .and_then(|len| len.checked_next_multiple_of(BLOCK))
+            .unwrap_or(usize::MAX)
+    }
+
+    /// Returns the zeros behind the entries.
+    pub fn padding(&self) -> &'static [u8] {
+        const ZEROS: &[u8] = &[0; BLOCK];
+        let len = usize::try_from(self.record_bytes).unwrap_or(0);
+        let padding = self.padded_bytes().saturating_sub(len);
+        ZEROS.get(..padding).unwrap_or_default()
+    }
+
     /// Returns the size of the tree after the record.
     pub fn size_after(&self) -> u64 {
         self.first.saturating_add(u64::from(self.count))
@@ -139,28 +176,10 @@ impl Record {
 
     /// Fills in lengths, count and checksum, and returns the bytes, padded to whole blocks.
     pub fn encode(&mut self) -> Option<Vec<u8>> {
-        let len = HEADER_BYTES.checked_add(self.checkpoint.len())?;
-        let len = len.checked_add(self.entries.len())?;
-        self.header.record_bytes = u64::try_from(len).ok()?;
-        self.header.count = u32::try_from(self.hashes.len()).ok()?;
-        self.header.checkpoint_bytes = u32::try_from(self.checkpoint.len()).ok()?;
-        let covered = self.header.encode_covered();
-        self.header.checksum = checksum(&covered, self.checkpoint.as_bytes(), &self.hashes);
-        let mut out = Vec::with_capacity(len.checked_next_multiple_of(BLOCK)?);
-        out.extend_from_slice(&covered);
-        out.extend_from_slice(&self.header.checksum);
-        out.extend_from_slice(self.checkpoint.as_bytes());
-        out.extend_from_slice(&self.entries);
-        out.resize(len.checked_next_multiple_of(BLOCK)?, 0);
-        Some(out)
-    }
-
-    /// Returns the bytes that the record takes in a segment.
-    pub fn padded_bytes(&self) -> usize {
-        usize::try_from(self.header.record_bytes)
-            .ok()
-            .and_then(|len| len.checked_next_multiple_of(BLOCK))
-            .unwrap_or(usize::MAX)
+        let front = self
+            .header
+            .seal(&self.checkpoint, self.entries.len(), &self.hashes)?;
+        Some([&front, &*self.entries, self.header.padding()].concat())
     }
 }
 
@@ -181,7 +200,7 @@ pub fn scan(segment: &[u8], log_id: &Hash) -> Vec<Record> {
         if !follows {
             break;
         }
-        rest = rest.get(record.padded_bytes()..).unwrap_or_default();
+        rest = rest.get(record.header.padded_bytes()..).unwrap_or_default();
         records.push(record);
     }
     records

@@ -1,5 +1,6 @@
-//! The one who writes: commits batches, switches segments, recovers when it has to.
+//! The one who writes: makes batches durable, switches segments, recovers when it has to.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -12,11 +13,11 @@ use crate::engine::{Appended, LockMode, LogOptions, Ticket};
 use crate::index::Index;
 use crate::note::{MAX_NOTE_BYTES, NoteSigner, VerifierKey};
 use crate::proof::{self, HashReader as _};
+use crate::publish::{Publication, Publisher};
 use crate::reader::{CHECKPOINT, Head, Nodes, TileFiles};
 use crate::recorder::{IntegrityFault, RecordError};
 use crate::recover::{self, Recovered, Repair, WalPosition, segment_path, split_entries};
-use crate::tile::TilePath;
-use crate::tree::{self, Tree, TreeFile};
+use crate::tree::{Tree, TreeFile};
 use crate::wal::{self, BLOCK, HEADER_BYTES, Header, Record};
 
 const LOCK: &str = "lock";
@@ -27,6 +28,7 @@ const ZEROS: usize = 1 << 20;
 
 pub(crate) struct Writer {
     files: Arc<TileFiles>,
+    publisher: Arc<Publisher>,
     signer: Box<dyn NoteSigner>,
     options: LogOptions,
     state: State,
@@ -51,10 +53,8 @@ struct Live {
     segment: Box<dyn DiskFile>,
     // Files of the tree that are to be written.
     files: Vec<TreeFile>,
-    // Full tiles whose partial versions can go after the next checkpoint.
-    replaced: Vec<TilePath>,
-    // Size of the tree whose files are all there.
-    published: u64,
+    // Starts of older segments that are needed no more.
+    retired: Vec<u64>,
     // Files since the last flush may have been written by another process, perhaps in vain.
     foreign: bool,
     flush: Option<Flush>,
@@ -65,10 +65,26 @@ struct Flush {
     thread: JoinHandle<Result<(), DiskError>>,
 }
 
+/// A commit that is durable and not yet published.
+pub(crate) struct Committed {
+    /// The answer to each ticket, valid once the commit and all before it are published.
+    pub(crate) answers: Vec<Appended>,
+    /// What is to be published; nothing if all leaves were in the log already.
+    pub(crate) publication: Option<Publication>,
+}
+
+// Entries for one record. They stay where their callers put them.
 #[derive(Default)]
-struct Batch {
-    entries: Vec<u8>,
+struct Batch<'a> {
+    pieces: Vec<Piece<'a>>,
+    bytes: usize,
     hashes: Vec<Hash>,
+}
+
+// Entries in bundle form that lie side by side.
+struct Piece<'a> {
+    buffer: &'a [u8],
+    range: Range<usize>,
 }
 
 impl Writer {
@@ -126,6 +142,7 @@ impl Writer {
 
     fn new(files: Arc<TileFiles>, signer: Box<dyn NoteSigner>, options: LogOptions) -> Self {
         Self {
+            publisher: Arc::new(Publisher::new(Arc::clone(&files.disk))),
             files,
             signer,
             options,
@@ -144,11 +161,21 @@ impl Writer {
         self.signer.verifier_key()
     }
 
+    pub(crate) const fn publisher(&self) -> &Arc<Publisher> {
+        &self.publisher
+    }
+
+    /// Returns true if the next commit may begin while this one is being published: nobody else
+    /// can write to the log between the two.
+    pub(crate) fn overlaps(&self) -> bool {
+        self.options.lock == LockMode::Life
+    }
+
     pub(crate) fn head(&self) -> Result<Arc<Head>, RecordError> {
         match &self.state {
-            State::Live(live) => Ok(Arc::clone(&live.head)),
+            State::Live(live) if !self.publisher.has_failed()? => Ok(Arc::clone(&live.head)),
             State::Broken { path } => Err(RecordError::MustEnd { path: path.clone() }),
-            State::Stale => {
+            State::Live(_) | State::Stale => {
                 let latest =
                     crate::LogReader::over(Arc::clone(&self.files), self.key().clone()).latest()?;
                 Ok(Arc::new(Head {
@@ -160,8 +187,9 @@ impl Writer {
         }
     }
 
-    /// Commits what the tickets hold, and answers each.
-    pub(crate) fn commit(&mut self, tickets: &[Arc<Ticket>]) -> Result<Vec<Appended>, RecordError> {
+    /// Makes what the tickets hold durable. The lock on the log stays until
+    /// [`Writer::release`], unless this fails.
+    pub(crate) fn commit(&mut self, tickets: &[Arc<Ticket>]) -> Result<Committed, RecordError> {
         if let State::Broken { path } = &self.state {
             return Err(RecordError::MustEnd { path: path.clone() });
         }
@@ -172,22 +200,27 @@ impl Writer {
                 self.state = State::Broken { path: path.clone() };
             }
             Err(_) => self.make_stale(),
-            Ok(_) => {}
+            Ok(_) => return outcome,
         }
         self.release();
         outcome
     }
 
-    fn commit_locked(&mut self, tickets: &[Arc<Ticket>]) -> Result<Vec<Appended>, RecordError> {
+    fn commit_locked(&mut self, tickets: &[Arc<Ticket>]) -> Result<Committed, RecordError> {
         let (room, files) = (self.record_room(), Arc::clone(&self.files));
+        let published = self.publisher.published();
+        let live = self.live()?;
+        if let Some(index) = &mut live.index {
+            index.settle(published)?;
+        }
+        let before = live.head.size;
         let mut batch = Batch::default();
         let mut positions = Vec::with_capacity(tickets.len());
-        let before = self.live()?.head.size;
         for ticket in tickets {
             let mut indexes = Vec::with_capacity(ticket.hashes.len());
-            for (entry, leaf) in split_entries(&ticket.entries).zip(&ticket.hashes) {
-                if batch.entries.len() + entry.len() > room {
-                    self.append_record(std::mem::take(&mut batch))?;
+            for (range, leaf) in entry_ranges(&ticket.entries).zip(&ticket.hashes) {
+                if batch.bytes + range.len() > room {
+                    self.append_record(&std::mem::take(&mut batch))?;
                 }
                 let live = self.live()?;
                 if let Some(old) = live.find(leaf, &files)? {
@@ -198,23 +231,25 @@ impl Writer {
                 if let Some(index) = &mut live.index {
                     index.insert(*leaf, position);
                 }
-                batch.entries.extend_from_slice(entry);
-                batch.hashes.push(*leaf);
+                batch.push(&ticket.entries, range, *leaf);
                 indexes.push(position);
             }
             positions.push(indexes);
         }
         if !batch.hashes.is_empty() {
-            self.append_record(batch)?;
+            self.append_record(&batch)?;
         }
-        if self.live()?.tree.size() != before {
-            self.publish()?;
-        }
-        let head = Arc::clone(&self.live()?.head);
-        Ok(positions
+        let live = self.live()?;
+        let publication = (live.head.size != before).then(|| live.take_publication());
+        let head = Arc::clone(&live.head);
+        let answers = positions
             .into_iter()
             .map(|indexes| Appended::new(indexes, Arc::clone(&head)))
-            .collect())
+            .collect();
+        Ok(Committed {
+            answers,
+            publication,
+        })
     }
 
     // Bytes of entries that one record may hold, so that a segment takes several.
@@ -226,17 +261,18 @@ impl Writer {
     }
 
     /// Makes one record durable: from here on its entries are in the log.
-    fn append_record(&mut self, batch: Batch) -> Result<(), RecordError> {
+    fn append_record(&mut self, batch: &Batch<'_>) -> Result<(), RecordError> {
         self.poll_flush()?;
-        let need = HEADER_BYTES + CHECKPOINT_ROOM + batch.entries.len();
+        let need = HEADER_BYTES + CHECKPOINT_ROOM + batch.bytes;
         let live = self.live()?;
         if live.wal.offset + need.next_multiple_of(BLOCK) > live.wal.capacity {
             self.switch_segment(need)?;
         }
-        let (origin, disk) = (self.key().name().to_owned(), Arc::clone(self.disk()));
+        let origin = self.key().name().to_owned();
         let live = self.live()?;
-        let (first, previous_root) = (live.tree.size(), live.tree.root());
-        for (entry, leaf) in split_entries(&batch.entries).zip(&batch.hashes) {
+        let header = live.next_header(&origin);
+        let entries = batch.slices().flat_map(split_entries);
+        for (entry, leaf) in entries.zip(&batch.hashes) {
             live.tree.push(entry, *leaf, &mut live.files);
         }
         let (size, root) = (live.tree.size(), live.tree.root());
@@ -244,35 +280,16 @@ impl Writer {
             .and_then(|body| body.sign(self.signer.as_ref()))
             .map_err(RecordError::Checkpoint)?;
         let live = self.live()?;
-        let mut record = Record {
-            header: live.next_header(&origin, first, previous_root),
-            checkpoint,
-            entries: batch.entries,
-            hashes: batch.hashes,
-        };
-        live.write(&mut record)?;
+        live.write(header, &checkpoint, batch)?;
         live.head = Arc::new(Head {
             size,
             root,
-            checkpoint: record.checkpoint,
+            checkpoint,
         });
-        live.retire_older(&disk);
-        Ok(())
-    }
-
-    // Writes the files of all records so far, and puts the checkpoint over them in place.
-    fn publish(&mut self) -> Result<(), RecordError> {
-        let disk = Arc::clone(self.disk());
-        let live = self.live()?;
-        live.write_files(&disk)?;
-        recover::publish(&disk, &live.head.checkpoint)?;
-        live.published = live.head.size;
-        let bases = [Some(live.wal.base), live.wal.older_base];
-        for full in live.replaced.drain(..) {
-            recover::drop_partials(&disk, &full, &bases);
-        }
-        if let Some(index) = &mut live.index {
-            index.settle()?;
+        // A durable record says now that the tree at the start of this segment was flushed, if it
+        // was: recovery will not start from the older one again.
+        if live.wal.flushed >= live.wal.base {
+            live.retired.extend(live.wal.older_base.take());
         }
         Ok(())
     }
@@ -283,13 +300,18 @@ impl Writer {
         let (disk, files) = (Arc::clone(self.disk()), Arc::clone(&self.files));
         let wanted = self.options.segment_bytes.max(need.next_multiple_of(BLOCK));
         let background = self.options.background_flush;
-        let key = self.key().clone();
-        self.live()?.write_files(&disk)?;
-        if self.live()?.foreign {
-            recover::recover(&files, &key, Repair::Rewrite)?;
-            self.live()?.foreign = false;
-        }
+        let (key, publisher) = (self.key().clone(), Arc::clone(&self.publisher));
         let live = self.live()?;
+        // All files of the tree so far are to be in the flush, so those of the commits before have
+        // to be written, and none may have failed.
+        let mut turn = publisher.turn()?;
+        turn.check()?;
+        turn.write(live.take_files())?;
+        if live.foreign {
+            recover::recover(&files, &key, Repair::Rewrite)?;
+            live.foreign = false;
+        }
+        drop(turn);
         live.join_flush()?;
         if !background || live.wal.flushed < live.wal.base {
             disk.sync_all()?;
@@ -354,21 +376,31 @@ impl Writer {
             entries: Vec::new(),
             hashes: Vec::new(),
         };
-        segment.write_at(0, &record.encode().unwrap_or_default())?;
+        let bytes = record.encode().ok_or(RecordError::NoLog)?;
+        segment.write_at(0, &[&bytes])?;
         segment.sync_data()?;
         Ok(())
     }
 
     // Makes sure that memory holds what the files say.
     fn refresh(&mut self) -> Result<(), RecordError> {
-        if let State::Live(live) = &self.state
+        if !self.publisher.has_failed()?
+            && let State::Live(live) = &self.state
             && (self.options.lock == LockMode::Life || live.is_current(self.disk())?)
         {
             return Ok(());
         }
         self.make_stale();
+        if let State::Broken { path } = &self.state {
+            return Err(RecordError::MustEnd { path: path.clone() });
+        }
+        // Nobody else may write files meanwhile.
+        let publisher = Arc::clone(&self.publisher);
+        let mut turn = publisher.turn()?;
         let recovered = recover::recover(&self.files, self.key(), Repair::Compare)?;
         self.check_known(&recovered)?;
+        publisher.recovered(&mut turn, recovered.head.size);
+        drop(turn);
         let index = if self.options.dedup {
             Some(self.load_index(&recovered)?)
         } else {
@@ -377,15 +409,15 @@ impl Writer {
         let Recovered { tree, head, wal } = recovered;
         let segment = self.disk().open(segment_path(wal.segment), false)?;
         self.state = State::Live(Box::new(Live {
+            // What was flushed is durable, whoever wrote it.
+            foreign: head.size > wal.flushed,
             tree,
             wal,
-            published: head.size,
             head: Arc::new(head),
             index,
             segment,
             files: Vec::new(),
-            replaced: Vec::new(),
-            foreign: true,
+            retired: Vec::new(),
             flush: None,
         }));
         Ok(())
@@ -445,7 +477,8 @@ impl Writer {
         Ok(())
     }
 
-    fn release(&mut self) {
+    /// Lets others write to the log, unless the lock is held for life.
+    pub(crate) fn release(&mut self) {
         if self.options.lock == LockMode::Batch {
             self.lock = None;
         }
@@ -467,36 +500,76 @@ impl Writer {
 // A record takes at least one entry of the largest size.
 const MAX_ROOM_FLOOR: usize = custos_core::limits::MAX_ENTRY_BYTES + 2;
 
-impl Batch {
+impl<'a> Batch<'a> {
     fn len(&self) -> u64 {
         u64::try_from(self.hashes.len()).unwrap_or(u64::MAX)
     }
+
+    fn push(&mut self, buffer: &'a [u8], range: Range<usize>, leaf: Hash) {
+        self.bytes += range.len();
+        self.hashes.push(leaf);
+        match self.pieces.last_mut() {
+            Some(last) if std::ptr::eq(last.buffer, buffer) && last.range.end == range.start => {
+                last.range.end = range.end;
+            }
+            _ => self.pieces.push(Piece { buffer, range }),
+        }
+    }
+
+    fn slices(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.pieces
+            .iter()
+            .map(|piece| piece.buffer.get(piece.range.clone()).unwrap_or_default())
+    }
+}
+
+// Where the entries lie in `bytes`, each with its length in front.
+fn entry_ranges(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    split_entries(bytes).map(move |entry| {
+        let start = at;
+        at += entry.len();
+        start..at
+    })
 }
 
 impl Live {
-    fn next_header(&self, origin: &str, first: u64, previous_root: Hash) -> Header {
+    fn next_header(&self, origin: &str) -> Header {
         Header {
             sequence: self.wal.next_sequence,
             record_bytes: 0,
-            first,
+            first: self.tree.size(),
             count: 0,
             checkpoint_bytes: 0,
             flushed: self.wal.flushed,
-            previous_root,
+            previous_root: self.tree.root(),
             log_id: sha256(origin.as_bytes()),
             previous_checksum: self.wal.last_checksum,
             checksum: [0; 32],
         }
     }
 
-    fn write(&mut self, record: &mut Record) -> Result<(), RecordError> {
-        let bytes = record.encode().unwrap_or_default();
+    fn write(
+        &mut self,
+        mut header: Header,
+        checkpoint: &str,
+        batch: &Batch<'_>,
+    ) -> Result<(), RecordError> {
+        let front = header.seal(checkpoint, batch.bytes, &batch.hashes).ok_or(
+            RecordError::TooManyLeaves {
+                found: batch.hashes.len(),
+            },
+        )?;
+        let parts: Vec<&[u8]> = std::iter::once(front.as_slice())
+            .chain(batch.slices())
+            .chain([header.padding()])
+            .collect();
         let offset = u64::try_from(self.wal.offset).unwrap_or(u64::MAX);
-        self.segment.write_at(offset, &bytes)?;
+        self.segment.write_at(offset, &parts)?;
         self.segment.sync_data()?;
-        self.wal.offset += bytes.len();
+        self.wal.offset += header.padded_bytes();
         self.wal.next_sequence += 1;
-        self.wal.last_checksum = record.header.checksum;
+        self.wal.last_checksum = header.checksum;
         Ok(())
     }
 
@@ -519,40 +592,19 @@ impl Live {
         Ok(None)
     }
 
-    fn write_files(&mut self, disk: &Arc<dyn Disk>) -> Result<(), RecordError> {
+    // The files of all records so far, with the partial tiles that their checkpoint needs.
+    fn take_files(&mut self) -> Vec<TreeFile> {
         self.tree.mark_boundary();
         self.tree.take_partials(&mut self.files);
-        for file in self.files.drain(..) {
-            disk.write(&file.path.to_string(), &file.bytes)?;
-            if file.replaces_partials {
-                self.replaced.push(file.path);
-            }
-        }
-        Ok(())
+        std::mem::take(&mut self.files)
     }
 
-    // The start of the older segment is needed no more once a durable record says that the tree
-    // at the start of this one was flushed.
-    fn retire_older(&mut self, disk: &Arc<dyn Disk>) {
-        if self.wal.flushed < self.wal.base {
-            return;
-        }
-        let Some(older) = self.wal.older_base.take() else {
-            return;
-        };
-        for path in tree::partials(older) {
-            let full = match path {
-                TilePath::Tile(tile) => TilePath::Tile(tile.to_full()),
-                TilePath::Entries(bundle) => TilePath::Entries(bundle.to_full()),
-            };
-            let written = match full {
-                TilePath::Tile(tile) => (tile.index() + 1) << (8 * (u32::from(tile.level()) + 1)),
-                TilePath::Entries(bundle) => (bundle.index() + 1) << 8,
-            };
-            // The full tile has to be there, not only in memory.
-            if written <= self.published {
-                recover::drop_partials(disk, &full, &[Some(self.wal.base)]);
-            }
+    fn take_publication(&mut self) -> Publication {
+        Publication {
+            files: self.take_files(),
+            head: Arc::clone(&self.head),
+            bases: [Some(self.wal.base), self.wal.older_base],
+            retired: std::mem::take(&mut self.retired),
         }
     }
 
@@ -563,9 +615,7 @@ impl Live {
         match flush.thread.join() {
             Ok(outcome) => outcome?,
             Err(_) => {
-                return Err(RecordError::MustEnd {
-                    path: String::new(),
-                });
+                return Err(RecordError::died());
             }
         }
         self.wal.flushed = flush.size;
@@ -610,7 +660,7 @@ fn prepare_segment(
     let mut at = len;
     while at < wanted {
         let piece = ZEROS.min(wanted - at);
-        file.write_at(u64::try_from(at).unwrap_or(u64::MAX), &vec![0; piece])?;
+        file.write_at(u64::try_from(at).unwrap_or(u64::MAX), &[&vec![0; piece]])?;
         at += piece;
     }
     file.sync_data()?;

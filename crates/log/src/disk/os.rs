@@ -1,7 +1,7 @@
 // The real disk: std's files, and `syncfs` through rustix.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _};
+use std::io::{self, IoSlice, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -10,6 +10,8 @@ use std::time::Duration;
 use super::{Disk, DiskError, DiskFile, LockGuard, SYNC};
 
 const LOCK_POLL_MS: u64 = 10;
+// Parts that one system call takes: Linux's IOV_MAX.
+const MAX_SLICES: usize = 1_024;
 
 /// The folder of a log on a local file system.
 #[derive(Debug, Clone)]
@@ -192,10 +194,27 @@ impl DiskFile for OsFile {
         Ok(bytes)
     }
 
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
-        self.file
-            .write_all_at(bytes, offset)
-            .map_err(|error| DiskError::new("write", &self.path, &error))
+    fn write_at(&self, offset: u64, parts: &[&[u8]]) -> Result<(), DiskError> {
+        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let (mut rest, mut at) = (slices.as_mut_slice(), offset);
+        // Empty parts in front would make a call that writes nothing look like a full disk.
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            let now = rest.get(..rest.len().min(MAX_SLICES)).unwrap_or_default();
+            match rustix::io::pwritev(&self.file, now, at) {
+                Ok(0) => {
+                    let error = io::ErrorKind::WriteZero.into();
+                    return Err(DiskError::new("write", &self.path, &error));
+                }
+                Ok(n) => {
+                    at = at.saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
+                    IoSlice::advance_slices(&mut rest, n);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(DiskError::new("write", &self.path, &error.into())),
+            }
+        }
+        Ok(())
     }
 
     fn sync_data(&self) -> Result<(), DiskError> {

@@ -473,7 +473,8 @@ impl DiskFile for SimFile {
         Ok(rest.get(..len).unwrap_or(rest).to_vec())
     }
 
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+    fn write_at(&self, offset: u64, parts: &[&[u8]]) -> Result<(), DiskError> {
+        let bytes = &parts.concat();
         let mut world = self.world();
         if world.stopped {
             return Err(fail("write", &self.path, 5));
@@ -546,10 +547,10 @@ mod tests {
         for seed in 0..64 {
             let disk = SimDisk::new(seed);
             let file = disk.open("wal", true).unwrap();
-            file.write_at(0, &[1; 4096]).unwrap();
+            file.write_at(0, &[&[1; 4096]]).unwrap();
             file.sync_data().unwrap();
             disk.sync_dir("").unwrap();
-            file.write_at(4096, &[2; 4096]).unwrap();
+            file.write_at(4096, &[&[2; 1024], &[2; 3072]]).unwrap();
             disk.write("name", b"x").unwrap();
             let after = disk.after_power_loss(seed);
             let bytes = after.read("wal", 1 << 20).unwrap();
@@ -580,14 +581,14 @@ mod tests {
         let disk = SimDisk::new(1);
         let file = disk.open("wal", true).unwrap();
         disk.sync_dir("").unwrap();
-        file.write_at(0, b"data").unwrap();
+        file.write_at(0, &[b"data"]).unwrap();
         disk.fail_at(0, Fault::Io);
         assert!(file.sync_data().unwrap_err().is_sync());
         file.sync_data().unwrap();
         assert_eq!(disk.read("wal", 9).unwrap(), b"data");
         assert_eq!(disk.after_kill().read("wal", 9).unwrap(), b"data");
         assert_eq!(disk.after_power_loss(8).read("wal", 9).unwrap(), b"");
-        file.write_at(0, b"data").unwrap();
+        file.write_at(0, &[b"data"]).unwrap();
         file.sync_data().unwrap();
         assert_eq!(disk.after_power_loss(8).read("wal", 9).unwrap(), b"data");
     }
