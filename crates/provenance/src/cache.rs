@@ -18,10 +18,14 @@
 //!   For signing, [`WINDOW`] will do: a wrong digest there fails every later verification.
 //! - Network and FUSE file systems answer from caches and foreign clocks: nothing is kept.
 //!
+//! Beside the digests it keeps the file lists of folders, see [`Cache::files_of`].
+//!
 //! One file holds the digests of one root and method. It is written anew and renamed into place,
 //! without a sync: a torn file fails its checksum.
 
-use std::collections::HashMap;
+mod lists;
+
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -39,6 +43,9 @@ use custos_core::oms::{Method, Serialization};
 use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::tree::{FileList, Stamp};
+
+#[doc(hidden)]
+pub use lists::fuzz_list;
 
 /// Microseconds for which a file must be untouched before its digest is kept: more than the
 /// coarsest clock of a local file system (FAT has 2 s).
@@ -423,14 +430,14 @@ impl Shelf {
             return true;
         }
         let bytes = encode(&self.new, self.now);
-        bytes.len() <= MAX_BYTES && store(&self.path, &bytes).is_some()
+        bytes.len() <= MAX_BYTES && store(&self.path, &bytes, (SUFFIX, MAX_SHELVES)).is_some()
     }
 
     // Newest first, so that the limit cuts off what was not seen for longest.
     fn append_others(&mut self) {
         let width = self.width();
-        let inode = |bytes: &[u8]| bytes.get(16..24).map(<[u8]>::to_vec);
-        let seen: Vec<_> = self.new.chunks_exact(width).map(inode).collect();
+        let inode = |bytes: &[u8]| bytes.get(16..24)?.first_chunk::<8>().copied();
+        let seen: HashSet<_> = self.new.chunks_exact(width).map(inode).collect();
         for bytes in self.old.chunks_exact(width) {
             if self.new.len() >= MAX_SINGLE * width {
                 break;
@@ -477,6 +484,11 @@ fn decode(mut bytes: Vec<u8>, algorithm: Algorithm, now: Timestamp) -> Option<Ve
 }
 
 fn load(path: &Path, algorithm: Algorithm, now: Timestamp) -> Option<Vec<u8>> {
+    decode(read_private(path, MAX_BYTES)?, algorithm, now)
+}
+
+// Returns the bytes of a file that only its owner can write, if there are at most `limit`.
+fn read_private(path: &Path, limit: usize) -> Option<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = fs::File::from(rustix::fs::openat(CWD, path, flags, Mode::empty()).ok()?);
     let found = file.metadata().ok()?;
@@ -486,14 +498,15 @@ fn load(path: &Path, algorithm: Algorithm, now: Timestamp) -> Option<Vec<u8>> {
     }
     let len = usize::try_from(found.len())
         .ok()
-        .filter(|len| *len <= MAX_BYTES)?;
+        .filter(|len| *len <= limit)?;
     let mut bytes = Vec::with_capacity(len);
-    let limit = u64::try_from(MAX_BYTES).ok()?;
+    let limit = u64::try_from(limit).ok()?;
     file.take(limit).read_to_end(&mut bytes).ok()?;
-    decode(bytes, algorithm, now)
+    Some(bytes)
 }
 
-fn store(path: &Path, bytes: &[u8]) -> Option<()> {
+// Writes a file of its kind: of a suffix, of which there are at most so many.
+fn store(path: &Path, bytes: &[u8], kind: (&str, usize)) -> Option<()> {
     /// Tells apart the temporary files of threads; the process id those of processes.
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let folder = path.parent()?;
@@ -503,7 +516,7 @@ fn store(path: &Path, bytes: &[u8]) -> Option<()> {
         .create(folder)
         .ok()?;
     if !path.exists() {
-        prune(folder);
+        prune(folder, kind);
     }
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     let scratch = folder.join(format!(".{}-{number}.tmp", std::process::id()));
@@ -523,7 +536,7 @@ fn store(path: &Path, bytes: &[u8]) -> Option<()> {
     written.ok()
 }
 
-fn prune(folder: &Path) {
+fn prune(folder: &Path, (suffix, most): (&str, usize)) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
     };
@@ -532,13 +545,13 @@ fn prune(folder: &Path) {
             let path = entry.ok()?.path();
             let ours = path
                 .extension()
-                .is_some_and(|suffix| suffix == SUFFIX || suffix == "tmp");
+                .is_some_and(|found| found == suffix || found == "tmp");
             let modified = path.symlink_metadata().ok()?.modified().ok()?;
             ours.then_some((modified, path))
         })
         .collect();
     shelves.sort();
-    let excess = (shelves.len() + 1).saturating_sub(MAX_SHELVES);
+    let excess = (shelves.len() + 1).saturating_sub(most);
     for (_, path) in shelves.into_iter().take(excess) {
         // Somebody else may have been faster.
         let _ = fs::remove_file(path);

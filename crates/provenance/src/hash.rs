@@ -237,6 +237,9 @@ pub fn artifact_digest(
             bytes,
         });
     }
+    if let Some(cache) = options.cache {
+        cache.keep_files(&hashed.manifest);
+    }
     let (digest, manifest) = (hashed.digest, Some(hashed.manifest));
     Ok(ArtifactDigest {
         kind: ArtifactKind::Tree,

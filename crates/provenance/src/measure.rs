@@ -108,14 +108,25 @@ impl Machine {
 
     /// Returns the processes of a process group that are not zombies, at most 4096 of them.
     pub fn group_members(&self, group: u32) -> Vec<u32> {
-        let Ok(entries) = std::fs::read_dir(self.path("/proc")) else {
-            return Vec::new();
-        };
-        entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+        self.processes()
             .filter(|pid| self.in_group(*pid, group))
             .take(4096)
             .collect()
+    }
+
+    /// Returns the numbers of all processes that can be seen.
+    pub(crate) fn processes(&self) -> impl Iterator<Item = u32> {
+        let entries = std::fs::read_dir(self.path("/proc")).into_iter().flatten();
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+    }
+
+    /// Returns true if a process was started with this `NAME=value` in its environment, and that
+    /// can be seen. A process that has ended has no environment.
+    pub(crate) fn has_mark(&self, pid: u32, mark: &[u8]) -> bool {
+        /// Environment and arguments of a process have a quarter of the stack, 2 MiB as a rule.
+        const LIMIT: usize = 8 << 20;
+        read_bounded(&self.path(&format!("/proc/{pid}/environ")), LIMIT)
+            .is_some_and(|all| all.split(|byte| *byte == 0).any(|line| line == mark))
     }
 
     // proc_pid_stat(5): pid (comm) state ppid pgrp ...; comm may hold anything, even a bracket.
@@ -262,6 +273,18 @@ mod tests {
             ("proc/9/stat", "9 (other) S 1 6 6 0"),
         ]);
         assert_eq!(machine.group_members(5), [7]);
+    }
+
+    #[test]
+    fn a_mark_is_a_whole_line_of_the_environment() {
+        let (_folder, machine) = machine(&[
+            ("proc/7/environ", "PATH=/bin\0RUN=1\0"),
+            ("proc/8/environ", "PATH=/bin\0XRUN=1\0RUN=12\0"),
+            ("proc/9/environ", ""),
+            ("proc/self/environ", "RUN=1\0"),
+        ]);
+        let marked = |pid: &u32| machine.has_mark(*pid, b"RUN=1");
+        assert_eq!(machine.processes().filter(marked).collect::<Vec<_>>(), [7]);
     }
 
     #[test]

@@ -6,9 +6,10 @@
 //! command; [`Executed::finish`] digests again and makes the predicates. Whatever goes wrong is an
 //! error, and an error leaves nothing that could be signed: a step that failed makes no statement.
 //!
-//! It signs nothing, so no key is ever near the command. It does not isolate yet, and says so
-//! (`isolation: none`): a command can read what it did not declare. What it writes into its
-//! working directory without having declared it is found and refused.
+//! It signs nothing and hands no key to the command. It does not isolate yet, and says so
+//! (`isolation: none`): a command can do whatever its user can, so also read what it did not
+//! declare, the user's key files among it. What it writes into its working directory without
+//! having declared it is found and refused; what it leaves running is ended.
 
 mod child;
 mod declaration;
@@ -30,7 +31,7 @@ use custos_core::digest::{Digest, DigestSet};
 use custos_core::oms::Manifest;
 use custos_core::predicate::PredicateError;
 use custos_core::predicate::step::Note;
-use custos_core::statement::ResourceDescriptor;
+use custos_core::statement::{ResourceDescriptor, Subject};
 
 use crate::git;
 use crate::hash::{ArtifactDigest, HashError, HashOptions, Progress, artifact_digest};
@@ -165,7 +166,10 @@ impl<'a> Runner<'a> {
     pub fn prepare(&self, mut step: Step) -> Result<Prepared<'a>, RunError> {
         // Python would write compiled files beside each module, which nobody declared.
         step.environment = step.environment.or("PYTHONDONTWRITEBYTECODE", "1");
-        let places = declaration::check(&step)?;
+        step.environment = child::mark(step.environment, self.clock.now());
+        let places = declaration::check(&step, &self.hashing.tree.leave_out)?;
+        // Before anything is digested: whatever changes from now on shows after the run.
+        let before = Listing::of(&places);
         let declared = places.all();
         let search_path = step.environment.search_path().map(OsStr::to_owned);
         let surroundings = Surroundings {
@@ -201,7 +205,6 @@ impl<'a> Runner<'a> {
                 artifact.map(|artifact| artifact.digest),
             ));
         }
-        let before = Listing::of(&places);
         Ok(Prepared {
             runner: self.clone(),
             step,
@@ -268,6 +271,11 @@ impl<'a> Prepared<'a> {
         &self.inputs
     }
 
+    /// Returns the absolute paths of the declared products.
+    pub fn products(&self) -> &[PathBuf] {
+        &self.places.products
+    }
+
     /// Returns what else was found to go in.
     pub fn materials(&self) -> &[ResourceDescriptor] {
         &self.materials
@@ -301,6 +309,8 @@ impl<'a> Prepared<'a> {
             prepared: self,
             finished,
             started_on,
+            interrupt: interrupt.clone(),
+            others: Vec::new(),
         })
     }
 }
@@ -311,32 +321,72 @@ pub struct Executed<'a> {
     prepared: Prepared<'a>,
     finished: child::Finished,
     started_on: Timestamp,
+    interrupt: Interrupt,
+    // What steps declared as theirs that ran at the same time.
+    others: Vec<PathBuf>,
 }
 
 impl Executed<'_> {
-    /// Digests inputs and products, looks for undeclared writes, and makes the predicates.
+    /// Says which paths other steps, running at the same time, declared as their products. What
+    /// changed there is not held against this step, but noted.
+    pub fn beside(self, others: Vec<PathBuf>) -> Self {
+        Self { others, ..self }
+    }
+
+    /// Digests inputs and products, looks for undeclared writes, and makes the predicates. A
+    /// request to stop counts here as well.
     pub fn finish(self) -> Result<StepOutcome, RunError> {
-        let Prepared {
-            runner,
-            step,
-            places,
-            inputs,
-            earlier,
-            before,
-            ..
-        } = &self.prepared;
-        for input in inputs {
+        let outcome = self.outcome();
+        match self.interrupt.pending() {
+            Some(signal) => Err(RunError::Interrupted { signal }),
+            None => outcome,
+        }
+    }
+
+    fn outcome(&self) -> Result<StepOutcome, RunError> {
+        let progress = Watched {
+            progress: self.prepared.runner.progress,
+            interrupt: &self.interrupt,
+        };
+        let runner = Runner {
+            progress: &progress,
+            ..self.prepared.runner.clone()
+        };
+        self.check_inputs(&runner)?;
+        let (subjects, mut notes) = self.products(&runner)?;
+        notes.extend(self.check_writes()?);
+        if self.finished.processes_ended {
+            notes.push(Note::ProcessesEnded);
+        }
+        outcome::make(self, subjects, notes)
+    }
+
+    fn check_inputs(&self, runner: &Runner<'_>) -> Result<(), RunError> {
+        for input in &self.prepared.inputs {
             let after = runner.digest(&input.name, &input.path, Side::Input)?;
             if after.digest != input.artifact.digest {
+                let mut files = differences(&input.artifact, &after);
+                let total = files.len();
+                files.truncate(MAX_NAMED);
                 return Err(RunError::InputChanged {
                     name: input.name.clone(),
                     path: input.path.clone(),
-                    files: differences(&input.artifact, &after),
+                    files,
+                    total,
                 });
             }
         }
-        let mut notes = Vec::new();
-        let mut subjects = Vec::new();
+        Ok(())
+    }
+
+    fn products(&self, runner: &Runner<'_>) -> Result<(Vec<Subject>, Vec<Note>), RunError> {
+        let Prepared {
+            step,
+            places,
+            earlier,
+            ..
+        } = &self.prepared;
+        let (mut subjects, mut notes) = (Vec::new(), Vec::new());
         for ((product, path), (_, before)) in
             step.products.iter().zip(&places.products).zip(earlier)
         {
@@ -352,21 +402,45 @@ impl Executed<'_> {
             }
             subjects.push(ResourceDescriptor::new(product.name.as_str(), after.digest));
         }
-        let after = Listing::of(places);
-        match before.changes(&after) {
-            Ok(changed) if changed.is_empty() => {}
-            Ok(changed) => {
-                return Err(RunError::UndeclaredWrites {
-                    total: changed.len(),
-                    paths: changed.into_iter().take(MAX_NAMED).collect(),
-                });
-            }
-            Err(limit) => notes.push(Note::ListingTruncated { limit }),
+        Ok((subjects, notes))
+    }
+
+    fn check_writes(&self) -> Result<Option<Note>, RunError> {
+        let after = Listing::of(&self.prepared.places);
+        let changed = match self.prepared.before.changes(&after) {
+            Ok(changed) => changed,
+            Err(limit) => return Ok(Some(Note::ListingTruncated { limit })),
+        };
+        let of_others = |path: &PathBuf| self.others.iter().any(|other| path.starts_with(other));
+        let (others, own): (Vec<_>, Vec<_>) = changed.into_iter().partition(of_others);
+        if !own.is_empty() {
+            return Err(RunError::UndeclaredWrites {
+                total: own.len(),
+                paths: own.into_iter().take(MAX_NAMED).collect(),
+            });
         }
-        if self.finished.processes_ended {
-            notes.push(Note::ProcessesEnded);
-        }
-        outcome::make(&self, subjects, notes)
+        let files = u64::try_from(others.len()).unwrap_or(u64::MAX);
+        Ok((files > 0).then_some(Note::OthersWrote { files }))
+    }
+}
+
+/// Ends the hashing when somebody asks the run to stop.
+struct Watched<'a> {
+    progress: &'a dyn Progress,
+    interrupt: &'a Interrupt,
+}
+
+impl Progress for Watched<'_> {
+    fn begins(&self, bytes: u64, files: u64) {
+        self.progress.begins(bytes, files);
+    }
+
+    fn advances(&self, bytes: u64, files: u64) {
+        self.progress.advances(bytes, files);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.interrupt.pending().is_some() || self.progress.is_cancelled()
     }
 }
 
@@ -401,7 +475,6 @@ fn differences(before: &ArtifactDigest, after: &ArtifactDigest) -> Vec<String> {
         .map(|n| (*n).to_owned())
         .collect();
     names.sort();
-    names.truncate(MAX_NAMED);
     names
 }
 
@@ -429,7 +502,7 @@ pub enum RunError {
     #[error(transparent)]
     Declaration(#[from] DeclarationFault),
     /// An input has another digest after the run than before it.
-    #[error("the input `{name}` ({}) changed during the run{}", path.display(), named(files))]
+    #[error("the input `{name}` ({}) changed during the run{}", path.display(), named(files, *total))]
     InputChanged {
         /// Name of the input.
         name: String,
@@ -437,6 +510,8 @@ pub enum RunError {
         path: PathBuf,
         /// In a tree, the files that changed, at most 20.
         files: Vec<String>,
+        /// How many there are.
+        total: usize,
     },
     /// An input is not there.
     #[error("the input `{name}` is not there: {}", path.display())]
@@ -524,11 +599,18 @@ fn exit(code: Option<i32>, signal: Option<i32>) -> String {
     }
 }
 
-fn named(files: &[String]) -> String {
+fn named(files: &[String], total: usize) -> String {
     if files.is_empty() {
         String::new()
     } else {
-        format!(": {}", files.join(", "))
+        format!(": {}{}", files.join(", "), rest(files.len(), total))
+    }
+}
+
+fn rest(shown: usize, total: usize) -> String {
+    match total.saturating_sub(shown) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
     }
 }
 
@@ -537,11 +619,5 @@ fn paths_of(paths: &[PathBuf], total: usize) -> String {
         .iter()
         .map(|path| path.display().to_string())
         .collect();
-    let more = total.saturating_sub(paths.len());
-    let rest = if more == 0 {
-        String::new()
-    } else {
-        format!(", and {more} more")
-    };
-    format!("{}{rest}", shown.join(", "))
+    format!("{}{}", shown.join(", "), rest(paths.len(), total))
 }

@@ -44,7 +44,7 @@ pub struct Options {
     /// Files or folders that are left out wherever they lie: the signature that is about to be
     /// written, the home of Custos. Those inside of the tree join `exclusions`.
     pub leave_out: Vec<PathBuf>,
-    /// Most files.
+    /// Most files, and most folders: through links a folder counts once for each way to it.
     pub max_files: usize,
     /// Deepest folder; the root has depth 0.
     pub max_depth: usize,
@@ -346,6 +346,12 @@ pub enum TreeError {
         /// The limit.
         limit: usize,
     },
+    /// More folders than the limit, counted once for each way that links lead to them.
+    #[error("there are more than {limit} folders")]
+    TooManyFolders {
+        /// The limit.
+        limit: usize,
+    },
     /// It was there when its folder was read, and is gone now.
     #[error("{path}: vanished while the tree was read")]
     Vanished {
@@ -381,7 +387,7 @@ impl TreeError {
             | Self::Special { path }
             | Self::TooDeep { path, .. }
             | Self::Vanished { path } => path,
-            Self::TooManyFiles { .. } => "",
+            Self::TooManyFiles { .. } | Self::TooManyFolders { .. } => "",
         }
     }
 

@@ -1,26 +1,29 @@
 //! Starting the command, waiting for it, passing signals on, and measuring it.
 //!
 //! The command leads a process group of its own, so that whatever it starts can be told to stop
-//! with it. Until it is reaped its process id cannot be given to another process: so everything
+//! with it. What leaves the group is known by a variable of its environment, unless it takes that
+//! off as well: then nobody can tell it from a stranger. Until it is reaped its process id cannot be given to another process: so everything
 //! that is asked of `/proc`, and every signal, comes before the reaping.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use custos_core::clock::Timestamp;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, pidfd_open,
-    waitid,
+    pidfd_send_signal, waitid,
 };
 
 use super::declaration::Places;
-use super::{Output, RunError, Stdin, Step};
+use super::{Environment, Output, RunError, Stdin, Step};
 use crate::material::Program;
 use crate::measure::{Machine, Stopwatch, StorageTraffic};
 use crate::process::timespec;
@@ -32,6 +35,18 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Time that processes get to end by themselves once the command they belong to has ended.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// Names the run to whatever it starts.
+const MARK: &str = "CUSTOS_RUN";
+
+/// Returns the environment with the mark of a run that begins now.
+pub(super) fn mark(environment: Environment, now: Timestamp) -> Environment {
+    /// Tells apart runs of one process; its id and the time those of processes.
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    let value = format!("{}-{}-{run}", std::process::id(), now.as_micros());
+    environment.marked(MARK, &value)
+}
+
 /// A request to stop, shared with whoever may make it.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt(Arc<AtomicUsize>);
@@ -42,11 +57,11 @@ impl Interrupt {
         Self::default()
     }
 
-    /// Returns a request that this process makes on SIGINT, SIGTERM and SIGHUP from now on,
-    /// instead of ending at once.
+    /// Returns a request that this process makes on SIGINT, SIGTERM, SIGHUP and SIGQUIT from now
+    /// on, instead of ending at once.
     pub fn on_signals() -> io::Result<Self> {
         let interrupt = Self::new();
-        for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
             let number = usize::try_from(signal.as_raw()).unwrap_or_default();
             let flag = Arc::clone(&interrupt.0);
             signal_hook::flag::register_usize(signal.as_raw(), flag, number)?;
@@ -62,7 +77,7 @@ impl Interrupt {
         );
     }
 
-    fn pending(&self) -> Option<i32> {
+    pub(super) fn pending(&self) -> Option<i32> {
         i32::try_from(self.0.load(Ordering::SeqCst))
             .ok()
             .filter(|signal| *signal > 0)
@@ -122,6 +137,10 @@ pub(super) fn run(
     let mut running = Running {
         group: step.stdin != Stdin::Inherited,
         pid: pid(&child).map_err(RunError::Wait)?,
+        mark: step
+            .environment
+            .value(MARK)
+            .map(|value| [MARK.as_bytes(), b"=", value.as_bytes()].concat()),
         descriptor: None,
         control,
         sampled: None,
@@ -132,7 +151,7 @@ pub(super) fn run(
         .map_err(RunError::Wait)?;
     let wall = clock.elapsed();
     let traffic = control.machine.storage_traffic(&running.text());
-    let processes_ended = running.end_group();
+    let processes_ended = running.end_rest();
     let used = reap(&child).map_err(RunError::Wait)?;
     let cpu = used.rusage.utime.saturating_add(used.rusage.stime);
     let energy = energy.and_then(|before| {
@@ -211,6 +230,8 @@ struct Running<'a> {
     // True if the command leads a group of its own.
     group: bool,
     pid: Pid,
+    // A line of the environment that only this run's processes have.
+    mark: Option<Vec<u8>>,
     descriptor: Option<OwnedFd>,
     control: &'a Control<'a>,
     sampled: Option<u64>,
@@ -289,20 +310,24 @@ impl Running<'_> {
         };
     }
 
-    // Ends what the command left running in its group: it could go on writing to a product that
-    // has a digest already.
-    fn end_group(&self) -> bool {
-        let Ok(group) = u32::try_from(self.pid.as_raw_nonzero().get()) else {
-            return false;
-        };
-        if !self.group {
-            return false;
-        }
+    // Ends what the command left running: it could go on writing to a product that has a digest
+    // already.
+    fn end_rest(&self) -> bool {
         let clock = Stopwatch::start();
         let mut told = false;
-        while !self.control.machine.group_members(group).is_empty() {
+        loop {
+            let strays = self.strays();
+            if strays.is_empty() && self.group_is_gone() {
+                break;
+            }
             if clock.elapsed() > LINGER {
-                self.signal(Signal::KILL);
+                if self.group {
+                    self.signal(Signal::KILL);
+                }
+                for stray in &strays {
+                    // It fails if that one has just ended.
+                    let _ = pidfd_send_signal(stray, Signal::KILL);
+                }
                 told = true;
             }
             if clock.elapsed() > GRACE {
@@ -311,6 +336,27 @@ impl Running<'_> {
             std::thread::sleep(Duration::from_millis(10));
         }
         told
+    }
+
+    fn group_is_gone(&self) -> bool {
+        let group = u32::try_from(self.pid.as_raw_nonzero().get());
+        !self.group || group.is_ok_and(|group| self.control.machine.group_members(group).is_empty())
+    }
+
+    // Processes with the mark of this run. The descriptor comes first and the look at the mark
+    // second, so that a number which was given to another process in between ends nobody else.
+    fn strays(&self) -> Vec<OwnedFd> {
+        let Some(mark) = &self.mark else {
+            return Vec::new();
+        };
+        let machine = self.control.machine;
+        let marked = machine.processes().filter_map(|number| {
+            let pid = Pid::from_raw(i32::try_from(number).ok()?)?;
+            let stray = machine.has_mark(number, mark) && pid != self.pid;
+            let descriptor = stray.then(|| pidfd_open(pid, PidfdFlags::empty()).ok())??;
+            machine.has_mark(number, mark).then_some(descriptor)
+        });
+        marked.collect()
     }
 }
 

@@ -74,8 +74,9 @@ pub enum DeclarationFault {
     },
 }
 
-/// Checks a declaration.
-pub(super) fn check(step: &Step) -> Result<Places, DeclarationFault> {
+/// Checks a declaration. What is left out of everything that is hashed, such as the home of
+/// Custos, may lie in an input although it is written to.
+pub(super) fn check(step: &Step, left_out: &[PathBuf]) -> Result<Places, DeclarationFault> {
     check_name(&step.name)?;
     check_names(&step.inputs)?;
     check_names(&step.products)?;
@@ -89,11 +90,10 @@ pub(super) fn check(step: &Step) -> Result<Places, DeclarationFault> {
             path: step.directory.clone(),
             kind: error.kind(),
         })?;
-    let resolve = |path: &Path| resolve(&directory, path);
     let of = |declared: &[Declared]| -> Result<Vec<PathBuf>, DeclarationFault> {
         declared
             .iter()
-            .map(|declared| resolve(&declared.path))
+            .map(|declared| resolve(&directory, &declared.path))
             .collect()
     };
     let places = Places {
@@ -102,11 +102,15 @@ pub(super) fn check(step: &Step) -> Result<Places, DeclarationFault> {
         scratch: step
             .scratch
             .iter()
-            .map(|path| resolve(path))
+            .map(|path| resolve(&directory, path))
             .collect::<Result<_, _>>()?,
         directory,
     };
-    check_overlap(&places)?;
+    let left_out: Vec<PathBuf> = left_out
+        .iter()
+        .filter_map(|path| resolve(&places.directory, path).ok())
+        .collect();
+    check_overlap(&places, &left_out)?;
     Ok(places)
 }
 
@@ -140,11 +144,16 @@ fn check_name(name: &str) -> Result<(), DeclarationFault> {
 
 // Inputs may lie in each other (a folder and one file of it); whatever is written to may not lie
 // in, or around, anything else.
-fn check_overlap(places: &Places) -> Result<(), DeclarationFault> {
+fn check_overlap(places: &Places, left_out: &[PathBuf]) -> Result<(), DeclarationFault> {
     let written: Vec<&PathBuf> = places.products.iter().chain(&places.scratch).collect();
     for (index, second) in written.iter().enumerate() {
         let others = written.iter().take(index).copied();
-        for first in places.inputs.iter().chain(others) {
+        let unseen = index >= places.products.len() && left_out.contains(second);
+        let inputs = places
+            .inputs
+            .iter()
+            .filter(|input| !(unseen && second.starts_with(input) && *input != *second));
+        for first in inputs.chain(others) {
             if first.starts_with(second) || second.starts_with(first) {
                 return Err(DeclarationFault::Overlap {
                     first: first.clone(),
@@ -199,21 +208,21 @@ mod tests {
             let mut step = step(folder.path());
             step.name = bad.to_owned();
             assert_eq!(
-                check(&step).unwrap_err(),
+                check(&step, &[]).unwrap_err(),
                 DeclarationFault::Name { name: bad.into() }
             );
         }
         let mut twice = step(folder.path());
         twice.products.push(Declared::new("model", "b"));
         assert_eq!(
-            check(&twice).unwrap_err(),
+            check(&twice, &[]).unwrap_err(),
             DeclarationFault::DuplicateName {
                 name: "model".into()
             }
         );
         let mut none = step(folder.path());
         none.products.clear();
-        assert_eq!(check(&none).unwrap_err(), DeclarationFault::NoProduct);
+        assert_eq!(check(&none, &[]).unwrap_err(), DeclarationFault::NoProduct);
     }
 
     #[test]
@@ -230,7 +239,7 @@ mod tests {
             let mut step = step(folder.path());
             step.inputs.push(Declared::new("data", input));
             step.products.push(Declared::new("out", product));
-            let fault = check(&step).unwrap_err();
+            let fault = check(&step, &[]).unwrap_err();
             assert!(
                 matches!(fault, DeclarationFault::Overlap { .. }),
                 "{product}: {fault}"
@@ -240,11 +249,40 @@ mod tests {
         step.inputs.push(Declared::new("data", "data"));
         step.inputs.push(Declared::new("again", "data/x"));
         step.scratch.push("tmp".into());
-        let places = check(&step).unwrap();
+        let places = check(&step, &[]).unwrap();
         assert_eq!(places.products, [places.directory.join("out/model")]);
         step.scratch.push("out".into());
         assert!(matches!(
-            check(&step),
+            check(&step, &[]),
+            Err(DeclarationFault::Overlap { .. })
+        ));
+    }
+
+    #[test]
+    fn the_home_may_lie_in_an_input_that_is_hashed_without_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = folder.path().join("project");
+        std::fs::create_dir_all(project.join(".custos")).unwrap();
+        let mut step = Step::new("train", &project, vec!["true".into()]);
+        step.inputs.push(Declared::new("project", "."));
+        step.products.push(Declared::new("model", "../model"));
+        step.scratch.push(project.join(".custos"));
+        assert!(matches!(
+            check(&step, &[]),
+            Err(DeclarationFault::Overlap { .. })
+        ));
+        let home = [project.join(".custos")];
+        check(&step, &home).unwrap();
+        // Neither a product in an input nor the home itself as an input.
+        step.products.push(Declared::new("more", "more"));
+        assert!(matches!(
+            check(&step, &home),
+            Err(DeclarationFault::Overlap { .. })
+        ));
+        step.products.pop();
+        step.inputs.push(Declared::new("keys", ".custos/keys"));
+        assert!(matches!(
+            check(&step, &home),
             Err(DeclarationFault::Overlap { .. })
         ));
     }
@@ -254,10 +292,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut back = step(folder.path());
         back.products.push(Declared::new("x", "absent/../../etc"));
-        assert!(matches!(check(&back), Err(DeclarationFault::Path { .. })));
+        assert!(matches!(
+            check(&back, &[]),
+            Err(DeclarationFault::Path { .. })
+        ));
         let gone = step(&folder.path().join("gone"));
         assert!(matches!(
-            check(&gone),
+            check(&gone, &[]),
             Err(DeclarationFault::Directory { .. })
         ));
     }

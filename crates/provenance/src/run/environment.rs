@@ -56,9 +56,20 @@ impl Environment {
         self
     }
 
+    /// Returns it with a variable of ours.
+    pub(super) fn marked(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.into(), value.into());
+        self
+    }
+
+    /// Returns the value of a variable.
+    pub(super) fn value(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
     /// Returns the folders in which programs are looked for.
     pub fn search_path(&self) -> Option<&OsStr> {
-        self.0.get(OsStr::new("PATH")).map(OsString::as_os_str)
+        self.value("PATH")
     }
 
     /// Returns the names, sorted.

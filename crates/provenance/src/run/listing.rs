@@ -107,8 +107,13 @@ struct Walk {
 
 impl Walk {
     fn folder(&self, folder: &Path, depth: Depth, into: &mut Listing) {
-        // A folder that cannot be read cannot be listed after the run either.
         let Ok(entries) = std::fs::read_dir(folder) else {
+            // What lies in it cannot be told, but a step that opens it shows. A folder that
+            // something declared lies in may change.
+            let declared = self.skip.iter().any(|path| path.starts_with(folder));
+            if let (false, Ok(meta)) = (declared, folder.symlink_metadata()) {
+                into.files.insert(folder.to_owned(), Stamp::of(&meta));
+            }
             return;
         };
         for entry in entries.flatten() {
@@ -206,6 +211,30 @@ mod tests {
             changes,
             ["a", "b", "out/log", "sub/new"].map(|name| root.join(name))
         );
+    }
+
+    #[test]
+    fn a_folder_that_is_made_readable_shows() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let closed = folder.path().join("closed");
+        write(folder.path(), "closed/x", "1");
+        let mode = |mode| std::fs::set_permissions(&closed, PermissionsExt::from_mode(mode));
+        mode(0o300).unwrap();
+        let places = places(folder.path());
+        let before = Listing::of(&places);
+        assert_eq!(
+            before.changes(&Listing::of(&places)).unwrap(),
+            Vec::<PathBuf>::new()
+        );
+        // Root could read it all along, so that nothing is new to it; anybody else could not.
+        let expected = match std::fs::read_dir(&closed) {
+            Ok(_) => Vec::new(),
+            Err(_) => vec![closed.clone(), closed.join("x")],
+        };
+        mode(0o700).unwrap();
+        let changes = before.changes(&Listing::of(&places)).unwrap();
+        assert_eq!(changes, expected);
     }
 
     #[test]

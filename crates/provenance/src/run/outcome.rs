@@ -53,6 +53,7 @@ pub(super) fn make(
         prepared,
         finished,
         started_on,
+        ..
     } = executed;
     let internal = Internal {
         isolation: Isolation::None,

@@ -97,7 +97,7 @@ fn a_step_tells_what_went_in_what_came_out_and_what_it_used() {
     assert_eq!(view.internal.isolation, Isolation::None);
     assert_eq!(
         view.internal.environment,
-        ["PATH", "PYTHONDONTWRITEBYTECODE"]
+        ["CUSTOS_RUN", "PATH", "PYTHONDONTWRITEBYTECODE"]
     );
     assert_eq!(view.internal.notes, []);
     assert_eq!(outcome.subjects.len(), 1);
@@ -457,6 +457,89 @@ fn processes_left_running_are_ended_and_told() {
     assert!(!alive(
         std::fs::read_to_string(place.path("model")).unwrap().trim()
     ));
+}
+
+#[test]
+fn processes_that_leave_the_group_are_ended_as_well() {
+    let place = Place::new();
+    // A daemon: a session of its own, adopted by init, writing to the product for ever.
+    let daemon = "setsid sh -c 'echo $$ > model; while :; do echo late >> model; sleep 0.01; done' \
+                  </dev/null >/dev/null 2>&1 & \
+                  while ! test -s model; do sleep 0.01; done";
+    for shares_input in [false, true] {
+        let mut step = place.step(daemon);
+        if shares_input {
+            step.stdin = Stdin::Inherited;
+        }
+        let outcome = place.run_step(step).unwrap();
+        assert_eq!(view(&outcome).internal.notes[..], [Note::ProcessesEnded]);
+        let product = std::fs::read(place.path("model")).unwrap();
+        assert!(
+            outcome.subjects[0]
+                .digest
+                .contains(&Algorithm::Sha256.digest(&product)),
+            "the product is still what was recorded"
+        );
+        let pid = String::from_utf8_lossy(&product).into_owned();
+        assert!(!alive(pid.lines().next().unwrap()));
+        std::fs::remove_file(place.path("model")).unwrap();
+    }
+}
+
+#[test]
+fn a_request_that_comes_while_products_are_digested_counts() {
+    // Raised by the hashing itself, so that it comes in the middle of it.
+    struct Raise(Interrupt, std::sync::atomic::AtomicBool);
+    impl Progress for Raise {
+        fn advances(&self, bytes: u64, _: u64) {
+            if bytes > 0 && self.1.load(std::sync::atomic::Ordering::SeqCst) {
+                self.0.raise(15);
+            }
+        }
+    }
+    let place = Place::new();
+    let raise = Raise(Interrupt::new(), false.into());
+    let runner = Runner {
+        progress: &raise,
+        ..place.runner()
+    };
+    let prepared = runner.prepare(place.step("echo 1 > model")).unwrap();
+    let executed = prepared.execute(&raise.0).unwrap();
+    raise.1.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(matches!(
+        executed.finish(),
+        Err(RunError::Interrupted { signal: 15 })
+    ));
+}
+
+#[test]
+fn what_changes_after_it_was_digested_and_before_the_command_starts_shows() {
+    let place = Place::new();
+    place.write("train.sh", "echo > model\n");
+    let mut step = place.step("");
+    step.command = ["sh", "train.sh"].map(OsString::from).to_vec();
+    let runner = place.runner();
+    let prepared = runner.prepare(step).unwrap();
+    place.write("train.sh", "echo evil > model\n");
+    let executed = prepared.execute(&Interrupt::new()).unwrap();
+    assert!(matches!(
+        executed.finish(),
+        Err(RunError::UndeclaredWrites { paths, .. }) if paths[0].ends_with("train.sh")
+    ));
+}
+
+#[test]
+fn an_error_names_the_first_files_and_counts_the_rest() {
+    let place = Place::new();
+    for number in 0..25 {
+        place.write(&format!("data/{number:02}"), "1");
+    }
+    let error = place.run("echo > model; rm data/[0-9]*").unwrap_err();
+    assert!(matches!(
+        &error,
+        RunError::InputChanged { files, total: 25, .. } if files.len() == 20
+    ));
+    assert!(error.to_string().ends_with("18, 19, and 5 more"), "{error}");
 }
 
 #[test]

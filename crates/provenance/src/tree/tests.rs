@@ -251,6 +251,27 @@ fn circles_and_dangling_links_are_found() {
 }
 
 #[test]
+fn links_that_multiply_meet_a_limit() {
+    let folder = folder(&[]);
+    let mut inner = folder.path().to_owned();
+    for depth in 0..40 {
+        let next = folder.path().join(format!("d{depth}"));
+        fs::create_dir(&next).unwrap();
+        symlink(&next, inner.join("a")).unwrap();
+        symlink(&next, inner.join("b")).unwrap();
+        inner = next;
+    }
+    let options = Options {
+        max_files: 1000,
+        ..follow()
+    };
+    assert_eq!(
+        scan_with(&folder, options).unwrap_err(),
+        TreeError::TooManyFolders { limit: 1000 }
+    );
+}
+
+#[test]
 fn names_that_no_manifest_holds() {
     let folder = folder(&["a"]);
     fs::write(

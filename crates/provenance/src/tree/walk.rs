@@ -126,16 +126,20 @@ impl Walk<'_> {
         let mut found = Walked::default();
         while let Some(job) = self.queue.take() {
             let before = found.files.len();
+            let folders = usize::from(matches!(job, Job::Folder(_)));
             let outcome = match job {
                 Job::Folder(place) => self.folder(place, &mut found),
                 Job::Names(folder, names) => names
                     .iter()
                     .try_for_each(|(name, kind)| self.name(&folder, name, *kind, &mut found)),
             };
-            let files = self.queue.done(&mut found.jobs, found.files.len() - before);
+            let done = (found.files.len() - before, folders);
+            let (files, folders) = self.queue.done(&mut found.jobs, done);
             let limit = self.options.max_files;
             let outcome = match outcome {
                 Ok(()) if files > limit => Err(TreeError::TooManyFiles { limit }),
+                // Two links in each of sixty folders lead to 2^60 places, none with a file.
+                Ok(()) if folders > limit => Err(TreeError::TooManyFolders { limit }),
                 outcome => outcome,
             };
             outcome.inspect_err(|_| self.queue.stop())?;
@@ -163,9 +167,7 @@ impl Walk<'_> {
             let stamp = Stamp::new(&stat);
             let identity = (stamp.device, stamp.inode);
             if contains(place.above.as_ref(), identity) {
-                found
-                    .faults
-                    .push(TreeError::LinkCycle { path: place.listed });
+                found.fault(TreeError::LinkCycle { path: place.listed });
                 return Ok(());
             }
             place.above = Some(Arc::new(Ancestor {
@@ -408,6 +410,7 @@ struct State {
     jobs: Vec<Job>,
     busy: usize,
     files: usize,
+    folders: usize,
     stopped: bool,
 }
 
@@ -444,16 +447,17 @@ impl Queue {
         }
     }
 
-    /// Returns the number of files so far.
-    fn done(&self, jobs: &mut Vec<Job>, files: usize) -> usize {
+    /// Returns the numbers of files and folders so far.
+    fn done(&self, jobs: &mut Vec<Job>, (files, folders): (usize, usize)) -> (usize, usize) {
         let mut state = self.lock();
         state.jobs.append(jobs);
         state.busy -= 1;
         state.files += files;
-        let files = state.files;
+        state.folders += folders;
+        let done = (state.files, state.folders);
         drop(state);
         self.changed.notify_all();
-        files
+        done
     }
 
     fn stop(&self) {
