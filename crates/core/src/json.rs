@@ -21,6 +21,7 @@ use serde::{Serialize, de::Visitor};
 pub(crate) use strict::Strict;
 
 use crate::limits::Limits;
+use crate::text;
 
 /// Parses `bytes` strictly into `T`.
 ///
@@ -91,8 +92,9 @@ pub fn to_vec<T: Serialize>(value: &T) -> Result<Vec<u8>, JsonError> {
 
 /// Writes `value` with indentation and a final newline, for files that people read.
 pub fn to_pretty<T: Serialize>(value: &T) -> Result<Vec<u8>, JsonError> {
-    let mut bytes =
-        serde_json::to_vec_pretty(value).map_err(|error| JsonError::from_serde(&error))?;
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| JsonError::from_serde(&error))?;
+    let mut bytes = text::escaped(&text).into_bytes();
     bytes.push(b'\n');
     Ok(bytes)
 }

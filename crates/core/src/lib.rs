@@ -45,3 +45,4 @@ pub mod merkle;
 pub mod oms;
 pub mod predicate;
 pub mod statement;
+pub mod text;

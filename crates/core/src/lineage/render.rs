@@ -9,12 +9,13 @@ use std::fmt::Write as _;
 
 use super::ground::short_digest;
 use super::{Break, Direction, Role, Standing, Trace, TraceArtifact, TraceStep};
+use crate::text::shown;
 
 /// Longest name that is drawn, in characters.
 pub const MAX_LABEL_CHARS: usize = 120;
 
-/// Returns `text` with control characters, line separators and direction marks replaced, at most
-/// [`MAX_LABEL_CHARS`] long.
+/// Returns `text` with every hidden character replaced, line ends too, at most [`MAX_LABEL_CHARS`]
+/// long.
 ///
 /// ```
 /// assert_eq!(custos_core::lineage::printable("a\u{1b}[31mb"), "a\u{fffd}[31mb");
@@ -26,16 +27,6 @@ pub fn printable(text: &str) -> String {
         out.push('…');
     }
     out
-}
-
-fn shown(c: char) -> char {
-    let hidden = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}' | '\u{e0000}'..='\u{e007f}');
-    if c.is_control() || hidden {
-        '\u{fffd}'
-    } else {
-        c
-    }
 }
 
 /// What a tree shows.
@@ -431,6 +422,11 @@ impl Trace {
     pub fn to_dot(&self) -> String {
         let mut out =
             String::from("digraph custos {\n  rankdir=LR;\n  node [fontname=\"sans-serif\"];\n");
+        let broken: BTreeSet<Vec<(&str, &str)>> = self
+            .breaks
+            .iter()
+            .map(|broken| broken.digest.iter().collect())
+            .collect();
         for (at, artifact) in self.artifacts.iter().enumerate() {
             let name = if artifact.name().is_empty() {
                 "(unnamed)"
@@ -442,11 +438,8 @@ impl Trace {
                 quoted(name),
                 quoted(&short_digest(&artifact.digest))
             );
-            let broken = self
-                .breaks
-                .iter()
-                .any(|broken| broken.digest == artifact.digest);
-            let style = match (broken, artifact.dataset.is_some()) {
+            let digest: Vec<_> = artifact.digest.iter().collect();
+            let style = match (broken.contains(&digest), artifact.dataset.is_some()) {
                 (true, _) => ", color=red, style=bold",
                 (false, true) => ", style=rounded, color=darkgreen",
                 (false, false) => "",
@@ -486,14 +479,16 @@ impl Trace {
     }
 }
 
-// Inside a DOT string only `"` and `\` are special.
+// Inside a DOT string `"` and `\` are special; inside a label Graphviz reads `&#8238;` as the
+// character of that number, whatever it does.
 fn quoted(text: &str) -> String {
     let mut out = String::new();
     for c in printable(text).chars() {
-        if matches!(c, '"' | '\\') {
-            out.push('\\');
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '&' => out.push_str("&amp;"),
+            c => out.push(c),
         }
-        out.push(c);
     }
     out
 }

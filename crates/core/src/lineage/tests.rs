@@ -1,6 +1,8 @@
 use super::*;
 use crate::crypto::PublicKey;
+use crate::digest::Algorithm;
 use crate::identity::Identity;
+use crate::text::visible;
 use proptest::prelude::*;
 
 fn signer(name: &str) -> Signer {
@@ -472,6 +474,92 @@ fn names_cannot_escape_the_drawing() {
     let dot = trace.to_dot();
     assert!(!dot.contains('\u{1b}') && !dot.contains("x\\\""), "{dot}");
     assert_eq!(dot.matches("\\\"];").count(), 3, "{dot}");
+}
+
+#[test]
+fn no_character_of_a_name_moves_hides_or_reorders_others() {
+    let hostile = "a\"b\\c\n\r\t\u{1b}[2J\u{9b}1m\u{202e}\u{2066}\u{200d}\u{ad}\u{3164}&#8238;&lt;";
+    let model = file(hostile, "model");
+    let trace = up(
+        vec![step(
+            1,
+            hostile,
+            &[file(hostile, "in")],
+            std::slice::from_ref(&model),
+        )],
+        Vec::new(),
+        &model,
+    );
+    let tree = Tree::of(&trace, TreeOptions::default()).to_string();
+    let dot = trace.to_dot();
+    for text in [&tree, &dot] {
+        assert_eq!(*text, visible(text), "nothing is left to replace");
+    }
+    assert_eq!(tree.lines().count(), 3, "{tree}");
+    assert!(!dot.contains("&#") && dot.contains("&amp;#8238;"), "{dot}");
+    // Each string ends where it was meant to.
+    for line in dot.lines().filter(|line| line.contains("label=")) {
+        let label = line.split_once("label=\"").unwrap().1;
+        let end = label
+            .replace("\\\\", "")
+            .replace("\\\"", "")
+            .find('"')
+            .unwrap();
+        assert!(end > 0, "{line}");
+        let rest = label
+            .replace("\\\\", "")
+            .replace("\\\"", "")
+            .split_off(end + 1);
+        assert!(rest.starts_with("];") || rest.starts_with(", "), "{line}");
+    }
+}
+
+#[test]
+fn a_hundred_thousand_nodes_in_one_step_one_chain_or_one_circle() {
+    let limits = LineageLimits {
+        max_nodes: 400_000,
+        max_depth: 400_000,
+    };
+    let node = |n: usize| file(&format!("n{n}"), &n.to_string());
+    let count = 100_000;
+    // One step that reads them all: wide.
+    let inputs: Vec<_> = (1..count).map(node).collect();
+    let wide = Lineage::build(
+        vec![step(1, "all", &inputs, &[node(0)])],
+        Vec::new(),
+        limits,
+    );
+    let trace = wide.trace(&node(0), Direction::Upstream);
+    assert_eq!(trace.artifacts.len(), count);
+    assert!(!trace.complete() && trace.breaks.len() == ground::MAX_BREAKS);
+    let tree = Tree::of(&trace, TreeOptions::default());
+    assert_eq!(tree.rows.len(), 2_001);
+    assert_eq!(
+        tree.rows[2_000].label,
+        format!("… and {} branches more", count + 1 - 2_000)
+    );
+    assert_eq!(trace.to_dot().matches(" -> ").count(), count);
+    // One behind the other, to a dataset and in a circle: as many artifacts as steps.
+    let count = count / 2;
+    let chain = |last: usize| -> Vec<StepRecord> {
+        let steps = (0..last).map(|n| {
+            let (input, output) = (node((n + 1) % count), node(n));
+            step(u64::try_from(n).unwrap() + 1, "s", &[input], &[output])
+        });
+        steps.collect()
+    };
+    let long = Lineage::build(chain(count - 1), vec![dataset(0, node(count - 1))], limits);
+    let trace = long.trace(&node(0), Direction::Upstream);
+    assert!(trace.complete(), "{:?}", trace.breaks);
+    assert_eq!(trace.steps.len(), count - 1);
+    let circle = Lineage::build(chain(count), Vec::new(), limits);
+    let trace = circle.trace(&node(0), Direction::Upstream);
+    assert_eq!(kinds(&trace), [BreakKind::Cycle]);
+    // The default limits leave most of it out, and say so.
+    let small = build(chain(count - 1), vec![dataset(0, node(count - 1))]);
+    let trace = small.trace(&node(0), Direction::Upstream);
+    assert!(small.truncated() && trace.truncated && !trace.complete());
+    assert!(kinds(&trace).contains(&BreakKind::Truncated));
 }
 
 #[test]
