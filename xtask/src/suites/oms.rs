@@ -438,7 +438,8 @@ impl Bench {
         );
     }
 
-    /// A model that is one file.
+    /// A model that is one file. The specification names it by its basename; the reference client
+    /// 1.1.1 by a dot, so that it finds a file of that name only inside of a folder.
     fn single_file(&self, suite: &mut Suite) {
         let (secret, public) = (self.key("p384.pem"), self.key("p384.pub"));
         suite.check(
@@ -452,6 +453,27 @@ impl Bench {
                 self.custos.ok(check())?;
                 tree::put(&model, &tree::pattern(3001))?;
                 self.custos.answers(&[Answer::No], check()).map(drop)
+            },
+        );
+        suite.check(
+            "one file as a model, signed by custos, verified by the reference in its folder",
+            || {
+                let folder = self.scratch.join("one");
+                let model = folder.join("one.safetensors");
+                tree::put(&model, &tree::pattern(3000))?;
+                tree::put(&folder.join("beside"), b"not signed")?;
+                let bundle = self.bundle("one-custos");
+                let words = sign(&model, &["--key", text(&secret)], &bundle);
+                self.custos.ok(words)?;
+                let check = || verify(&model, &["--key", text(&public)], &bundle);
+                self.custos.ok(check())?;
+                let words = ["verify", "key", "--public_key", text(&public)];
+                refuses(self.reference(&words, &bundle, &model))?;
+                let inside = [&words[..], &["--ignore_unsigned_files"]].concat();
+                self.reference(&inside, &bundle, &folder)?;
+                tree::put(&model, &tree::pattern(3001))?;
+                self.custos.answers(&[Answer::No], check())?;
+                refuses(self.reference(&inside, &bundle, &folder))
             },
         );
     }
