@@ -382,6 +382,8 @@ fn fill(dir: &Path, sizes: &[u64]) -> Result<()> {
             file.write_all(&block[..take])?;
             left = left.saturating_sub(u64::try_from(take)?);
         }
+        // Else the first durable write of whoever is measured waits until all this is on the disk.
+        file.sync_all()?;
     }
     Ok(())
 }
