@@ -7,8 +7,10 @@
 //! - [`settle`] is quick, for every writer to begin with: it looks only where the index has gaps.
 //! - [`check`] changes nothing, believes no row, and compares every bundle with the log.
 //! - [`reindex`] finishes drafts, rebuilds the index, and checks.
+//! - [`forget_drafts`] drops those that never reached the log.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use custos_core::bundle::{Bundle, BundleError};
 use custos_core::clock::Timestamp;
@@ -71,12 +73,17 @@ impl Report {
 ///
 /// It looks at the entries that the index does not know, the newest [`MAX_LISTED`] of them, and
 /// costs next to nothing if no draft is there. Writers that are between log and index are waited
-/// for.
-pub fn settle(store: &Store, log: &LogReader, now: Timestamp) -> Result<Vec<Digest>, RecoverError> {
+/// for, at most for `patience`: their drafts are theirs.
+pub fn settle(
+    store: &Store,
+    log: &LogReader,
+    now: Timestamp,
+    patience: Duration,
+) -> Result<Vec<Digest>, RecoverError> {
     if store.staged()?.is_empty() {
         return Ok(Vec::new());
     }
-    let _session = store.alone()?;
+    let _session = store.alone(patience)?;
     let drafts = store.staged()?;
     let checkpoint = match log.latest() {
         Err(RecordError::NoLog) => return Ok(Vec::new()),
@@ -103,7 +110,7 @@ pub fn check(store: &Store, log: &LogReader) -> Result<Report, RecoverError> {
     let before = log.latest().map_err(RecoverError::Log)?;
     // Whoever logged up to here has indexed it then. A store that cannot be locked is one that
     // nobody writes; if somebody does, the report is of a moment in between.
-    drop(store.alone());
+    drop(store.alone(store.patience()));
     let survey = store.survey()?;
     // What was logged and indexed meanwhile has its place as well.
     let after = log.latest().map_err(RecoverError::Log)?;
@@ -137,7 +144,7 @@ pub fn check(store: &Store, log: &LogReader) -> Result<Report, RecoverError> {
 /// Finishes drafts, rebuilds the whole index from the bundles, and compares it with the log.
 /// Other writers wait meanwhile.
 pub fn reindex(store: &Store, log: &LogReader, now: Timestamp) -> Result<Report, RecoverError> {
-    let session = store.alone()?;
+    let session = store.alone(store.patience())?;
     let checkpoint = log.latest().map_err(RecoverError::Log)?;
     let drafts = store.staged()?;
     let found = locate(log, &checkpoint, &leaves(&drafts))?;
@@ -146,6 +153,17 @@ pub fn reindex(store: &Store, log: &LogReader, now: Timestamp) -> Result<Report,
     drop(session);
     let report = check(store, log)?;
     Ok(Report { finished, ..report })
+}
+
+/// Forgets drafts whose leaf is not in the log, and returns them. They were never acknowledged.
+pub fn forget_drafts(store: &Store, log: &LogReader) -> Result<Vec<Staged>, RecoverError> {
+    let _session = store.alone(store.patience())?;
+    let mut drafts = store.staged()?;
+    let checkpoint = log.latest().map_err(RecoverError::Log)?;
+    let found = locate(log, &checkpoint, &leaves(&drafts))?;
+    drafts.retain(|draft| !found.contains_key(&draft.leaf_digest));
+    store.drop_staged(&drafts)?;
+    Ok(drafts)
 }
 
 // The log beside the claims, entry by entry.

@@ -295,13 +295,11 @@ impl AsyncStore {
             return Err(StoreError::NotFound { digest: *digest });
         };
         let data: Option<Vec<u8>> = row.try_get(0).map_err(|error| self.fail(&error))?;
-        match data {
-            Some(bytes) => folder::checked(bytes, digest),
-            None => {
-                let (folder, digest) = (self.folder.clone(), *digest);
-                self.in_background(move || folder.get(&digest)).await
-            }
+        if let Some(bytes) = data {
+            return folder::checked(bytes, digest);
         }
+        let (folder, digest) = (self.folder.clone(), *digest);
+        self.in_background(move || folder.get(&digest)).await
     }
 
     /// Asks SQLite to look its file over, and returns what it finds; empty if it is sound.

@@ -27,21 +27,27 @@ impl AsyncStore {
     /// Returns a session to stage and commit in, beside other writers.
     pub async fn writing(&self) -> Result<Session, StoreError> {
         self.must_be_writable()?;
-        self.session(File::try_lock_shared).await
+        self.session(File::try_lock_shared, self.patience()).await
     }
 
     /// Waits until no writer stands between log and index, and keeps others from it.
-    pub async fn alone(&self) -> Result<Session, StoreError> {
-        self.session(File::try_lock).await
+    pub async fn alone(&self, patience: Duration) -> Result<Session, StoreError> {
+        self.session(File::try_lock, patience).await
+    }
+
+    /// Returns how long this store waits for another process.
+    pub const fn patience(&self) -> Duration {
+        self.options.patience
     }
 
     async fn session(
         &self,
         lock: impl Fn(&File) -> Result<(), TryLockError>,
+        patience: Duration,
     ) -> Result<Session, StoreError> {
         let path = beside(&self.path, "-lock");
         let file = open(&path)?;
-        let mut left = self.options.patience;
+        let mut left = patience;
         loop {
             match lock(&file) {
                 Ok(()) => return Ok(Session { _file: file }),
@@ -67,8 +73,13 @@ impl Store {
     }
 
     /// Waits until no writer stands between log and index; see [`AsyncStore::alone`].
-    pub fn alone(&self) -> Result<Session, StoreError> {
-        self.wait(self.inner().alone())
+    pub fn alone(&self, patience: Duration) -> Result<Session, StoreError> {
+        self.wait(self.inner().alone(patience))
+    }
+
+    /// Returns how long this store waits for another process.
+    pub const fn patience(&self) -> Duration {
+        self.inner().patience()
     }
 }
 
@@ -99,15 +110,15 @@ mod tests {
         let busy = Err(StoreError::Busy {
             path: beside(&path, "-lock"),
         });
-        assert_eq!(store.alone().map(|_| ()), busy);
+        assert_eq!(store.alone(store.patience()).map(|_| ()), busy);
         drop((one, two));
-        let alone = store.alone().unwrap();
+        let alone = store.alone(Duration::ZERO).unwrap();
         assert_eq!(store.writing().map(|_| ()), busy);
         drop(alone);
         drop(store.writing().unwrap());
         let reader = StoreOptions::read_only().with_patience(Duration::ZERO);
         let reader = Store::open(&path, reader, Timestamp::from_seconds(1)).unwrap();
         assert!(matches!(reader.writing(), Err(StoreError::ReadOnly { .. })));
-        drop(reader.alone().unwrap());
+        drop(reader.alone(Duration::ZERO).unwrap());
     }
 }

@@ -8,13 +8,15 @@ use std::time::Duration;
 use custos_core::crypto::{KeyKind, KeyPair};
 use custos_core::digest::Digest;
 use custos_evidence::record::Recording;
-use custos_evidence::recover::{RecoverError, check, reindex, settle};
+use custos_evidence::recover::{RecoverError, check, forget_drafts, reindex, settle};
 use custos_evidence::store::{Draft, Staged, Store, StoreError, StoreOptions};
 use custos_log::recorder::{RecordError, Recorded, Recorder};
 use custos_trust::signer::KeySigner;
 
 use crate::store::sql;
 use crate::world::{NOW, World, clean, model, provenance, raw};
+
+const WAIT: Duration = Duration::from_millis(30);
 
 fn open(path: &Path) -> Store {
     Store::open(path, StoreOptions::read_write(), NOW).unwrap()
@@ -164,7 +166,7 @@ fn crash_before_the_log(world: &World) -> Vec<Staged> {
 fn a_crash_behind_the_log_is_repaired() {
     let world = World::new();
     let log = world.log.reader();
-    assert_eq!(settle(&world.store, &log, NOW).unwrap(), []);
+    assert_eq!(settle(&world.store, &log, NOW, WAIT).unwrap(), []);
     crash_behind_the_log(&world);
     assert_eq!(world.store.about(&clean().digest).unwrap(), [], "not yet");
     let report = check(&world.store, &log).unwrap();
@@ -178,7 +180,7 @@ fn a_crash_behind_the_log_is_repaired() {
     );
 
     let store = open(&world.path());
-    let finished = settle(&store, &log, NOW).unwrap();
+    let finished = settle(&store, &log, NOW, WAIT).unwrap();
     assert_eq!(finished.len(), 1);
     assert_eq!(store.staged().unwrap(), []);
     assert_eq!(store.bundles().unwrap(), finished, "the draft is gone");
@@ -186,7 +188,7 @@ fn a_crash_behind_the_log_is_repaired() {
     let facts = world.facts(clean());
     assert_eq!(facts.statements.known().unwrap().len(), 1);
     assert_eq!(facts.rejected, []);
-    assert_eq!(settle(&store, &log, NOW).unwrap(), []);
+    assert_eq!(settle(&store, &log, NOW, WAIT).unwrap(), []);
     assert!(check(&store, &log).unwrap().is_whole());
 }
 
@@ -199,11 +201,11 @@ fn a_draft_of_a_living_writer_is_left_to_it() {
     let store = Store::open(&world.path(), hasty, NOW).unwrap();
     let log = world.log.reader();
     let busy = |error| matches!(error, RecoverError::Store(StoreError::Busy { .. }));
-    assert!(busy(settle(&store, &log, NOW).unwrap_err()));
+    assert!(busy(settle(&store, &log, NOW, WAIT).unwrap_err()));
     assert!(busy(reindex(&store, &log, NOW).unwrap_err()));
     assert_eq!(store.staged().unwrap().len(), 1);
     drop(writing);
-    assert_eq!(settle(&store, &log, NOW).unwrap().len(), 1);
+    assert_eq!(settle(&store, &log, NOW, WAIT).unwrap().len(), 1);
 }
 
 #[test]
@@ -212,13 +214,18 @@ fn a_draft_that_never_reached_the_log_is_reported_and_not_logged() {
     world.record(&provenance("clean", &[raw()], &[clean()]), &world.data);
     let staged = crash_before_the_log(&world);
     let log = world.log.reader();
-    assert_eq!(settle(&world.store, &log, NOW).unwrap(), []);
+    assert_eq!(settle(&world.store, &log, NOW, WAIT).unwrap(), []);
     let report = reindex(&world.store, &log, NOW).unwrap();
     assert_eq!(report.unlogged, staged);
     assert_eq!((report.finished.len(), report.bundles), (0, 1));
     assert!(report.is_whole(), "it was never acknowledged");
     assert_eq!(world.log.head().unwrap().size, 1);
     assert_eq!(world.store.about(&model().digest).unwrap(), []);
+    // Forgotten on demand, and one that is in the log is not.
+    crash_behind_the_log(&world);
+    assert_eq!(forget_drafts(&world.store, &log).unwrap(), staged);
+    assert_eq!(world.store.staged().unwrap().len(), 1);
+    assert_eq!(settle(&world.store, &log, NOW, WAIT).unwrap().len(), 1);
 }
 
 #[test]
@@ -237,7 +244,7 @@ fn a_damaged_draft_does_not_stop_the_others() {
     let statement = provenance("train", &[clean()], &[model()]);
     recording.record(&[statement]).unwrap_err();
     let log = world.log.reader();
-    assert_eq!(settle(&world.store, &log, NOW).unwrap().len(), 1);
+    assert_eq!(settle(&world.store, &log, NOW, WAIT).unwrap().len(), 1);
     let report = reindex(&world.store, &log, NOW).unwrap();
     assert_eq!(report.waiting, [(0, damaged[0].clone())]);
     assert_eq!(report.damaged[0].0, damaged[0].bundle_digest);
@@ -266,7 +273,7 @@ fn one_leaf_twice_is_finished_once_wherever_it_stands() {
     world.record(&provenance("train", &[clean()], &[model()]), &world.trainer);
     recording(&Dying(&world.log)).unwrap_err();
     let log = world.log.reader();
-    assert_eq!(settle(&world.store, &log, NOW).unwrap(), []);
+    assert_eq!(settle(&world.store, &log, NOW, WAIT).unwrap(), []);
     let report = reindex(&world.store, &log, NOW).unwrap();
     assert_eq!(report.finished.len(), 1);
     assert!(
