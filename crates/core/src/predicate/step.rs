@@ -171,6 +171,11 @@ pub enum Note {
         /// Files looked at.
         limit: u64,
     },
+    /// Files changed that other steps, running at the same time, had declared as theirs.
+    OthersWrote {
+        /// How many.
+        files: u64,
+    },
     /// Processes that the command left running were ended.
     ProcessesEnded,
     /// The product was there before the run and has the same digest after it.
@@ -297,6 +302,7 @@ pub(crate) fn example() -> (External, Internal) {
                 name: "model".into(),
             },
             Note::ListingTruncated { limit: 10 },
+            Note::OthersWrote { files: 2 },
             Note::ProcessesEnded,
         ],
     };
