@@ -7,6 +7,7 @@
 mod bench;
 mod cargo_tests;
 mod custos;
+mod lab;
 mod peers;
 mod place;
 mod process;

@@ -14,6 +14,9 @@ use crate::limits::Limits;
 
 /// The `_type` of a statement.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+/// The `_type` before version 1, which cosign and witness still write. Read, never written; its
+/// fields mean the same.
+pub const STATEMENT_TYPE_V0_1: &str = "https://in-toto.io/Statement/v0.1";
 
 /// An in-toto Statement v1.
 ///
@@ -131,7 +134,7 @@ impl Statement {
     pub fn parse(bytes: &[u8]) -> Result<Self, StatementError> {
         let wire: WireOwned =
             json::from_slice(bytes, &Limits::STATEMENT).map_err(StatementError::Json)?;
-        if wire.kind != STATEMENT_TYPE {
+        if wire.kind != STATEMENT_TYPE && wire.kind != STATEMENT_TYPE_V0_1 {
             return Err(StatementError::WrongType { found: wire.kind });
         }
         let predicate = match wire.predicate {
@@ -227,7 +230,7 @@ pub enum StatementError {
         /// Position, from 0.
         index: usize,
     },
-    /// `_type` is not [`STATEMENT_TYPE`].
+    /// `_type` is neither [`STATEMENT_TYPE`] nor [`STATEMENT_TYPE_V0_1`].
     #[error("`_type` is `{found}`, not an in-toto Statement v1")]
     WrongType {
         /// What was found.
@@ -257,7 +260,7 @@ mod tests {
         );
         assert!(matches!(
             parse(
-                r#"{"_type":"https://in-toto.io/Statement/v0.1","subject":[],"predicateType":"x"}"#
+                r#"{"_type":"https://in-toto.io/Statement/v2","subject":[],"predicateType":"x"}"#
             ),
             StatementError::WrongType { .. }
         ));
@@ -280,6 +283,21 @@ mod tests {
                 .is_some_and(|read| read == provenance)
         };
         crate::json::positional::assert_objects_only(&text, accepts);
+    }
+
+    #[test]
+    fn reads_the_type_before_version_1_and_writes_version_1() {
+        let old = format!(
+            r#"{{"_type":"{STATEMENT_TYPE_V0_1}","subject":[{{"name":"a","digest":{{"sha256":"{}"}}}}],"predicateType":"p"}}"#,
+            Algorithm::Sha256.digest(b"").to_hex()
+        );
+        let statement = Statement::parse(old.as_bytes()).unwrap();
+        assert!(statement.is_about(&Algorithm::Sha256.digest(b"")));
+        let written = String::from_utf8(statement.to_bytes().unwrap()).unwrap();
+        assert!(
+            written.contains(r#""_type":"https://in-toto.io/Statement/v1""#),
+            "{written}"
+        );
     }
 
     #[test]

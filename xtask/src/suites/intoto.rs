@@ -17,6 +17,9 @@ use crate::process;
 use crate::tally::Suite;
 
 const LIMIT: Duration = Duration::from_mins(2);
+const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
+const ALLOW: &str = "package custos.gate\nimport rego.v1\n\ndefault allow := false\n\n\
+                     allow if input.request.action == \"gate\"\n";
 const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 const TEST_RESULT: &str = "https://in-toto.io/attestation/test-result/v0.1";
 const OMS: &str = "https://model_signing/signature/v1.0";
@@ -57,6 +60,7 @@ pub fn run(run: &Run<'_>, suite: &mut Suite) -> Result<()> {
         Err(error) => suite.skip("peer:cosign-key", &format!("{error:#}")),
     }
     desk.step(suite);
+    desk.gate(suite);
     desk.model(suite);
     desk.the_libraries_do_check(suite);
     Ok(())
@@ -228,6 +232,42 @@ impl Desk {
             );
             ensure!(read.len() >= 2, "a step has provenance and resource usage");
             Ok(())
+        });
+    }
+
+    /// A decision of the gate: the summary for other tools, and the one to evaluate again.
+    fn gate(&self, suite: &mut Suite) {
+        suite.check("the decision of a gate", || {
+            // The gate knows whom to expect from the settings of its folder.
+            let folder = self.scratch.join("gated");
+            let (artifact, out) = (folder.join("gated.txt"), folder.join("out"));
+            let (secret, public) = self.keys("p256")?;
+            let settings = format!("[[signer]]\nname = \"p256\"\nkey = {:?}\n", text(&public));
+            tree::put(&artifact, b"gated\n")?;
+            tree::put(&folder.join("policy/gate.rego"), ALLOW.as_bytes())?;
+            tree::put(&folder.join("custos.toml"), settings.as_bytes())?;
+            let words = [
+                "gate",
+                "gated.txt",
+                "--policy",
+                "policy",
+                "--bundles",
+                "out",
+            ];
+            let mut command = self
+                .custos
+                .command(words.into_iter().chain(["--key", text(&secret)]));
+            process::run(command.current_dir(&folder), LIMIT)?.success()?;
+            let summary = out.join("gated.txt.verification-summary.sigstore.json");
+            let read = self.accept("p256", &summary)?;
+            expect(&read, "/predicate_type", &json!(SUMMARY))?;
+            expect(&read, "/typed", &json!(true))?;
+            expect(&read, "/predicate/verificationResult", &json!("PASSED"))?;
+            let digest = self.sha256(&artifact)?;
+            expect(&read, "/subjects/0/digest/sha256", &json!(digest))?;
+            let decision = out.join("gated.txt.decision.sigstore.json");
+            let read = self.accept("p256", &decision)?;
+            expect(&read, "/predicate/verdict", &json!("allow"))
         });
     }
 

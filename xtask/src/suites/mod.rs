@@ -4,6 +4,7 @@ mod cosign;
 mod crash;
 mod docs;
 mod intoto;
+mod keyless;
 mod oms;
 mod rooms;
 mod sigstore;
@@ -37,7 +38,7 @@ struct Entry {
     run: fn(&Run<'_>, &mut Suite) -> Result<()>,
 }
 
-const SUITES: [Entry; 7] = [
+const SUITES: [Entry; 8] = [
     Entry {
         name: "rooms",
         shows: "crates depend on each other in the one allowed direction",
@@ -67,6 +68,12 @@ const SUITES: [Entry; 7] = [
         shows: "bundles of the public Sigstore verify offline, bad ones do not",
         needs_build: true,
         run: sigstore::run,
+    },
+    Entry {
+        name: "keyless",
+        shows: "bundles made with real Fulcio, Rekor v2 and timestamps verify, bad ones do not",
+        needs_build: true,
+        run: keyless::run,
     },
     Entry {
         name: "log-crash",

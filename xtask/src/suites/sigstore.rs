@@ -191,7 +191,7 @@ impl Desk {
             "/verificationMaterial/tlogEntries/0/inclusionProof/rootHash",
             "/verificationMaterial/tlogEntries/0/inclusionProof/hashes/0",
         ] {
-            if let Some(changed) = flipped(&bundle, pointer) {
+            if let Some(changed) = flipped(&bundle, pointer, 0.5) {
                 mutants.push((format!("a bit of {pointer} flipped"), changed));
             }
         }
@@ -282,14 +282,21 @@ impl Case {
     }
 }
 
-/// The bundle with one bit changed in the base64 text at `pointer`, well inside of it, so that it
-/// stays base64 and the change is of a bit that means something.
-fn flipped(bundle: &Value, pointer: &str) -> Option<Value> {
+/// The bundle with one letter changed in the base64 text at `pointer`, this part of the way from
+/// its begin (0) to its end (1); not at the very end, so that it stays base64.
+pub fn flipped(bundle: &Value, pointer: &str, part: f64) -> Option<Value> {
     let mut changed = bundle.clone();
     let place = changed.pointer_mut(pointer)?;
     let mut letters: Vec<char> = place.as_str()?.chars().collect();
-    let middle = letters.len() / 2;
-    let letter = letters.get_mut(middle)?;
+    #[expect(
+        clippy::as_conversions,
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "a position in a text of some kilobytes"
+    )]
+    let at = (letters.len() as f64 * part) as usize;
+    let letter = letters.get_mut(at)?;
     *letter = if *letter == 'A' { 'B' } else { 'A' };
     *place = json!(letters.into_iter().collect::<String>());
     Some(changed)
@@ -302,7 +309,7 @@ mod tests {
     #[test]
     fn a_flip_changes_the_text() {
         let bundle = json!({"a": {"b": "QUFBQQ=="}});
-        assert_ne!(flipped(&bundle, "/a/b").unwrap(), bundle);
-        assert!(flipped(&bundle, "/a/c").is_none());
+        assert_ne!(flipped(&bundle, "/a/b", 0.5).unwrap(), bundle);
+        assert!(flipped(&bundle, "/a/c", 0.5).is_none());
     }
 }
