@@ -216,7 +216,7 @@ fn a_payload_that_does_not_parse_under_a_good_signature() {
         &b"not json"[..],
         b"{}",
         br#"{"_type":"https://in-toto.io/Statement/v1","subject":[],"predicateType":"p"}"#,
-        br#"{"_type":"https://in-toto.io/Statement/v0.1","subject":[{"digest":{"sha256":"00"}}],"predicateType":"p"}"#,
+        br#"{"_type":"https://in-toto.io/Statement/v2","subject":[{"digest":{"sha256":"00"}}],"predicateType":"p"}"#,
     ] {
         case.bytes = bundle_with_payload(&signer, INTOTO_PAYLOAD_TYPE, payload);
         assert!(matches!(case.verify(), Err(VerifyError::Statement(_))), "{payload:?}");
