@@ -310,7 +310,7 @@ impl<'a> Prepared<'a> {
             finished,
             started_on,
             interrupt: interrupt.clone(),
-            others: Vec::new(),
+            others: None,
         })
     }
 }
@@ -322,15 +322,19 @@ pub struct Executed<'a> {
     finished: child::Finished,
     started_on: Timestamp,
     interrupt: Interrupt,
-    // What steps declared as theirs that ran at the same time.
-    others: Vec<PathBuf>,
+    // Tells what steps declared as theirs that ran at the same time.
+    others: Option<&'a dyn Fn() -> Vec<PathBuf>>,
 }
 
-impl Executed<'_> {
-    /// Says which paths other steps, running at the same time, declared as their products. What
-    /// changed there is not held against this step, but noted.
-    pub fn beside(self, others: Vec<PathBuf>) -> Self {
-        Self { others, ..self }
+impl<'a> Executed<'a> {
+    /// Names somebody who knows which paths other steps, running at the same time, declared as
+    /// their products. What changed there is not held against this step, but noted. Asked after
+    /// everything was looked at, so that a step that begins meanwhile is known as well.
+    pub fn beside(self, others: &'a dyn Fn() -> Vec<PathBuf>) -> Self {
+        Self {
+            others: Some(others),
+            ..self
+        }
     }
 
     /// Digests inputs and products, looks for undeclared writes, and makes the predicates. A
@@ -411,7 +415,11 @@ impl Executed<'_> {
             Ok(changed) => changed,
             Err(limit) => return Ok(Some(Note::ListingTruncated { limit })),
         };
-        let of_others = |path: &PathBuf| self.others.iter().any(|other| path.starts_with(other));
+        let declared = match self.others {
+            Some(ask) if !changed.is_empty() => ask(),
+            _ => Vec::new(),
+        };
+        let of_others = |path: &PathBuf| declared.iter().any(|other| path.starts_with(other));
         let (others, own): (Vec<_>, Vec<_>) = changed.into_iter().partition(of_others);
         if !own.is_empty() {
             return Err(RunError::UndeclaredWrites {

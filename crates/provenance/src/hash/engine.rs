@@ -19,15 +19,12 @@ use super::plan::{Piece, Unit, Units, pieces};
 use super::sparse::{Extent, extents};
 use super::{HashError, HashOptions, Progress, Run, blake};
 
-/// Most bytes that a thread reads at a time. The kernel copies them with the fewest calls, and on
-/// most machines they still lie in the core's own cache when they are hashed; twice as many save
-/// nothing more.
-const BUFFER: usize = 1 << 20;
+/// Bytes that a thread reads at a time: they stay in the core's own cache until they are hashed.
+/// Measured with all cores on one file, 128 KiB cost up to 7 % less CPU time than 256 KiB to 1 MiB,
+/// although the kernel alone copies larger parts faster; 32 KiB cost more again.
+const BUFFER: usize = 128 << 10;
 
-/// Bytes of all buffers together: with very many threads each has a smaller one.
-const BUFFERS: usize = 32 << 20;
-
-/// Most threads: each has a quarter of a MiB then.
+/// Most threads: 128 buffers are 16 MiB.
 const MAX_THREADS: usize = 128;
 
 /// From here on the kernel is told that a file is read from front to back.
@@ -37,7 +34,7 @@ const ADVISE_FROM: u64 = 4 << 20;
 const BATCH: usize = 32;
 const BATCH_BYTES: u64 = 1 << 20;
 
-static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
+static ZEROS: [u8; BUFFER] = [0; BUFFER];
 
 /// Hashes all files; returns the manifest and the number of files that came from the cache.
 pub(super) fn run(
@@ -200,21 +197,8 @@ struct Results<'a> {
 struct Worker {
     algorithm: Algorithm,
     buffer: Vec<u8>,
-    // Most bytes that the buffer may grow to.
-    most: usize,
     // The file of the unit before, which is often that of the next.
     open: Option<(usize, Opened)>,
-}
-
-impl Worker {
-    const fn new(algorithm: Algorithm, most: usize) -> Self {
-        Self {
-            algorithm,
-            buffer: Vec::new(),
-            most,
-            open: None,
-        }
-    }
 }
 
 impl<'a> Work<'a> {
@@ -257,7 +241,6 @@ impl<'a> Work<'a> {
             .map_or(cores, NonZeroUsize::get)
             .min(MAX_THREADS)
             .min(self.units.list.len());
-        let most = BUFFER.min(BUFFERS / threads.max(1));
         let values = vec![ChainingValue::default(); self.units.values];
         let results = Mutex::new(Results {
             digests,
@@ -266,9 +249,9 @@ impl<'a> Work<'a> {
         });
         thread::scope(|scope| {
             let others: Vec<_> = (1..threads)
-                .map(|_| scope.spawn(|| self.work(Worker::new(algorithm, most), &results)))
+                .map(|_| scope.spawn(|| self.work(algorithm, &results)))
                 .collect();
-            self.work(Worker::new(algorithm, most), &results);
+            self.work(algorithm, &results);
             for thread in others {
                 // A panic in a thread is ours to pass on, not to hide.
                 thread
@@ -283,7 +266,12 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn work(&self, mut worker: Worker, results: &Mutex<Results<'_>>) {
+    fn work(&self, algorithm: Algorithm, results: &Mutex<Results<'_>>) {
+        let mut worker = Worker {
+            algorithm,
+            buffer: Vec::new(),
+            open: None,
+        };
         let mut done = Vec::new();
         while !self.stop.load(Ordering::Relaxed) {
             let batch = self.take();
@@ -390,12 +378,6 @@ impl<'a> Work<'a> {
             // Advice only: a system that does not take it reads as well.
             let _ = rustix::fs::fadvise(&opened.fd, start, len, Advice::Sequential);
         }
-        let want = usize::try_from(unit.len)
-            .unwrap_or(usize::MAX)
-            .min(worker.most);
-        if worker.buffer.len() < want {
-            worker.buffer.resize(want, 0);
-        }
         self.read(file, opened, range, (&mut worker.buffer, &mut sink))?;
         unchanged(file, opened)?;
         Ok(sink.finish())
@@ -410,8 +392,14 @@ impl<'a> Work<'a> {
         file: &File,
         opened: &Opened,
         range: Range<u64>,
-        (buffer, sink): (&mut [u8], &mut Sink),
+        (buffer, sink): (&mut Vec<u8>, &mut Sink),
     ) -> Result<(), HashError> {
+        let want = usize::try_from(range.end - range.start)
+            .unwrap_or(BUFFER)
+            .min(BUFFER);
+        if buffer.len() < want {
+            buffer.resize(want, 0);
+        }
         for extent in extents(&opened.fd, range) {
             let (mut part, hole) = match extent {
                 Extent::Data(part) => (part, false),
@@ -420,7 +408,7 @@ impl<'a> Work<'a> {
             while part.start < part.end {
                 let left = usize::try_from(part.end - part.start).unwrap_or(usize::MAX);
                 let bytes = if hole {
-                    ZEROS.get(..left).unwrap_or(&ZEROS)
+                    ZEROS.get(..left.min(BUFFER)).unwrap_or(&ZEROS)
                 } else {
                     let len = left.min(buffer.len());
                     let into = buffer.get_mut(..len).unwrap_or_default();

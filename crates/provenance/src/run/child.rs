@@ -36,7 +36,7 @@ const GRACE: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_millis(500);
 
 /// Names the run to whatever it starts.
-const MARK: &str = "CUSTOS_RUN";
+const MARK: &str = "STEP_OF_CUSTOS";
 
 /// Returns the environment with the mark of a run that begins now.
 pub(super) fn mark(environment: Environment, now: Timestamp) -> Environment {

@@ -97,7 +97,7 @@ fn a_step_tells_what_went_in_what_came_out_and_what_it_used() {
     assert_eq!(view.internal.isolation, Isolation::None);
     assert_eq!(
         view.internal.environment,
-        ["CUSTOS_RUN", "PATH", "PYTHONDONTWRITEBYTECODE"]
+        ["PATH", "PYTHONDONTWRITEBYTECODE", "STEP_OF_CUSTOS"]
     );
     assert_eq!(view.internal.notes, []);
     assert_eq!(outcome.subjects.len(), 1);
@@ -598,4 +598,30 @@ fn alive(pid: &str) -> bool {
         .rsplit_once(')')
         .map(|(_, rest)| rest.trim_start().to_owned());
     state.is_some_and(|state| !state.starts_with(['Z', 'X']))
+}
+
+#[test]
+fn what_steps_beside_it_declared_is_noted_and_nothing_else_excused() {
+    let run = |script: &str| {
+        let place = Place::new();
+        let folder = place.folder.path().canonicalize().unwrap();
+        let others = || vec![folder.join("other")];
+        let runner = place.runner();
+        let executed = runner
+            .prepare(place.step(script))?
+            .execute(&Interrupt::new())?;
+        executed.beside(&others).finish()
+    };
+    let outcome = run("echo > model; mkdir other; echo > other/a; echo > other/b").unwrap();
+    assert_eq!(
+        view(&outcome).internal.notes,
+        [Note::OthersWrote { files: 2 }]
+    );
+    assert_eq!(view(&run("echo > model").unwrap()).internal.notes, []);
+    match run("echo > model; echo > other; echo > others") {
+        Err(RunError::UndeclaredWrites { paths, total: 1 }) => {
+            assert!(paths[0].ends_with("others"), "{paths:?}");
+        }
+        found => panic!("{found:?}"),
+    }
 }
