@@ -2,13 +2,14 @@
 //!
 //! - [`keys`]: private keys in files, plain or encrypted as cosign does.
 //! - [`signer`]: what makes signatures, whatever holds the key.
+//! - [`signers`]: keys in key services and Kubernetes Secrets, and key references.
 //! - [`seal`]: statements become bundles, and are logged on the way.
 //! - [`root`]: the logs and authorities that somebody decided to trust.
 //! - [`verify`]: bundle, artifact, trust root and expected signers go in together; out comes a
 //!   [`Verified`] value or a precise reason why not.
 //!
-//! What it is not: it looks nothing up. Bundles, trust roots, `now` and expected signers are
-//! arguments; only [`keys`] touches files.
+//! What it is not: verification looks nothing up. Bundles, trust roots, `now` and expected signers
+//! are arguments; only [`keys`] and [`signers`] touch files, and only [`signers`] the network.
 #![deny(
     clippy::unwrap_used,         // input is hostile: an unwrap is a denial of service
     clippy::expect_used,         // same
@@ -34,6 +35,7 @@ pub mod keys;
 pub mod root;
 pub mod seal;
 pub mod signer;
+pub mod signers;
 pub mod verify;
 
 pub use root::TrustRoot;

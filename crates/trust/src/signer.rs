@@ -6,6 +6,7 @@
 use custos_core::crypto::{KeyPair, Pem, PemError, PublicKey, Scheme, SignatureError};
 use custos_core::limits::MAX_CERTIFICATES;
 
+use crate::signers::ServiceError;
 use crate::verify::{Certificate, CertificateFault};
 
 /// Makes signatures with one key.
@@ -145,6 +146,9 @@ pub enum SignError {
     /// Not PEM.
     #[error("not PEM: {0}")]
     Pem(PemError),
+    /// The service that holds the key did not sign.
+    #[error("{0}")]
+    Service(Box<ServiceError>),
     /// The key did not sign.
     #[error("{0}")]
     Signature(SignatureError),

@@ -1,0 +1,22 @@
+//! Signers whose key is not a file: key services in the cloud, Kubernetes Secrets.
+//!
+//! - [`reference`]: key references, the one text that says where a key lies.
+//! - [`kms`]: AWS KMS, Google Cloud KMS, Azure Key Vault, `HashiCorp` Vault. The private key never
+//!   leaves the service; what comes back is checked against the public key before anybody sees it.
+//! - [`kubernetes`]: keys in Secrets, in cosign's layout.
+//!
+//! Environment, clock and network settings come in through [`Surroundings`]. Tokens, passwords and
+//! keys are erased when dropped and are part of no error.
+
+pub mod kms;
+pub mod kubernetes;
+pub mod reference;
+
+mod remote;
+mod surroundings;
+
+pub use remote::{RemoteSigner, ServiceError, Standing};
+pub use surroundings::{Surroundings, SurroundingsError};
+
+#[cfg(test)]
+mod replay;

@@ -1,0 +1,130 @@
+//! The two files of AWS' tools: `~/.aws/credentials` and `~/.aws/config`
+//! ([format](https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-files.html)).
+
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+use super::super::super::surroundings::{Surroundings, SurroundingsError, read_text};
+use super::credentials::Credentials;
+
+/// Returns the access key of the profile that `AWS_PROFILE` names.
+pub(super) fn credentials(
+    surroundings: &Surroundings,
+) -> Result<Option<Credentials>, SurroundingsError> {
+    let profile = profile(surroundings);
+    let named = [profile.clone(), format!("profile {profile}")];
+    for (variable, file) in [
+        ("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"),
+        ("AWS_CONFIG_FILE", ".aws/config"),
+    ] {
+        let Some(text) = read(surroundings, variable, file)? else {
+            continue;
+        };
+        for section in &named {
+            let key_id = setting(&text, section, "aws_access_key_id");
+            let secret = setting(&text, section, "aws_secret_access_key");
+            if let (Some(key_id), Some(secret)) = (key_id, secret) {
+                let token = setting(&text, section, "aws_session_token");
+                return Ok(Some(Credentials::new(key_id, secret, token)));
+            }
+            for unsupported in [
+                "sso_session",
+                "sso_start_url",
+                "credential_process",
+                "role_arn",
+            ] {
+                if setting(&text, section, unsupported).is_some() {
+                    return Err(SurroundingsError::Unsupported {
+                        what: format!("`{unsupported}` in the AWS profile {profile}"),
+                        help: "put an access key into the environment, for instance with \
+                               `aws configure export-credentials --format env`",
+                    });
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Returns the region of the profile that `AWS_PROFILE` names.
+pub(super) fn region(surroundings: &Surroundings) -> Result<Option<String>, SurroundingsError> {
+    let Some(text) = read(surroundings, "AWS_CONFIG_FILE", ".aws/config")? else {
+        return Ok(None);
+    };
+    let profile = profile(surroundings);
+    let found = setting(&text, &format!("profile {profile}"), "region")
+        .or_else(|| setting(&text, &profile, "region"));
+    Ok(found.map(str::to_owned))
+}
+
+fn profile(surroundings: &Surroundings) -> String {
+    surroundings
+        .var("AWS_PROFILE")
+        .or_else(|| surroundings.var("AWS_DEFAULT_PROFILE"))
+        .unwrap_or_else(|| "default".to_owned())
+}
+
+// A file that is not there is no error unless a variable names it.
+fn read(
+    surroundings: &Surroundings,
+    variable: &str,
+    below: &str,
+) -> Result<Option<Zeroizing<String>>, SurroundingsError> {
+    let named: Option<PathBuf> = surroundings.path_var(variable);
+    let is_named = named.is_some();
+    let Some(path) = named.or_else(|| surroundings.at_home(below)) else {
+        return Ok(None);
+    };
+    match read_text(&path) {
+        Ok(text) => Ok(Some(text)),
+        Err(SurroundingsError::Io {
+            kind: std::io::ErrorKind::NotFound,
+            ..
+        }) if !is_named => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn setting<'a>(text: &'a str, section: &str, name: &str) -> Option<&'a str> {
+    let mut inside = false;
+    for line in text.lines() {
+        // Indented lines belong to a nested setting, such as `s3 =`.
+        if line.starts_with([' ', '\t']) {
+            continue;
+        }
+        let line = line.trim_end();
+        if line.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(found) = line.strip_prefix('[') {
+            let found = found.split(']').next().unwrap_or_default();
+            inside = found.split_whitespace().eq(section.split_whitespace());
+            continue;
+        }
+        if let Some((found, value)) = line.split_once('=')
+            && inside
+            && found.trim().eq_ignore_ascii_case(name)
+        {
+            let value = value.split(" #").next().unwrap_or_default().trim();
+            return (!value.is_empty()).then_some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_a_section() {
+        let text = "# comment\n[default]\nregion = eu-west-1\ns3 =\n  region = no\n\
+                    [profile  ci]\nRegion=us-east-2 # why\noutput =\n";
+        assert_eq!(setting(text, "default", "region"), Some("eu-west-1"));
+        assert_eq!(setting(text, "profile ci", "region"), Some("us-east-2"));
+        assert_eq!(setting(text, "profile ci", "output"), None);
+        assert_eq!(setting(text, "ci", "region"), None);
+        assert_eq!(setting(text, "default", "s3"), None);
+    }
+}

@@ -1,0 +1,190 @@
+//! What a signer needs from the process that it runs in, handed over by the command line.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use custos_core::clock::Clock;
+use custos_net::{Client, Guard, NetError, Proxy, Roots, Settings, Url};
+use zeroize::Zeroizing;
+
+/// Largest settings or credentials file, in bytes.
+pub(super) const MAX_FILE: u64 = 1 << 20;
+
+type Vars = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// Environment variables, the clock, and how hard a service is asked.
+#[derive(Clone)]
+pub struct Surroundings {
+    vars: Arc<Vars>,
+    clock: Arc<dyn Clock>,
+    pause: Duration,
+}
+
+impl Surroundings {
+    /// Returns surroundings with these variables and this clock. A service that is busy is asked
+    /// three times, with a pause of 200 ms and then 800 ms, or what it asks for up to 5 s.
+    pub fn new(
+        vars: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            vars: Arc::new(vars),
+            clock,
+            pause: Duration::from_millis(200),
+        }
+    }
+
+    /// Returns the surroundings with another first pause before a service is asked again.
+    #[must_use]
+    pub fn with_pause(self, pause: Duration) -> Self {
+        Self { pause, ..self }
+    }
+
+    pub(super) const fn pause(&self) -> Duration {
+        self.pause
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
+    /// Looks a variable up; an empty one is none.
+    pub(super) fn var(&self, name: &str) -> Option<String> {
+        (self.vars)(name).filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn path_var(&self, name: &str) -> Option<PathBuf> {
+        self.var(name).map(PathBuf::from)
+    }
+
+    /// Returns a path below the home of the user.
+    pub(super) fn at_home(&self, below: &str) -> Option<PathBuf> {
+        self.path_var("HOME")
+            .or_else(|| self.path_var("USERPROFILE"))
+            .map(|home| home.join(below))
+    }
+
+    /// Returns a client that may call `named`, through the proxy of the environment.
+    pub(super) fn client(&self, guard: Guard, roots: Roots) -> Result<Client, NetError> {
+        Client::new(self.settings(guard, roots)?)
+    }
+
+    pub(super) fn settings(&self, guard: Guard, roots: Roots) -> Result<Settings, NetError> {
+        let proxy = Proxy::from_vars(&|name| self.var(name))?;
+        Ok(Settings::new(guard)
+            .with_roots(roots)
+            .with_proxy(proxy)
+            .with_max_answer(MAX_FILE.saturating_mul(2)))
+    }
+
+    /// Parses a URL that a variable holds.
+    pub(super) fn url_var(&self, name: &'static str) -> Result<Option<Url>, SurroundingsError> {
+        let Some(text) = self.var(name) else {
+            return Ok(None);
+        };
+        let url = text.parse().map_err(|_| SurroundingsError::NotAUrl {
+            name: name.to_owned(),
+        })?;
+        Ok(Some(url))
+    }
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Surroundings").finish_non_exhaustive()
+    }
+}
+
+/// Reads a small file; its bytes are erased when dropped.
+pub(super) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SurroundingsError> {
+    let io = |error: std::io::Error| SurroundingsError::Io {
+        path: path.to_owned(),
+        kind: error.kind(),
+        message: error.to_string(),
+    };
+    let file = File::open(path).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    let capacity = usize::try_from(length.min(MAX_FILE)).unwrap_or_default();
+    // One byte more than the file has, so that reading to its end never moves the bytes.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity.saturating_add(1)));
+    file.take(MAX_FILE.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(io)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE) {
+        return Err(SurroundingsError::TooLarge {
+            path: path.to_owned(),
+        });
+    }
+    Ok(bytes)
+}
+
+/// Reads a small text, without the white space around it.
+pub(super) fn read_text(path: &Path) -> Result<Zeroizing<String>, SurroundingsError> {
+    let bytes = read_file(path)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| SurroundingsError::NotText {
+        path: path.to_owned(),
+    })?;
+    Ok(Zeroizing::new(text.trim().to_owned()))
+}
+
+/// What is wrong with the settings of the process.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SurroundingsError {
+    /// The system refused to read a file.
+    #[error("cannot read {}: {message}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Kind of error.
+        kind: std::io::ErrorKind,
+        /// What the system says.
+        message: String,
+    },
+    /// A setting is missing.
+    #[error("{what} is not set: {help}")]
+    Missing {
+        /// What is missing.
+        what: &'static str,
+        /// Where it can be set.
+        help: &'static str,
+    },
+    /// A file is not of the expected form; it may hold secrets, so nothing of it is repeated.
+    #[error("{} is not {expected}", path.display())]
+    NotAFileOf {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A variable holds no URL.
+    #[error("the variable {name} holds no http or https URL")]
+    NotAUrl {
+        /// The variable.
+        name: String,
+    },
+    /// Not UTF-8.
+    #[error("{} is not a text", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// More than 1 MiB.
+    #[error("{} is larger than {MAX_FILE} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something that this version does not do.
+    #[error("{what} is not supported: {help}")]
+    Unsupported {
+        /// What.
+        what: String,
+        /// What to do instead.
+        help: &'static str,
+    },
+}
