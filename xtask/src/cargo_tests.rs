@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
+use crate::moto::Moto;
 use crate::peers::Peer;
 use crate::place::Place;
 use crate::say;
@@ -43,6 +44,15 @@ pub fn run(place: &Place, full: bool) -> Result<Vec<Suite>> {
         }
         Err(error) => peers.skip("peer:opa", &format!("{error:#}")),
     }
+    // Those of `custos-trust` sign with keys of AWS KMS, as far as moto is one.
+    let mut key_services = Suite::new("kms");
+    let moto = Moto::start(place);
+    match &moto {
+        Ok(moto) => {
+            command.env("CUSTOS_PEER_MOTO", &moto.described);
+        }
+        Err(error) => key_services.skip("peer:moto", &format!("{error:#}")),
+    }
     let mut child = command.spawn().context("cannot start cargo")?;
     // The command keeps the writing ends of the pipe; without this the pipe never ends.
     drop(command);
@@ -61,6 +71,7 @@ pub fn run(place: &Place, full: bool) -> Result<Vec<Suite>> {
     let status = child.wait()?;
     let mut suites = parser.finish(status.success());
     suites.push(peers);
+    suites.push(key_services);
     Ok(suites)
 }
 

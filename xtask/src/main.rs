@@ -8,6 +8,7 @@ mod bench;
 mod cargo_tests;
 mod custos;
 mod lab;
+mod moto;
 mod peers;
 mod place;
 mod process;
