@@ -85,7 +85,7 @@ impl Client {
             let answer = self.call(request, &url, left)?;
             let status = answer.head.status;
             if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-                return self.limited(answer);
+                return self.limited(request.method, answer);
             }
             url = self.next(request.method, &answer)?;
         }
@@ -96,7 +96,11 @@ impl Client {
         })
     }
 
-    fn limited(&self, answer: Incoming) -> Result<Incoming, NetError> {
+    fn limited(&self, method: Method, answer: Incoming) -> Result<Incoming, NetError> {
+        // The answer to HEAD tells a length without a body.
+        if method == Method::Head {
+            return Ok(answer);
+        }
         // A length that is told is checked before a byte is read.
         let told = answer
             .header("content-length")

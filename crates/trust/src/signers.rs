@@ -18,5 +18,12 @@ mod surroundings;
 pub use remote::{RemoteSigner, ServiceError, Standing};
 pub use surroundings::{Surroundings, SurroundingsError};
 
+/// One function over bytes for each parser here that reads what others wrote.
+#[doc(hidden)]
+pub mod fuzz {
+    pub use super::kubernetes::fuzz_kubeconfig;
+    pub use super::reference::fuzz_reference;
+}
+
 #[cfg(test)]
 mod replay;

@@ -170,6 +170,19 @@ fn an_answer_of_the_largest_size_is_read_and_one_byte_more_is_not() {
 }
 
 #[test]
+fn head_may_tell_of_a_body_beyond_the_limit() {
+    let server = Server::start(|request, out| {
+        assert!(request.head.starts_with("HEAD / "));
+        out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5000000000\r\n\r\n")
+    });
+    let response = client(&server.url())
+        .send(&Request::new(Method::Head, server.url()))
+        .unwrap();
+    assert_eq!(response.header("content-length"), Some("5000000000"));
+    assert!(response.body().is_empty());
+}
+
+#[test]
 fn a_length_that_lies_is_a_truncated_answer() {
     for head in [
         "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n",

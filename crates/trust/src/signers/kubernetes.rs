@@ -19,7 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use custos_core::crypto::{KeyError, KeyPair, Pem, PublicKey};
 use custos_core::json::{self, JsonError};
 use custos_core::limits::Limits;
-use custos_net::{Guard, NetError, Request, Response, Url};
+use custos_net::{NetError, Request, Response, Url};
 use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
 
@@ -57,9 +57,8 @@ impl Kubernetes {
     /// Prepares calls of a cluster; none is made.
     pub fn connect(cluster: Cluster, surroundings: &Surroundings) -> Result<Self, KubernetesError> {
         let (server, roots, credentials) = cluster.into_parts();
-        let guard = Guard::public().naming(&server);
         let net = |error| KubernetesError::Service(ServiceError::net(SERVICE, "connecting")(error));
-        let mut settings = surroundings.settings(guard, roots).map_err(net)?;
+        let mut settings = surroundings.settings(&server, roots).map_err(net)?;
         if let Some(identity) = credentials.identity().map_err(net)? {
             settings = settings.with_identity(identity);
         }
@@ -338,6 +337,14 @@ impl Secret {
                 field: PASSWORD,
             })?;
         encrypted::decrypt(&pem, &password).map_err(key)
+    }
+}
+
+/// Reads a kubeconfig.
+#[doc(hidden)]
+pub fn fuzz_kubeconfig(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        config::read_only(text);
     }
 }
 

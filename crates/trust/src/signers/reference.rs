@@ -403,6 +403,24 @@ impl fmt::Display for SecretName {
     }
 }
 
+/// Panics if what is written is not read as the same key.
+#[doc(hidden)]
+pub fn fuzz_reference(data: &[u8]) {
+    let Some(reference) = std::str::from_utf8(data)
+        .ok()
+        .and_then(|text| text.parse::<KeyReference>().ok())
+    else {
+        return;
+    };
+    // A PIN is not written.
+    let hides = matches!(&reference, KeyReference::Pkcs11(uri) if uri.pin.is_some());
+    let again: Result<KeyReference, _> = reference.to_string().parse();
+    assert!(
+        hides || again == Ok(reference),
+        "a reference does not survive"
+    );
+}
+
 /// Why a text is not a key reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

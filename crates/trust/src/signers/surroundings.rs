@@ -68,14 +68,21 @@ impl Surroundings {
             .map(|home| home.join(below))
     }
 
-    /// Returns a client that may call `named`, through the proxy of the environment.
-    pub(super) fn client(&self, guard: Guard, roots: Roots) -> Result<Client, NetError> {
-        Client::new(self.settings(guard, roots)?)
+    /// Returns a client that calls the service at `server`, and no other that is not public.
+    pub(super) fn client(&self, server: &Url, roots: Roots) -> Result<Client, NetError> {
+        Client::new(self.settings(server, roots)?)
     }
 
-    pub(super) fn settings(&self, guard: Guard, roots: Roots) -> Result<Settings, NetError> {
-        let proxy = Proxy::from_vars(&|name| self.var(name))?;
-        Ok(Settings::new(guard)
+    pub(super) fn settings(&self, server: &Url, roots: Roots) -> Result<Settings, NetError> {
+        // `HTTPS_PROXY` is for https alone: a metadata service would hand its token to the proxy.
+        let nearby = server.origin().host() == "localhost"
+            || server.origin().address().is_some_and(|ip| ip.is_loopback());
+        let proxy = if server.origin().is_tls() && !nearby {
+            Proxy::from_vars(&|name| self.var(name))?
+        } else {
+            None
+        };
+        Ok(Settings::new(Guard::public().naming(server))
             .with_roots(roots)
             .with_proxy(proxy)
             .with_max_answer(MAX_FILE.saturating_mul(2)))
@@ -187,4 +194,44 @@ pub enum SurroundingsError {
         /// What to do instead.
         help: &'static str,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::replay::around;
+    use super::*;
+
+    #[test]
+    fn the_proxy_is_for_https_far_away() {
+        let surroundings = around(&[("HTTPS_PROXY", "http://proxy.example:3128")]);
+        for (server, through) in [
+            ("https://kms.eu-west-1.amazonaws.com/", true),
+            ("http://169.254.169.254/", false),
+            ("http://vault.example:8200", false),
+            ("https://localhost:8200", false),
+            ("https://127.0.0.1:6443", false),
+            ("https://[::1]:6443", false),
+        ] {
+            let settings = surroundings.settings(&server.parse().unwrap(), Roots::System);
+            assert_eq!(settings.unwrap().proxy.is_some(), through, "{server}");
+        }
+    }
+
+    #[test]
+    fn files_have_a_limit() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let limit = usize::try_from(MAX_FILE).unwrap();
+        std::fs::write(file.path(), vec![b'a'; limit]).unwrap();
+        assert_eq!(read_file(file.path()).unwrap().len(), limit);
+        std::fs::write(file.path(), vec![b'a'; limit + 1]).unwrap();
+        assert!(matches!(
+            read_file(file.path()),
+            Err(SurroundingsError::TooLarge { .. })
+        ));
+        std::fs::write(file.path(), [0xff]).unwrap();
+        assert!(matches!(
+            read_text(file.path()),
+            Err(SurroundingsError::NotText { .. })
+        ));
+    }
 }

@@ -6,6 +6,7 @@
 //! AWS' own for the region.
 
 mod credentials;
+mod machine;
 mod profile;
 mod sigv4;
 
@@ -13,7 +14,7 @@ use std::sync::Mutex;
 
 use custos_core::crypto::{PublicKey, Scheme};
 use custos_core::dsse::Base64;
-use custos_net::{Guard, Request, Roots, Url};
+use custos_net::{Request, Roots, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -146,7 +147,7 @@ impl Kms {
         let region = region(key, surroundings)?;
         let url = endpoint(key, &region, surroundings)?;
         let client = surroundings
-            .client(Guard::public().naming(&url), Roots::System)
+            .client(&url, Roots::System)
             .map_err(ServiceError::net(SERVICE, "connecting"))?;
         let source = Source::find(surroundings)?;
         let credentials = source.fetch(&region, surroundings)?;

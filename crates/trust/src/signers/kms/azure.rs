@@ -8,7 +8,7 @@
 use std::sync::Mutex;
 
 use custos_core::crypto::{PublicKey, Scheme};
-use custos_net::{Guard, Request, Roots, Secret, Url};
+use custos_net::{Request, Roots, Secret, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -306,7 +306,7 @@ fn api(
     surroundings: &Surroundings,
 ) -> Result<Api, ServiceError> {
     let client = surroundings
-        .client(Guard::public().naming(base), Roots::System)
+        .client(base, Roots::System)
         .map_err(ServiceError::net(service, "connecting"))?;
     Ok(Api::new(service, client, surroundings))
 }

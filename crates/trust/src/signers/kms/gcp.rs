@@ -7,7 +7,7 @@ mod credentials;
 
 use custos_core::crypto::{PublicKey, Scheme};
 use custos_core::dsse::Base64;
-use custos_net::{Guard, Request, Roots, Url};
+use custos_net::{Request, Roots, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ pub(super) fn open(
             .map_err(|_| fixed_url())?,
     };
     let client = surroundings
-        .client(Guard::public().naming(&base), Roots::System)
+        .client(&base, Roots::System)
         .map_err(ServiceError::net(SERVICE, "connecting"))?;
     let kms = Kms {
         api: Api::new(SERVICE, client, surroundings),

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use custos_core::crypto::{PublicKey, Scheme};
 use custos_core::dsse::Base64;
-use custos_net::{Guard, Request, Roots, Secret, Url, percent_encode};
+use custos_net::{Request, Roots, Secret, Url, percent_encode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -117,9 +117,8 @@ impl Vault {
             None => Ok(Roots::System),
         };
         let net = ServiceError::net(SERVICE, "connecting");
-        let guard = Guard::public().naming(&base);
         let client = surroundings
-            .client(guard, roots.map_err(net)?)
+            .client(&base, roots.map_err(net)?)
             .map_err(net)?;
         let engine = surroundings
             .var("TRANSIT_SECRET_ENGINE_PATH")

@@ -387,6 +387,16 @@ impl User {
     }
 }
 
+/// Reads a kubeconfig for nothing but its faults.
+pub(super) fn read_only(text: &str) {
+    let mut merged = Merged::default();
+    if merged.add(Path::new("config"), text).is_ok()
+        && let Some(context) = merged.current.as_deref()
+    {
+        let _: Result<(Context, _), _> = part(&merged.contexts, "context", context);
+    }
+}
+
 /// Why there is no cluster to talk to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -2,7 +2,8 @@
 //! ([client.authentication.k8s.io](https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins)).
 //!
 //! The command comes from the user's own kubeconfig and runs with the user's environment, as it
-//! does under `kubectl`. It cannot ask anything: its input is empty.
+//! does under `kubectl`; what it complains about, the user sees. It cannot ask anything: its input
+//! is empty.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -90,7 +91,7 @@ pub(super) fn run(plugin: &Exec, folder: &Path) -> Result<Found, ExecError> {
         .env("KUBERNETES_EXEC_INFO", info.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+        .stderr(Stdio::inherit());
     for variable in plugin.env.iter().flatten() {
         command.env(&variable.name, variable.value.expose());
     }

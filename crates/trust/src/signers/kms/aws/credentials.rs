@@ -2,17 +2,18 @@
 //!
 //! In this order: `AWS_ACCESS_KEY_ID` with `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`; a web
 //! identity (`AWS_WEB_IDENTITY_TOKEN_FILE` with `AWS_ROLE_ARN`, as EKS and CI give it), exchanged
-//! at STS; the profile of the shared credentials file.
+//! at STS; the profile of the shared credentials file; what the machine hands out.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use custos_core::clock::Timestamp;
-use custos_net::{Guard, Request, Roots, Secret};
+use custos_net::{Request, Roots, Secret};
 
 use super::super::super::remote::{Api, Call, ServiceError};
 use super::super::super::surroundings::{Surroundings, SurroundingsError, read_text};
 use super::super::form;
+use super::machine::Machine;
 use super::profile;
 
 const STS: &str = "AWS STS";
@@ -33,6 +34,14 @@ impl Credentials {
             secret: secret.into(),
             session_token: session_token.map(Secret::from),
             ends: None,
+        }
+    }
+
+    /// Returns the credentials with the time when they end.
+    pub(super) fn ending(self, ends: Timestamp) -> Self {
+        Self {
+            ends: Some(ends),
+            ..self
         }
     }
 
@@ -71,6 +80,7 @@ impl fmt::Debug for Credentials {
 #[derive(Debug, Clone)]
 pub(super) enum Source {
     Fixed(Credentials),
+    Machine(Machine),
     WebIdentity {
         token_file: PathBuf,
         role: String,
@@ -102,14 +112,12 @@ impl Source {
                 session,
             });
         }
-        match profile::credentials(surroundings)? {
-            Some(credentials) => Ok(Self::Fixed(credentials)),
-            None => Err(ServiceError::Surroundings(SurroundingsError::Missing {
-                what: "an AWS access key",
-                help: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_WEB_IDENTITY_TOKEN_FILE \
-                       and AWS_ROLE_ARN, or a profile in ~/.aws/credentials",
-            })),
+        if let Some(credentials) = profile::credentials(surroundings)? {
+            return Ok(Self::Fixed(credentials));
         }
+        Machine::find(surroundings)?
+            .map(Self::Machine)
+            .ok_or_else(missing)
     }
 
     pub(super) fn fetch(
@@ -119,6 +127,14 @@ impl Source {
     ) -> Result<Credentials, ServiceError> {
         match self {
             Self::Fixed(credentials) => Ok(credentials.clone()),
+            Self::Machine(machine @ Machine::Container { .. }) => machine.fetch(surroundings),
+            // Most machines have no such service; what they lack is a key.
+            Self::Machine(machine @ Machine::Instance { .. }) => {
+                machine.fetch(surroundings).map_err(|error| match error {
+                    ServiceError::Net { .. } => missing(),
+                    error => error,
+                })
+            }
             Self::WebIdentity {
                 token_file,
                 role,
@@ -130,6 +146,14 @@ impl Source {
             }
         }
     }
+}
+
+const fn missing() -> ServiceError {
+    ServiceError::Surroundings(SurroundingsError::Missing {
+        what: "an AWS access key",
+        help: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_WEB_IDENTITY_TOKEN_FILE \
+               and AWS_ROLE_ARN, or a profile in ~/.aws/credentials",
+    })
 }
 
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html
@@ -148,7 +172,7 @@ fn assume_role(
     };
     let net = ServiceError::net(STS, "connecting");
     let client = surroundings
-        .client(Guard::public().naming(&url), Roots::System)
+        .client(&url, Roots::System)
         .map_err(net)?;
     let body = form(&[
         ("Action", "AssumeRoleWithWebIdentity"),

@@ -313,7 +313,7 @@ fn the_shared_credentials_file() {
         Ok::<_, ServiceError>(credentials.key_id().to_owned())
     };
     assert!(matches!(
-        found(&[("HOME", at_home)]),
+        found(&[("HOME", at_home), ("AWS_EC2_METADATA_DISABLED", "true")]),
         Err(ServiceError::Surroundings(
             SurroundingsError::Missing { .. }
         ))
@@ -347,6 +347,66 @@ fn the_shared_credentials_file() {
         ]),
         Err(ServiceError::Surroundings(SurroundingsError::Io { .. }))
     ));
+}
+
+#[test]
+fn what_the_machine_hands_out() {
+    let key = json!({
+        "AccessKeyId": "ASIA", "SecretAccessKey": "s", "Token": "t0ken",
+        "Expiration": "2026-11-23T15:00:00Z",
+    });
+    let fetch = |vars: &[(&str, &str)]| {
+        let surroundings = around(vars);
+        let source = Source::find(&surroundings)?;
+        let credentials = source.fetch("eu-west-1", &surroundings)?;
+        assert!(credentials.are_fresh(&surroundings));
+        assert_eq!(credentials.session_token().unwrap().expose(), "t0ken");
+        Ok::<_, ServiceError>(credentials.key_id().to_owned())
+    };
+    let pod = Replay::script(vec![("GET /v1/credentials", (200, key.to_string()))]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "pod-token\n").unwrap();
+    let uri = format!("{}/v1/credentials", pod.url());
+    let token = file.path().to_str().unwrap();
+    let vars = [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.as_str()),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token),
+        ("HTTPS_PROXY", "http://127.0.0.1:1"),
+    ];
+    assert_eq!(fetch(&vars), Ok("ASIA".to_owned()));
+    assert_eq!(pod.seen()[0].header("authorization"), Some("pod-token"));
+    for elsewhere in [
+        "http://evil.example/",
+        "http://10.0.0.1/",
+        "http://169.254.1.1/",
+    ] {
+        let outcome = fetch(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", elsewhere)]);
+        assert!(
+            matches!(
+                outcome,
+                Err(ServiceError::Surroundings(
+                    SurroundingsError::Unsupported { .. }
+                ))
+            ),
+            "{elsewhere}: {outcome:?}"
+        );
+    }
+    let folder = "GET /latest/meta-data/iam/security-credentials/";
+    let instance = Replay::script(vec![
+        ("PUT /latest/api/token", (200, "imds-token".to_owned())),
+        (folder, (200, "ci role\n".to_owned())),
+        (
+            "GET /latest/meta-data/iam/security-credentials/ci%20role",
+            (200, key.to_string()),
+        ),
+    ]);
+    let url = instance.url();
+    let vars = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", url.as_str())];
+    assert_eq!(fetch(&vars), Ok("ASIA".to_owned()));
+    for request in &instance.seen()[1..] {
+        let token = request.header("x-aws-ec2-metadata-token");
+        assert_eq!(token, Some("imds-token"));
+    }
 }
 
 /// The peer as `xtask/peers/moto_server.py` announces it.

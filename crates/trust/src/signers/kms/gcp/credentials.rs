@@ -14,7 +14,7 @@ use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use custos_core::crypto::Pem;
 use custos_core::json;
 use custos_core::limits::Limits;
-use custos_net::{Guard, Request, Roots, Secret, Url};
+use custos_net::{Request, Roots, Secret, Url};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -168,7 +168,7 @@ impl Credentials {
         let path = "/computeMetadata/v1/instance/service-accounts/default/token";
         let url = base.with_path(path).map_err(|_| answer("no URL"))?;
         let request = Request::get(url).with_header("Metadata-Flavor", "Google");
-        self.ask(Guard::public().naming(base), request, &[])
+        self.ask(request, &[])
     }
 
     // RFC 7523, section 2.1.
@@ -180,7 +180,7 @@ impl Credentials {
             ("assertion", assertion.expose()),
         ]);
         let url = token_url(&account.token_uri)?;
-        self.ask(guard(&url), post(url, form), &[&assertion])
+        self.ask(post(url, form), &[&assertion])
     }
 
     fn user(&self, user: &User) -> Result<TokenAnswer, ServiceError> {
@@ -192,7 +192,7 @@ impl Credentials {
         ]);
         let url = token_url("https://oauth2.googleapis.com/token")?;
         let secrets = [&user.client_secret, &user.refresh_token];
-        self.ask(guard(&url), post(url, form), &secrets)
+        self.ask(post(url, form), &secrets)
     }
 
     // RFC 8693; https://google.aip.dev/auth/4117
@@ -214,7 +214,7 @@ impl Credentials {
             ("subject_token_type", &external.subject_token_type),
         ]);
         let url = token_url(&external.token_url)?;
-        let federated: TokenAnswer = self.ask(guard(&url), post(url, form), &[&subject])?;
+        let federated: TokenAnswer = self.ask(post(url, form), &[&subject])?;
         let Some(impersonate) = &external.service_account_impersonation_url else {
             return Ok(federated);
         };
@@ -225,8 +225,7 @@ impl Credentials {
         };
         let request = Request::post(url.clone(), "application/json", body(&wanted)?)
             .with_bearer(&federated.access_token);
-        let found: ImpersonationAnswer =
-            self.ask(guard(&url), request, &[&federated.access_token])?;
+        let found: ImpersonationAnswer = self.ask(request, &[&federated.access_token])?;
         Ok(TokenAnswer {
             access_token: found.access_token,
             expires_in: an_hour(),
@@ -242,14 +241,22 @@ impl Credentials {
                     .parse()
                     .map_err(|_| unsupported("this credential source"))?;
                 let mut request = Request::get(url.clone());
-                for (name, value) in &source.headers {
-                    request = request.with_secret_header(name, value.as_str().into());
+                let values = source.headers.values();
+                let values: Vec<Secret> = values.map(|value| value.as_str().into()).collect();
+                for (name, value) in source.headers.keys().zip(&values) {
+                    request = request.with_secret_header(name, value.clone());
                 }
-                let api = self.api(Guard::public().naming(&url))?;
+                // What stands behind `Bearer` is the secret.
+                let bare = values
+                    .iter()
+                    .filter_map(|value| value.expose().rsplit(' ').next())
+                    .map(Secret::from);
+                let bare: Vec<Secret> = bare.collect();
+                let api = self.api(&url)?;
                 let call = Call {
                     operation: "the subject token",
                     request,
-                    secrets: &[],
+                    secrets: &bare.iter().collect::<Vec<_>>(),
                 };
                 api.bytes(&call)?.into_body()
             }
@@ -273,21 +280,20 @@ impl Credentials {
 
     fn ask<T: serde::de::DeserializeOwned>(
         &self,
-        guard: Guard,
         request: Request,
         secrets: &[&Secret],
     ) -> Result<T, ServiceError> {
-        self.api(guard)?.json(&Call {
+        self.api(request.url())?.json(&Call {
             operation: "a token",
             request,
             secrets,
         })
     }
 
-    fn api(&self, guard: Guard) -> Result<Api, ServiceError> {
+    fn api(&self, server: &Url) -> Result<Api, ServiceError> {
         let client = self
             .surroundings
-            .client(guard, Roots::System)
+            .client(server, Roots::System)
             .map_err(ServiceError::net(SERVICE, "connecting"))?;
         Ok(Api::new(SERVICE, client, &self.surroundings))
     }
@@ -378,10 +384,6 @@ fn token_url(text: &str) -> Result<Url, ServiceError> {
     } else {
         Err(unsupported("a token URL outside of googleapis.com"))
     }
-}
-
-fn guard(url: &Url) -> Guard {
-    Guard::public().naming(url)
 }
 
 fn post(url: Url, form: Vec<u8>) -> Request {
