@@ -53,6 +53,11 @@ pub fn run(place: &Place, full: bool) -> Result<Vec<Suite>> {
         }
         Err(error) => key_services.skip("peer:moto", &format!("{error:#}")),
     }
+    // And cosign looks at their Secrets, where there is an API server (KUBEBUILDER_ASSETS). That it
+    // is missing, the suites that need it say.
+    if let Ok(peer) = Peer::named("cosign")?.ensure(place) {
+        command.env("CUSTOS_PEER_COSIGN", peer.folder());
+    }
     let mut child = command.spawn().context("cannot start cargo")?;
     // The command keeps the writing ends of the pipe; without this the pipe never ends.
     drop(command);

@@ -17,8 +17,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use custos_core::crypto::{KeyKind, PublicKey};
 use custos_core::dsse::Base64;
-use custos_net::Secret;
+use custos_net::{Secret, percent_encode};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use super::reference::KeyReference;
 use super::remote::{RemoteSigner, ServiceError};
@@ -97,11 +98,26 @@ fn encode(bytes: &[u8]) -> Base64 {
     Base64(bytes.to_vec())
 }
 
-/// URL-encoded form, for token endpoints. The values are secrets more often than not.
+/// URL-encoded form, for token endpoints. The values are secrets more often than not, so no copy
+/// of them stays behind.
 fn form(pairs: &[(&str, &str)]) -> Vec<u8> {
-    let pairs: Vec<String> = pairs
+    let values = pairs.iter().map(|(name, value)| {
+        let value = Zeroizing::new(percent_encode(value));
+        (*name, value)
+    });
+    let values: Vec<_> = values.collect();
+    let lengths = values
         .iter()
-        .map(|(name, value)| format!("{name}={}", custos_net::percent_encode(value)))
-        .collect();
-    pairs.join("&").into_bytes()
+        .map(|(name, value)| name.len().saturating_add(value.len()).saturating_add(2));
+    // Of the final size at once: a vector that grows leaves its old bytes behind.
+    let mut out = Vec::with_capacity(lengths.fold(0, usize::saturating_add));
+    for (name, value) in &values {
+        if !out.is_empty() {
+            out.push(b'&');
+        }
+        out.extend_from_slice(name.as_bytes());
+        out.push(b'=');
+        out.extend_from_slice(value.as_bytes());
+    }
+    out
 }

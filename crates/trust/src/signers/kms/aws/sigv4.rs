@@ -10,6 +10,7 @@ use aws_lc_rs::digest::{self, SHA256};
 use aws_lc_rs::hmac;
 use custos_core::clock::Timestamp;
 use custos_net::{Url, percent_encode};
+use zeroize::Zeroizing;
 
 use super::credentials::Credentials;
 
@@ -58,7 +59,8 @@ impl Unsigned<'_> {
             headers.push(("x-amz-security-token", token.expose().to_owned()));
         }
         headers.sort_unstable();
-        let canonical = self.canonical(&headers);
+        // It repeats the session token.
+        let canonical = Zeroizing::new(self.canonical(&headers));
         let to_sign = format!(
             "{ALGORITHM}\n{}\n{}\n{}",
             scope.time(),
@@ -132,7 +134,7 @@ fn hmac(key: &[u8], message: &[u8]) -> hmac::Tag {
 }
 
 fn signing_key(credentials: &Credentials, scope: &Scope<'_>) -> hmac::Tag {
-    let secret = zeroize::Zeroizing::new(format!("AWS4{}", credentials.secret().expose()));
+    let secret = Zeroizing::new(format!("AWS4{}", credentials.secret().expose()));
     let path = scope.path();
     let mut parts = path.split('/');
     let mut key = hmac(
