@@ -38,6 +38,8 @@ deny contains facts.missing(name) if {
 
 # --- The artifact itself --------------------------------------------------------------------
 
+artifact := object.get(input, ["custos", "artifact"], {})
+
 signature := object.get(input, ["verification", "artifactSignature"], {})
 
 deny contains {"code": "artifact-unsigned", "msg": "the artifact carries no signature"} if {
@@ -47,7 +49,7 @@ deny contains {"code": "artifact-unsigned", "msg": "the artifact carries no sign
 deny contains {
 	"code": "artifact-signature-invalid",
 	"msg": "the artifact's signature does not verify with an expected signer",
-	"evidence": [input.custos.artifact],
+	"evidence": [artifact],
 } if {
 	signature.present == true
 	not signature_holds
@@ -56,7 +58,7 @@ deny contains {
 deny contains {
 	"code": "artifact-modified",
 	"msg": sprintf("the artifact is not what was signed: %v", [difference]),
-	"evidence": [input.custos.artifact],
+	"evidence": [artifact],
 } if {
 	some difference in signature.differences
 }

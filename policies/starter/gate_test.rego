@@ -102,7 +102,10 @@ without(path) := json.patch(good, [{"op": "remove", "path": path}])
 
 added(path, value) := json.patch(good, [{"op": "add", "path": path, "value": value}])
 
-codes contains reason.code if some reason in gate.deny
+codes contains code if {
+	some reason in gate.deny
+	code := reason.code
+}
 
 first_step := "/custos/lineage/value/steps/0"
 

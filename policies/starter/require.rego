@@ -25,6 +25,8 @@ reading if {
 	is_object(input.request.input)
 }
 
+requested := object.get(input, ["request", "input"], {})
+
 name := object.get(input, ["request", "input", "name"], "?")
 
 deny contains facts.missing(section) if {
@@ -35,7 +37,7 @@ deny contains facts.missing(section) if {
 deny contains {
 	"code": "input-changed",
 	"msg": sprintf("`%v` is not the artifact that the facts are about", [name]),
-	"evidence": [input.request.input],
+	"evidence": [requested],
 } if {
 	not same_artifact
 }
@@ -45,7 +47,7 @@ same_artifact if digests.agree(input.request.input.digest, input.custos.artifact
 deny contains {
 	"code": "input-unattested",
 	"msg": sprintf("nobody expected has attested `%v`", [name]),
-	"evidence": [input.request.input],
+	"evidence": [requested],
 } if {
 	not attested
 }
@@ -71,7 +73,7 @@ deny contains {
 deny contains {
 	"code": "input-chain-broken",
 	"msg": sprintf("no chain leads from known datasets to `%v`", [name]),
-	"evidence": [input.request.input],
+	"evidence": [requested],
 } if {
 	facts.known("lineage")
 	not chain_complete
@@ -97,7 +99,7 @@ chain_complete if {
 deny contains {
 	"code": "input-tainted",
 	"msg": sprintf("`%v` is tainted: %v", [name, taint]),
-	"evidence": [input.request.input],
+	"evidence": [requested],
 } if {
 	some taint in object.get(input, ["request", "input", "taints"], [])
 }

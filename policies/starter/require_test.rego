@@ -53,7 +53,10 @@ changed(path, value) := json.patch(good, [{"op": "replace", "path": path, "value
 
 without(path) := json.patch(good, [{"op": "remove", "path": path}])
 
-codes contains reason.code if some reason in require.deny
+codes contains code if {
+	some reason in require.deny
+	code := reason.code
+}
 
 test_good_input_is_allowed if {
 	require.allow with input as good

@@ -4,6 +4,9 @@
 //! has looked at it. None of those allowed does I/O, reads a clock or draws random numbers, so
 //! that a decision can be evaluated again.
 
+mod regexes;
+mod texts;
+
 use custos_core::clock::Timestamp;
 use regorus::{Engine, Value};
 
@@ -47,9 +50,17 @@ pub(crate) fn is_total(name: &str) -> bool {
 /// Names and arities of the functions that Custos supplies.
 pub(crate) const OWN: &[(&str, usize)] = &[
     ("bits.lsh", 2),
+    ("net.cidr_contains", 2),
     ("numbers.range", 2),
     ("numbers.range_step", 3),
+    ("regex.find_all_string_submatch_n", 3),
+    ("regex.find_n", 3),
+    ("regex.is_valid", 1),
+    ("regex.match", 2),
+    ("regex.replace", 3),
+    ("regex.split", 2),
     ("strings.count", 2),
+    ("strings.replace_n", 2),
     ("time.now_ns", 0),
     ("time.parse_rfc3339_ns", 1),
 ];
@@ -64,8 +75,17 @@ pub(crate) fn install(engine: &mut Engine) -> anyhow::Result<()> {
             _ => Err("the step must be a positive integer"),
         }
     })?;
-    add(engine, "strings.count", 2, count)?;
-    add(engine, "time.parse_rfc3339_ns", 1, parse_time)
+    add(engine, "net.cidr_contains", 2, texts::network_contains)?;
+    let name = "regex.find_all_string_submatch_n";
+    add(engine, name, 3, regexes::find_groups)?;
+    add(engine, "regex.find_n", 3, regexes::find)?;
+    add(engine, "regex.is_valid", 1, regexes::is_valid)?;
+    add(engine, "regex.match", 2, regexes::matches)?;
+    add(engine, "regex.replace", 3, regexes::replace)?;
+    add(engine, "regex.split", 2, regexes::split)?;
+    add(engine, "strings.count", 2, texts::count)?;
+    add(engine, "strings.replace_n", 2, texts::replace_all)?;
+    add(engine, "time.parse_rfc3339_ns", 1, texts::parse_time)
 }
 
 /// Adds `time.now_ns`, which is `now` for the whole evaluation.
@@ -77,7 +97,6 @@ pub(crate) fn install_now(engine: &mut Engine, now: Timestamp) -> anyhow::Result
 }
 
 const OUT_OF_RANGE: &str = "the number is out of range";
-const NOT_A_TIME: &str = "not a time such as 2026-11-20T14:02:00Z";
 
 // The engine prefers a function added like this to its own of the same name.
 fn add<F>(engine: &mut Engine, name: &'static str, arity: u8, function: F) -> anyhow::Result<()>
@@ -133,20 +152,6 @@ fn range(args: &[Value], step: i64) -> Result<Value, &'static str> {
     Ok(Value::from(numbers))
 }
 
-/// Counts occurrences that do not overlap, as OPA does; the engine's own panics on an empty
-/// text, and counts those that overlap.
-fn count(args: &[Value]) -> Result<Value, &'static str> {
-    let (text, part) = (string(args, 0)?, string(args, 1)?);
-    let count = if part.is_empty() {
-        text.chars().count().saturating_add(1)
-    } else {
-        text.matches(part).count()
-    };
-    u64::try_from(count)
-        .map(Value::from)
-        .map_err(|_| OUT_OF_RANGE)
-}
-
 fn shift_left(args: &[Value]) -> Result<Value, &'static str> {
     let (number, bits) = (integer(args, 0)?, integer(args, 1)?);
     let bits = u32::try_from(bits).map_err(|_| "a shift is negative or too large")?;
@@ -158,18 +163,6 @@ fn shift_left(args: &[Value]) -> Result<Value, &'static str> {
         .checked_mul(factor)
         .map(Value::from)
         .ok_or(OUT_OF_RANGE)
-}
-
-fn parse_time(args: &[Value]) -> Result<Value, &'static str> {
-    let text = string(args, 0)?;
-    // RFC 3339 is at most 35 characters; the parser below accepts longer forms of its own.
-    if text.len() > 40 {
-        return Err(NOT_A_TIME);
-    }
-    let time: jiff::Timestamp = text.parse().map_err(|_| NOT_A_TIME)?;
-    i64::try_from(time.as_nanosecond())
-        .map(Value::from)
-        .map_err(|_| OUT_OF_RANGE)
 }
 
 const FORBIDDEN: &[(&str, &str)] = &[
@@ -192,6 +185,10 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ),
     ("providers.aws.sign_req", "policies hold no secrets"),
     ("rand.intn", "a decision must come out the same again"),
+    (
+        "regex.template_match",
+        "its patterns mean something else in OPA; use regex.match",
+    ),
     ("uuid.rfc4122", "a decision must come out the same again"),
 ];
 
@@ -244,7 +241,6 @@ const ENGINE: &[(&str, usize)] = &[
     ("lower", 1),
     ("max", 1),
     ("min", 1),
-    ("net.cidr_contains", 2),
     ("net.cidr_is_valid", 1),
     ("object.filter", 2),
     ("object.get", 3),
@@ -254,13 +250,6 @@ const ENGINE: &[(&str, usize)] = &[
     ("object.union", 2),
     ("object.union_n", 1),
     ("product", 1),
-    ("regex.find_all_string_submatch_n", 3),
-    ("regex.find_n", 3),
-    ("regex.is_valid", 1),
-    ("regex.match", 2),
-    ("regex.replace", 3),
-    ("regex.split", 2),
-    ("regex.template_match", 4),
     ("replace", 3),
     ("round", 1),
     ("semver.compare", 2),
@@ -271,7 +260,6 @@ const ENGINE: &[(&str, usize)] = &[
     ("startswith", 2),
     ("strings.any_prefix_match", 2),
     ("strings.any_suffix_match", 2),
-    ("strings.replace_n", 2),
     ("strings.reverse", 1),
     ("substring", 3),
     ("sum", 1),

@@ -89,13 +89,13 @@ fn ask(
         for rule in rules {
             let value = match engine.eval_rule(rule.path.clone()) {
                 Ok(regorus::Value::Undefined) => Ok(None),
-                Ok(value) => {
+                Ok(value) => evaluation::sized(&value).and_then(|()| {
                     serde_json::to_value(&value)
                         .map(Some)
                         .map_err(|error| EvalError::NotJson {
                             message: error.to_string(),
                         })
-                }
+                }),
                 Err(error) => Err(evaluation::failed(&error)),
             };
             answers.push(Answer { rule, value });
@@ -125,6 +125,8 @@ fn judge(entry: &Entry, answers: Vec<Answer>, query: &str) -> Decision {
         (true, false) => Verdict::Undecided,
         (true, true) => Verdict::Allow,
     };
+    reason::sort(&mut denials);
+    reason::sort(&mut warnings);
     denials.extend(faults);
     Decision {
         verdict,

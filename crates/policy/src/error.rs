@@ -100,6 +100,13 @@ pub enum PolicyErrorKind {
         /// Where and why.
         message: String,
     },
+    /// A default value for a set or an object whose elements are given one by one: OPA rejects it,
+    /// and this engine ignores it.
+    #[error("`{rule}` has a default value, and elements that are given one by one")]
+    DefaultOfPartial {
+        /// The rule.
+        rule: String,
+    },
     /// Two files have one path.
     #[error("two files have this path")]
     DuplicateFile,
@@ -136,6 +143,30 @@ pub enum PolicyErrorKind {
     FunctionAsValue {
         /// The function.
         name: String,
+    },
+    /// The head of a rule may be undefined for one of several results. This engine then drops the
+    /// others too, also the denials among them.
+    #[error(
+        "`{what}` may be undefined in the head of a rule with several results, and then drops all \
+         of them; assign it in the body: `v := {what}`, then use `v` in the head"
+    )]
+    HeadUndefined {
+        /// The part that may be undefined.
+        what: String,
+    },
+    /// An import has a name that something else in its package has too.
+    #[error("`{name}` is imported, and also {other}; import it `as` another name")]
+    ImportConflict {
+        /// The name.
+        name: String,
+        /// What else it is.
+        other: &'static str,
+    },
+    /// A package imports itself or one around it: this engine finds nothing behind such an import.
+    #[error("a package cannot import `{package}`, which it is part of; write the names in full")]
+    ImportOfOwnPackage {
+        /// What is imported.
+        package: String,
     },
     /// The data document is not JSON, or breaks a limit.
     #[error("{0}")]
@@ -186,6 +217,16 @@ pub enum PolicyErrorKind {
     /// The file is not UTF-8.
     #[error("not UTF-8")]
     NotUtf8,
+    /// An object in a pattern: OPA wants an object with exactly these keys, and this engine takes
+    /// one with more.
+    #[error(
+        "`{what}` in a pattern also matches objects with more keys; read the members one by one, \
+         such as `x := o.key`"
+    )]
+    ObjectPattern {
+        /// The pattern.
+        what: String,
+    },
     /// Reading the policies made the engine panic.
     #[error("the engine failed on these policies: {message}")]
     Panicked {
@@ -217,6 +258,12 @@ pub enum PolicyErrorKind {
         v1: Option<String>,
         /// What a Rego v0 parser says, if it was tried.
         v0: Option<String>,
+    },
+    /// A file of tests adds to a rule of a policy, and would take part in decisions.
+    #[error("`{rule}` stands in a policy and in a file of tests; tests may not add to it")]
+    TestAddsToRule {
+        /// The rule.
+        rule: String,
     },
     /// Too many files, bytes or rules.
     #[error("{found} {what}, the limit is {limit}")]
@@ -258,12 +305,16 @@ impl PolicyErrorKind {
         match self {
             Self::CompareUndefined { .. } => "policy-compare-undefined",
             Self::DataConflict { .. } => "policy-data-conflict",
+            Self::DefaultOfPartial { .. } => "policy-default-of-partial",
             Self::DuplicateFile => "policy-duplicate-file",
             Self::DuplicateDefault { .. } => "policy-duplicate-default",
             Self::Engine { .. } => "policy-engine",
             Self::FileTooLarge { .. } => "policy-file-too-large",
             Self::ForbiddenFunction { .. } => "policy-forbidden-function",
             Self::FunctionAsValue { .. } => "policy-function-as-value",
+            Self::HeadUndefined { .. } => "policy-head-undefined",
+            Self::ImportConflict { .. } => "policy-import-conflict",
+            Self::ImportOfOwnPackage { .. } => "policy-import-of-own-package",
             Self::Json(_) => "policy-json",
             Self::LoadTimedOut { .. } => "policy-load-timed-out",
             Self::MockedExtension { .. } => "policy-mocked-extension",
@@ -274,11 +325,13 @@ impl PolicyErrorKind {
             Self::NothingDefines { .. } => "policy-nothing-defines",
             Self::NotAPolicy => "policy-not-a-policy",
             Self::NotUtf8 => "policy-not-utf8",
+            Self::ObjectPattern { .. } => "policy-object-pattern",
             Self::Panicked { .. } => "policy-panicked",
             Self::Recursion { .. } => "policy-recursion",
             Self::ReservedPackage { .. } => "policy-reserved-package",
             Self::ShadowedRoot { .. } => "policy-shadowed-root",
             Self::Syntax { .. } => "policy-syntax",
+            Self::TestAddsToRule { .. } => "policy-test-adds-to-rule",
             Self::TooMany { .. } => "policy-too-many",
             Self::UnboundVariable { .. } => "policy-unbound-variable",
             Self::UnknownFunction { .. } => "policy-unknown-function",
@@ -300,6 +353,9 @@ fn syntax_text(v1: Option<&str>, v0: Option<&str>) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvalError {
+    /// The answer is larger or deeper than anything that is written down.
+    #[error("the answer is too large or nested too deep")]
+    AnswerTooLarge,
     /// Too many evaluations are running, some of them given up on and not ended yet.
     #[error("{limit} evaluations are still running")]
     Busy {
@@ -346,6 +402,7 @@ impl EvalError {
     /// Returns the stable code.
     pub const fn code(&self) -> &'static str {
         match self {
+            Self::AnswerTooLarge => "answer-too-large",
             Self::Busy { .. } => "engine-busy",
             Self::Failed { .. } => "engine-error",
             Self::InputNotAnObject => "input-not-an-object",

@@ -83,6 +83,10 @@ pub fn eval(
         let results = engine
             .eval_query(query, false)
             .map_err(|error| failed(&error))?;
+        for one in &results.result {
+            one.expressions.iter().try_for_each(|e| sized(&e.value))?;
+            sized(&one.bindings)?;
+        }
         serde_json::to_value(&results).map_err(|e| EvalError::NotJson {
             message: e.to_string(),
         })
@@ -91,6 +95,9 @@ pub fn eval(
 
 const MAX_QUERY_NESTING: usize = 32;
 const MAX_INPUT_DEPTH: usize = 64;
+const MAX_ANSWER_DEPTH: usize = 100;
+const MAX_ANSWER_VALUES: usize = 2_000_000;
+const MAX_ANSWER_BYTES: usize = 64 << 20;
 
 /// Returns a copy of the engine that is set up for one evaluation.
 pub(crate) fn session(set: &PolicySet, evaluation: &Evaluation) -> Result<Engine, EvalError> {
@@ -117,6 +124,32 @@ pub(crate) fn guarded<T: Send + 'static>(
         Err(Fault::Panicked { message }) => Err(EvalError::Panicked { message }),
         Err(Fault::TimedOut { limit }) => Err(EvalError::TimedOut { limit }),
     }
+}
+
+/// Checks that an answer can be written down: values share their parts, so that forty lines of a
+/// policy can say what no memory holds, and their depth is bounded by nothing else.
+pub(crate) fn sized(answer: &regorus::Value) -> Result<(), EvalError> {
+    let mut open = vec![(answer, 0_usize)];
+    let (mut values, mut bytes) = (0_usize, 0_usize);
+    while let Some((value, depth)) = open.pop() {
+        let below = depth.saturating_add(1);
+        values = values.saturating_add(1);
+        match value {
+            regorus::Value::String(text) => bytes = bytes.saturating_add(text.len()),
+            regorus::Value::Array(items) => open.extend(items.iter().map(|item| (item, below))),
+            regorus::Value::Set(items) => open.extend(items.iter().map(|item| (item, below))),
+            regorus::Value::Object(members) => {
+                for (key, member) in members.iter() {
+                    open.extend([(key, below), (member, below)]);
+                }
+            }
+            _ => {}
+        }
+        if depth > MAX_ANSWER_DEPTH || values > MAX_ANSWER_VALUES || bytes > MAX_ANSWER_BYTES {
+            return Err(EvalError::AnswerTooLarge);
+        }
+    }
+    Ok(())
 }
 
 /// Turns an error of the engine into ours; its own timer counts as a time-out.

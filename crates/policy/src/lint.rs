@@ -6,8 +6,11 @@
 //! write instead. What each of them stops is in the table of docs/concepts/policy.md.
 
 mod graph;
+mod head;
+mod imports;
 mod names;
 mod negation;
+mod pattern;
 mod rule;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,9 +41,16 @@ pub(crate) struct RuleEntry {
     pub(crate) position: Position,
     /// Numbers of arguments of its definitions; empty if it is not a function.
     pub(crate) arities: BTreeSet<usize>,
-    /// It has a value whatever the input.
+    /// Parts of the path of the package that it stands in.
+    pub(crate) package: usize,
+    /// It has a value whatever the input; a function, whatever the arguments.
     pub(crate) total: bool,
-    pub(crate) is_test_file: bool,
+    /// It stands in a file of tests.
+    pub(crate) in_tests: bool,
+    /// It stands in a file of policies.
+    in_policies: bool,
+    /// It is a set or an object whose elements are given one by one.
+    is_partial: bool,
     /// It is a function with a default value.
     pub(crate) has_default: bool,
     defaults: usize,
@@ -56,11 +66,13 @@ pub(crate) struct Checked {
 
 /// Checks all files together; `data` is the paths that data documents define.
 pub(crate) fn check(files: &[ParsedFile], data: &[Path]) -> Checked {
-    let index = Index {
+    let mut index = Index {
         rules: rules_of(files),
         data,
     };
-    let mut findings = Vec::new();
+    find_total(files, &mut index);
+    let index = index;
+    let mut findings = imports::check(files, &index);
     let mut graph = Graph::default();
     for file in files {
         let scope = Scope::of(file, &index);
@@ -72,6 +84,18 @@ pub(crate) fn check(files: &[ParsedFile], data: &[Path]) -> Checked {
     for (path, rule) in &index.rules {
         if rule.defaults > 1 {
             let kind = PolicyErrorKind::DuplicateDefault {
+                rule: path.join("."),
+            };
+            findings.push(PolicyError::new(&rule.file, Some(rule.position), kind));
+        }
+        if rule.defaults > 0 && rule.is_partial {
+            let kind = PolicyErrorKind::DefaultOfPartial {
+                rule: path.join("."),
+            };
+            findings.push(PolicyError::new(&rule.file, Some(rule.position), kind));
+        }
+        if rule.in_tests && rule.in_policies {
+            let kind = PolicyErrorKind::TestAddsToRule {
                 rule: path.join("."),
             };
             findings.push(PolicyError::new(&rule.file, Some(rule.position), kind));
@@ -149,6 +173,15 @@ pub(crate) fn package_path(file: &ParsedFile) -> Path {
 /// Returns the path of a rule of this file.
 pub(crate) fn rule_path(file: &ParsedFile, rule: &Rule) -> Path {
     let refr = match rule {
+        // `deny["message"] { ... }` of Rego v0 is an element of the set `deny`.
+        Rule::Spec {
+            head:
+                Head::Set {
+                    refr: Expr::RefBrack { refr, .. },
+                    key: None,
+                },
+            ..
+        } => refr,
         Rule::Spec { head, .. } => head.refr(),
         Rule::Default { refr, .. } => refr,
     };
@@ -170,65 +203,94 @@ fn rules_of(files: &[ParsedFile]) -> BTreeMap<Path, RuleEntry> {
                     file: file.path.clone(),
                     position: span.position(&file.text),
                     arities: BTreeSet::new(),
+                    package: usize::MAX,
                     total: false,
-                    is_test_file: file.is_test,
+                    in_tests: false,
+                    in_policies: false,
+                    is_partial: false,
                     has_default: false,
                     defaults: 0,
                 });
-            match rule {
-                Rule::Spec {
-                    head: Head::Func { args, .. },
-                    ..
-                } => {
-                    entry.arities.insert(args.len());
-                }
-                Rule::Spec {
-                    head: Head::Set { .. },
-                    ..
-                } => {
-                    entry.total = true;
-                }
-                Rule::Spec {
-                    head: Head::Compr { refr, assign },
-                    bodies,
-                    ..
-                } => {
-                    let dynamic = refr
-                        .reference()
-                        .1
-                        .iter()
-                        .any(|s| matches!(s, crate::ast::Step::Index(_)));
-                    let value = assign
-                        .as_ref()
-                        .is_none_or(|assign| is_constant(&assign.value));
-                    entry.total |= bodies.is_empty() && value && !dynamic;
-                }
-                Rule::Default { args, .. } => {
-                    if args.is_empty() {
-                        entry.defaults = entry.defaults.saturating_add(1);
-                        entry.total = true;
-                    } else {
-                        entry.arities.insert(args.len());
-                        entry.has_default = true;
-                    }
-                }
-            }
+            entry.package = entry.package.min(package_path(file).len());
+            entry.in_tests |= file.is_test;
+            entry.in_policies |= !file.is_test;
+            entry.add(rule);
         }
     }
     rules
 }
 
-fn is_constant(expr: &Expr) -> bool {
-    match expr {
-        Expr::String { .. }
-        | Expr::RawString { .. }
-        | Expr::Number { .. }
-        | Expr::Bool { .. }
-        | Expr::Null { .. } => true,
-        Expr::Array { .. } | Expr::Set { .. } | Expr::Object { .. } => {
-            expr.children().into_iter().all(is_constant)
+impl RuleEntry {
+    fn add(&mut self, rule: &Rule) {
+        match rule {
+            Rule::Spec {
+                head: Head::Func { args, .. },
+                ..
+            } => {
+                self.arities.insert(args.len());
+            }
+            Rule::Spec {
+                head: Head::Set { refr, key },
+                ..
+            } => {
+                // `p[x] { ... }` of Rego v0 has its key in the reference.
+                let dynamic = key.is_some() && is_dynamic(refr);
+                self.total |= !dynamic;
+                self.is_partial = true;
+            }
+            Rule::Spec {
+                head: Head::Compr { refr, .. },
+                ..
+            } => self.is_partial |= is_dynamic(refr),
+            Rule::Default { args, .. } if args.is_empty() => {
+                self.defaults = self.defaults.saturating_add(1);
+                self.total = true;
+            }
+            Rule::Default { args, .. } => {
+                self.arities.insert(args.len());
+                self.has_default = true;
+                self.total |= args.iter().all(is_variable);
+            }
         }
-        // A comprehension without result is an empty collection.
-        _ => expr.is_comprehension(),
     }
 }
+
+fn is_dynamic(refr: &Expr) -> bool {
+    let steps = refr.reference().1;
+    steps
+        .iter()
+        .any(|s| matches!(s, crate::ast::Step::Index(_)))
+}
+
+const fn is_variable(expr: &Expr) -> bool {
+    matches!(expr, Expr::Var { .. })
+}
+
+/// Finds the rules and functions without conditions whose values are made of nothing that may be
+/// undefined. Each that is found may make others so; who is not found by the last pass counts as
+/// one that may be undefined.
+fn find_total(files: &[ParsedFile], index: &mut Index<'_>) {
+    let scopes: Vec<Scope> = files.iter().map(|file| Scope::of(file, index)).collect();
+    for _ in 0..TOTAL_PASSES {
+        let mut found = false;
+        for (file, scope) in files.iter().zip(&scopes) {
+            for rule in &file.module.rules {
+                let path = rule_path(file, rule);
+                let known = index.rules.get(&path).is_some_and(|rule| rule.total);
+                if known || !RuleCheck::new(file, scope, index).always(rule) {
+                    continue;
+                }
+                if let Some(entry) = index.rules.get_mut(&path) {
+                    entry.total = true;
+                    found = true;
+                }
+            }
+        }
+        if !found {
+            return;
+        }
+    }
+}
+
+// Rules that are used before they stand in the text need another pass.
+const TOTAL_PASSES: usize = 8;

@@ -202,6 +202,7 @@ fn run_one(set: &PolicySet, path: &str, options: &TestOptions) -> Result<Ran, Ev
         let value = engine
             .eval_rule(path)
             .map_err(|error| evaluation::failed(&error))?;
+        evaluation::sized(&value)?;
         let mut prints = engine.take_prints().unwrap_or_default();
         prints.truncate(MAX_REASONS);
         let mut lines = Vec::new();

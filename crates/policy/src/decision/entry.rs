@@ -1,10 +1,12 @@
 //! Which rules decide, and what their values mean.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::reason::Reason;
 use crate::error::EvalError;
-use crate::lint::Path;
+use crate::lint::{Path, RuleEntry};
 use crate::set::PolicySet;
 
 /// The rules that decide one query.
@@ -54,29 +56,27 @@ impl Entry {
         let path = parse(query).ok_or_else(|| {
             Reason::fault(query, "query-not-accepted", "not a path like data.a.b")
         })?;
-        let is_rule = |path: &Path| {
-            set.rules
-                .get(path)
-                .is_some_and(|rule| rule.arities.is_empty() && !rule.is_test_file)
-        };
-        let mut rules = Vec::new();
-        let mut add = |path: &Path| {
-            if let Some(meaning) = path.last().and_then(|name| Meaning::of(name)) {
-                rules.push(EntryRule {
-                    path: path.join("."),
-                    meaning,
-                });
-            }
-        };
-        if is_rule(&path) {
-            add(&path);
+        let decides = |rule: &RuleEntry| rule.arities.is_empty() && !rule.in_tests;
+        let is_rule = set.rules.get(&path).is_some_and(decides);
+        let mut found = BTreeSet::new();
+        if is_rule {
+            found.insert(path.clone());
         } else {
             let below = path.len().saturating_add(1);
-            set.rules
-                .keys()
-                .filter(|rule| rule.len() == below && rule.starts_with(&path) && is_rule(rule))
-                .for_each(&mut add);
+            // `deny.images` is a part of `deny`, which must not go unasked.
+            let named = set.rules.iter().filter(|(name, rule)| {
+                rule.package <= path.len() && name.starts_with(&path) && decides(rule)
+            });
+            found.extend(named.filter_map(|(name, _)| Some(name.get(..below)?.to_vec())));
         }
+        let rules: Vec<EntryRule> = found
+            .iter()
+            .filter_map(|path| {
+                let meaning = Meaning::of(path.last()?)?;
+                let path = path.join(".");
+                Some(EntryRule { path, meaning })
+            })
+            .collect();
         let has = |meaning| rules.iter().any(|rule: &EntryRule| rule.meaning == meaning);
         if !has(Meaning::Allow) && !has(Meaning::Deny) {
             let message = "no rule named deny, violation or allow decides here";
@@ -84,7 +84,7 @@ impl Entry {
         }
         let mut faults = Vec::new();
         // Our own contract wants both: the denials give reasons, and `allow` must say yes.
-        let ours = path.get(1).is_some_and(|part| part == "custos") && !is_rule(&path);
+        let ours = path.get(1).is_some_and(|part| part == "custos") && !is_rule;
         if ours && !(has(Meaning::Allow) && has(Meaning::Deny)) {
             let message = "a package below data.custos needs both deny and allow";
             faults.push(Reason::fault(query, "policy-incomplete", message));

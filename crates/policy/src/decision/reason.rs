@@ -141,6 +141,16 @@ fn cut(text: &str) -> String {
     text.chars().take(MAX_TEXT_CHARS).collect()
 }
 
+/// Brings reasons into an order that is the same for the same facts: by code, then as the log
+/// tells what happened, then by words. The engine's own order follows digests.
+pub(super) fn sort(reasons: &mut [Reason]) {
+    reasons.sort_by_cached_key(|reason| {
+        let logged = reason.evidence.iter().filter_map(|one| one.log_index).min();
+        let logged = (logged.is_none(), logged);
+        (reason.code.clone(), logged, reason.message.clone())
+    });
+}
+
 /// Keeps the first `limit` reasons and says how many more there are.
 pub(super) fn bounded(mut reasons: Vec<Reason>, limit: usize) -> Vec<Reason> {
     let more = reasons.len().saturating_sub(limit);
@@ -160,6 +170,31 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn order_follows_code_log_and_words_and_not_digests() {
+        let read = |code: &str, log: Option<u64>, msg: &str, digest: &str| {
+            let evidence = json!([{ "digest": digest, "logIndex": log, "name": msg }]);
+            Reason::read(
+                "data.a.warn",
+                json!({ "code": code, "msg": msg, "evidence": evidence }),
+            )
+        };
+        let told = |digests: [&str; 4]| {
+            let mut reasons = vec![
+                read("isolation-none", Some(10), "ten", digests[0]),
+                read("isolation-none", Some(9), "nine", digests[1]),
+                read("isolation-none", None, "never", digests[2]),
+                read("a-first", Some(99), "first", digests[3]),
+            ];
+            sort(&mut reasons);
+            reasons.into_iter().map(|r| r.message).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told(["sha256:aa", "sha256:bb", "sha256:cc", "sha256:dd"]),
+            ["first", "nine", "ten", "never"]
+        );
+    }
 
     #[test]
     fn every_shape_is_a_reason() {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Index, ParsedFile, Path, package_path, static_path};
-use crate::ast::{AssignOp, Expr, Head, Literal, Query, Rule, Step};
+use crate::ast::{AssignOp, Expr, Head, Import, Literal, Query, Rule, Span, Step};
 
 /// The names that hold in one file.
 pub(crate) struct Scope {
@@ -29,14 +29,7 @@ impl Scope {
         let package = package_path(file);
         let mut imports = BTreeMap::new();
         for import in &file.module.imports {
-            let path = static_path(&import.refr, &file.text);
-            let alias = import.alias.map(|span| span.text(&file.text).to_owned());
-            let Some(name) = alias.or_else(|| path.last().cloned()) else {
-                continue;
-            };
-            if matches!(path.first().map(String::as_str), Some("data" | "input")) {
-                imports.insert(name, path);
-            }
+            imports.extend(import_of(import, &file.text));
         }
         let rules = index
             .rules
@@ -103,65 +96,53 @@ impl Scope {
     }
 }
 
-/// The variables of one rule.
-#[derive(Debug, Default)]
+/// Returns the name that an import gives, and the path that it stands for; `None` for one that is
+/// about the language, such as `rego.v1`.
+pub(crate) fn import_of(import: &Import, text: &str) -> Option<(String, Path)> {
+    let path = static_path(&import.refr, text);
+    let alias = import.alias.map(|span| span.text(text).to_owned());
+    let name = alias.or_else(|| path.last().cloned())?;
+    matches!(path.first().map(String::as_str), Some("data" | "input")).then_some((name, path))
+}
+
+/// The variables that hold in one query: its own and those of everything around it, but not those
+/// of the comprehensions and `every` inside it.
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Variables {
     /// Declared as an argument, by `some`, `every` or `:=`: these hide rules and imports.
     pub(crate) declared: BTreeSet<String>,
-    /// Stand somewhere outside `not`, and so can get a value there.
-    pub(crate) positive: BTreeSet<String>,
     /// Stand where a value can be given to them.
     pub(crate) bindable: BTreeSet<String>,
+    /// Have one value only: arguments, and what `:=` declares.
+    pub(crate) single: BTreeSet<String>,
 }
 
 impl Variables {
-    pub(crate) fn of(rule: &Rule, text: &str) -> Self {
+    /// Returns the arguments of a rule.
+    pub(crate) fn of_arguments(rule: &Rule, text: &str) -> Self {
         let mut variables = Self::default();
-        match rule {
-            Rule::Spec { head, bodies, .. } => {
-                match head {
-                    Head::Func { args, assign, .. } => {
-                        for arg in args {
-                            variables.declare(arg, text);
-                        }
-                        if let Some(assign) = assign {
-                            variables.inner(&assign.value, text);
-                        }
-                    }
-                    Head::Compr { refr, assign } => {
-                        variables.inner(refr, text);
-                        if let Some(assign) = assign {
-                            variables.inner(&assign.value, text);
-                        }
-                    }
-                    Head::Set { key, .. } => {
-                        if let Some(key) = key {
-                            variables.inner(key, text);
-                        }
-                    }
-                }
-                for body in bodies {
-                    variables.query(&body.query, text);
-                    if let Some(assign) = &body.assign {
-                        variables.inner(&assign.value, text);
-                    }
-                }
+        let args = match rule {
+            Rule::Spec {
+                head: Head::Func { args, .. },
+                ..
             }
-            Rule::Default { args, .. } => {
-                for arg in args {
-                    variables.declare(arg, text);
-                }
-            }
+            | Rule::Default { args, .. } => args.as_slice(),
+            Rule::Spec { .. } => &[],
+        };
+        for arg in args {
+            variables.pattern(arg, text, Declares::Once);
         }
         variables
     }
 
-    fn query(&mut self, query: &Query, text: &str) {
+    /// Returns the variables that `query` adds itself.
+    pub(crate) fn of_query(query: &Query, text: &str) -> Self {
+        let mut variables = Self::default();
         for statement in &query.stmts {
             match &statement.literal {
                 Literal::SomeVars { vars } => {
                     for var in vars {
-                        self.declared.insert(var.text(text).to_owned());
+                        variables.declared.insert(var.text(text).to_owned());
                     }
                 }
                 Literal::SomeIn {
@@ -170,103 +151,105 @@ impl Variables {
                     collection,
                 } => {
                     for pattern in key.iter().chain([value]) {
-                        self.declare(pattern, text);
+                        variables.pattern(pattern, text, Declares::Yes);
                     }
-                    self.expr(collection, text);
+                    variables.expr(collection, text);
                 }
-                Literal::Expr { expr } => self.expr(expr, text),
-                // What stands inside `not` gives nothing a value, but may hold comprehensions.
-                Literal::NotExpr { expr } => self.inner(expr, text),
-                Literal::Every {
-                    key,
-                    value,
-                    domain,
-                    query,
-                } => {
-                    for var in key.iter().chain([value]) {
-                        let name = var.text(text).to_owned();
-                        self.declared.insert(name.clone());
-                        self.positive.insert(name.clone());
-                        self.bindable.insert(name);
-                    }
-                    self.expr(domain, text);
-                    self.query(query, text);
-                }
+                Literal::Expr { expr } => variables.expr(expr, text),
+                Literal::Every { domain, .. } => variables.expr(domain, text),
+                // What stands inside `not` gives nothing a value.
+                Literal::NotExpr { .. } => {}
             }
             for with in &statement.with_mods {
-                self.expr(&with.value, text);
+                variables.expr(&with.value, text);
             }
+        }
+        variables
+    }
+
+    /// Returns the variables that an `every` gives to its body.
+    pub(crate) fn of_every(key: Option<Span>, value: Span, text: &str) -> Self {
+        let names: BTreeSet<String> = key
+            .into_iter()
+            .chain([value])
+            .map(|span| span.text(text).to_owned())
+            .collect();
+        Self {
+            declared: names.clone(),
+            bindable: names,
+            single: BTreeSet::new(),
         }
     }
 
+    /// Returns these and those around them.
+    pub(crate) fn within(mut self, outer: &Self) -> Self {
+        self.declared.extend(outer.declared.iter().cloned());
+        self.bindable.extend(outer.bindable.iter().cloned());
+        self.single.extend(outer.single.iter().cloned());
+        self
+    }
+
     fn expr(&mut self, expr: &Expr, text: &str) {
-        if let Expr::Var { span } = expr {
-            self.positive.insert(span.text(text).to_owned());
+        // A comprehension gives values to its own variables only.
+        if expr.is_comprehension() {
+            return;
         }
         match expr {
             Expr::AssignExpr { op, lhs, rhs, .. } => {
                 if *op == AssignOp::ColEq {
-                    self.declare(lhs, text);
+                    self.pattern(lhs, text, Declares::Once);
                 } else {
-                    self.bind(lhs, text);
-                    self.bind(rhs, text);
+                    self.pattern(lhs, text, Declares::No);
+                    self.pattern(rhs, text, Declares::No);
                 }
             }
-            Expr::RefBrack { index, .. } => self.bind(index, text),
+            Expr::RefBrack { index, .. } => self.pattern(index, text, Declares::No),
             Expr::Call { params, .. } => {
                 if let Some(last) = params.last() {
-                    self.bind(last, text);
+                    self.pattern(last, text, Declares::No);
                 }
             }
             _ => {}
-        }
-        if let Some(query) = expr.query() {
-            self.query(query, text);
         }
         for child in expr.children() {
             self.expr(child, text);
         }
     }
 
-    /// Goes through comprehensions inside an expression that itself gives nothing a value.
-    fn inner(&mut self, expr: &Expr, text: &str) {
-        if let Some(query) = expr.query() {
-            self.query(query, text);
-        }
-        for child in expr.children() {
-            self.inner(child, text);
-        }
-    }
-
-    fn declare(&mut self, pattern: &Expr, text: &str) {
-        self.pattern(pattern, text, true);
-    }
-
-    fn bind(&mut self, pattern: &Expr, text: &str) {
-        self.pattern(pattern, text, false);
-    }
-
-    fn pattern(&mut self, pattern: &Expr, text: &str, declare: bool) {
+    fn pattern(&mut self, pattern: &Expr, text: &str, declares: Declares) {
         match pattern {
             Expr::Var { span } => {
                 let name = span.text(text).to_owned();
-                if declare {
+                if declares != Declares::No {
                     self.declared.insert(name.clone());
                 }
-                self.positive.insert(name.clone());
+                if declares == Declares::Once {
+                    self.single.insert(name.clone());
+                }
                 self.bindable.insert(name);
             }
             Expr::Array { items, .. } => {
                 for item in items {
-                    self.pattern(item, text, declare);
+                    self.pattern(item, text, declares);
                 }
             }
             Expr::Object { fields, .. } => {
                 for (_, _, value) in fields {
-                    self.pattern(value, text, declare);
+                    self.pattern(value, text, declares);
                 }
             }
             _ => {}
         }
     }
+}
+
+/// What a pattern does with the names in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Declares {
+    /// It uses them, and gives them a value if they have none.
+    No,
+    /// It declares them, with one value.
+    Once,
+    /// It declares them, with one value after the other.
+    Yes,
 }

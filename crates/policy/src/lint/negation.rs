@@ -100,12 +100,18 @@ impl RuleCheck<'_> {
                 if defined { None } else { Some(expr) }
             }
             Expr::Call { fcn, params, .. } => {
-                let total =
-                    self.scope
-                        .resolve_call(fcn, &self.file.text)
-                        .is_some_and(|(path, dotted)| {
-                            !self.index.is_function(&path) && builtins::is_total(&dotted)
-                        });
+                let called = self.scope.resolve_call(fcn, &self.file.text);
+                let total = called.is_some_and(|(path, dotted)| {
+                    match self
+                        .index
+                        .rules
+                        .get(&path)
+                        .filter(|r| !r.arities.is_empty())
+                    {
+                        Some(function) => function.total,
+                        None => builtins::is_total(&dotted),
+                    }
+                });
                 if total {
                     params.iter().find_map(|param| self.undefined(param))
                 } else {
@@ -127,7 +133,7 @@ impl RuleCheck<'_> {
         if let Expr::Var { span } = expr {
             let name = span.text(&self.file.text);
             let local = self.resolve(*span) == Root::Local;
-            if local && (name == "_" || !self.variables.positive.contains(name)) {
+            if local && (name == "_" || !self.variables.bindable.contains(name)) {
                 let kind = PolicyErrorKind::UnboundVariable {
                     name: name.to_owned(),
                 };

@@ -3,7 +3,7 @@
 use super::graph::Graph;
 use super::names::{Root, Scope, Variables};
 use super::{Index, ParsedFile, Path, rule_path};
-use crate::ast::{BoolOp, Expr, Head, Literal, Query, Rule, Span, Step};
+use crate::ast::{Body, BoolOp, Expr, Head, Literal, Query, Rule, Span, Step};
 use crate::builtins::{self, Builtin};
 use crate::error::{PolicyError, PolicyErrorKind};
 
@@ -12,8 +12,11 @@ pub(crate) struct RuleCheck<'a> {
     pub(super) file: &'a ParsedFile,
     pub(super) scope: &'a Scope,
     pub(super) index: &'a Index<'a>,
+    /// Those that hold at the place that is looked at.
     pub(super) variables: Variables,
     path: Path,
+    // The rule.
+    span: Option<Span>,
 }
 
 struct Out<'a> {
@@ -29,27 +32,87 @@ impl<'a> RuleCheck<'a> {
             index,
             variables: Variables::default(),
             path: Path::new(),
+            span: None,
         }
     }
 
     pub(crate) fn run(mut self, rule: &Rule, findings: &mut Vec<PolicyError>, graph: &mut Graph) {
+        let (Rule::Spec { span, .. } | Rule::Default { span, .. }) = rule;
         self.path = rule_path(self.file, rule);
-        self.variables = Variables::of(rule, &self.file.text);
+        self.span = Some(*span);
+        self.variables = Variables::of_arguments(rule, &self.file.text);
         graph.node(&self.path);
-        self.shadowed(rule, findings);
+        let own = self.path.get(self.scope.package.len()).cloned();
+        self.shadowed(own.iter().chain(&self.variables.declared), findings);
         let mut out = Out { findings, graph };
         match rule {
-            Rule::Spec { head, bodies, .. } => {
-                self.head(head, &mut out);
-                for body in bodies {
-                    if let Some(assign) = &body.assign {
-                        self.expr(&assign.value, &mut out);
-                    }
-                    self.query(&body.query, &mut out);
-                }
-            }
+            Rule::Spec { head, bodies, .. } => self.spec(head, bodies, &mut out),
             Rule::Default { value, .. } => self.expr(value, &mut out),
         }
+    }
+
+    /// Returns true if the rule has no condition and always has a value.
+    pub(crate) fn always(mut self, rule: &Rule) -> bool {
+        let Rule::Spec { head, bodies, .. } = rule else {
+            return false;
+        };
+        let (refr, assign, args) = match head {
+            Head::Compr { refr, assign } => (refr, assign, [].as_slice()),
+            Head::Func { refr, args, assign } => (refr, assign, args.as_slice()),
+            Head::Set { .. } => return false,
+        };
+        self.variables = Variables::of_arguments(rule, &self.file.text);
+        let fixed = refr
+            .reference()
+            .1
+            .iter()
+            .all(|s| matches!(s, Step::Field(_)));
+        let plain = args.iter().all(|arg| matches!(arg, Expr::Var { .. }));
+        let value = assign.as_ref().map(|assign| &assign.value);
+        // An index that takes all values takes none of an empty collection.
+        bodies.is_empty()
+            && fixed
+            && plain
+            && value.is_none_or(|value| self.undefined(value).is_none())
+    }
+
+    fn spec(&self, head: &Head, bodies: &[Body], out: &mut Out<'_>) {
+        if let Head::Func { args, .. } = head {
+            for arg in args {
+                self.pattern(arg, out.findings);
+            }
+        }
+        if bodies.is_empty() {
+            self.head(head, out);
+            self.defined_head(head, None, false, out.findings);
+        }
+        for (at, body) in bodies.iter().enumerate() {
+            // The head sees the variables of the body that it stands before.
+            let inner = self.inside(Variables::of_query(&body.query, &self.file.text), out);
+            if let Some(assign) = &body.assign {
+                inner.expr(&assign.value, out);
+            }
+            if at == 0 || body.assign.is_none() {
+                inner.head(head, out);
+            }
+            inner.defined_head(head, Some(body), bodies.len() > 1, out.findings);
+            inner.statements(&body.query, out);
+        }
+    }
+
+    /// Returns the check of what stands inside, where `own` holds too.
+    fn inside(&self, own: Variables, out: &mut Out<'_>) -> Self {
+        self.shadowed(own.declared.iter(), out.findings);
+        Self {
+            variables: own.within(&self.variables),
+            path: self.path.clone(),
+            ..*self
+        }
+    }
+
+    fn query(&self, query: &Query, out: &mut Out<'_>) {
+        let own = Variables::of_query(query, &self.file.text);
+        self.inside(own, out).statements(query, out);
     }
 
     pub(super) fn resolve(&self, span: Span) -> Root {
@@ -68,16 +131,15 @@ impl<'a> RuleCheck<'a> {
     }
 
     /// OPA allows neither; this engine does for rules of Rego v0, and then does not look at them.
-    fn shadowed(&self, rule: &Rule, findings: &mut Vec<PolicyError>) {
-        let span = match rule {
-            Rule::Spec { span, .. } | Rule::Default { span, .. } => *span,
-        };
-        let own = self.path.get(self.scope.package.len());
-        for name in self.variables.declared.iter().chain(own) {
-            if name == "input" || name == "data" {
-                let kind = PolicyErrorKind::ShadowedRoot { name: name.clone() };
-                findings.push(self.finding(span, kind));
-            }
+    fn shadowed<'n>(
+        &self,
+        names: impl Iterator<Item = &'n String>,
+        findings: &mut Vec<PolicyError>,
+    ) {
+        let Some(span) = self.span else { return };
+        for name in names.filter(|name| *name == "input" || *name == "data") {
+            let name = name.clone();
+            findings.push(self.finding(span, PolicyErrorKind::ShadowedRoot { name }));
         }
     }
 
@@ -109,7 +171,7 @@ impl<'a> RuleCheck<'a> {
         }
     }
 
-    fn query(&self, query: &Query, out: &mut Out<'_>) {
+    fn statements(&self, query: &Query, out: &mut Out<'_>) {
         for statement in &query.stmts {
             match &statement.literal {
                 Literal::SomeVars { vars } => self.some(vars, out),
@@ -118,10 +180,10 @@ impl<'a> RuleCheck<'a> {
                     value,
                     collection,
                 } => {
-                    if let Some(key) = key {
-                        self.expr(key, out);
+                    for pattern in key.iter().chain([value]) {
+                        self.pattern(pattern, out.findings);
+                        self.expr(pattern, out);
                     }
-                    self.expr(value, out);
                     self.expr(collection, out);
                 }
                 Literal::Expr { expr } => self.expr(expr, out),
@@ -129,9 +191,15 @@ impl<'a> RuleCheck<'a> {
                     self.negated(expr, out.findings);
                     self.expr(expr, out);
                 }
-                Literal::Every { domain, query, .. } => {
+                Literal::Every {
+                    key,
+                    value,
+                    domain,
+                    query,
+                } => {
                     self.expr(domain, out);
-                    self.query(query, out);
+                    let own = Variables::of_every(*key, *value, &self.file.text);
+                    self.inside(own, out).query(query, out);
                 }
             }
             for with in &statement.with_mods {
@@ -172,6 +240,7 @@ impl<'a> RuleCheck<'a> {
     }
 
     fn expr(&self, expr: &Expr, out: &mut Out<'_>) {
+        self.patterns_in(expr, out.findings);
         match expr {
             Expr::Call { span, fcn, params } => {
                 self.call((*span, fcn), params, out);
@@ -195,7 +264,13 @@ impl<'a> RuleCheck<'a> {
             _ => {}
         }
         if let Some(query) = expr.query() {
-            self.query(query, out);
+            let own = Variables::of_query(query, &self.file.text);
+            let inner = self.inside(own, out);
+            inner.statements(query, out);
+            for child in expr.children() {
+                inner.expr(child, out);
+            }
+            return;
         }
         for child in expr.children() {
             self.expr(child, out);
@@ -220,6 +295,7 @@ impl<'a> RuleCheck<'a> {
         let (root, steps) = expr.reference();
         for step in &steps {
             if let Step::Index(index) = step {
+                self.index_pattern(index, out.findings);
                 self.expr(index, out);
             }
         }
@@ -270,6 +346,9 @@ impl<'a> RuleCheck<'a> {
             .filter(|rule| !rule.arities.is_empty())
         {
             let fits = |arity: &usize| takes(*arity, params.len());
+            if !rule.arities.contains(&params.len()) {
+                self.result_pattern(params, out);
+            }
             if !rule.arities.iter().any(fits) {
                 let expected = rule.arities.first().copied().unwrap_or_default();
                 self.wrong_arity(span, (name, expected, params.len()), out);
@@ -278,6 +357,10 @@ impl<'a> RuleCheck<'a> {
             return;
         }
         let kind = match builtins::lookup(&name) {
+            // With one argument it has many values, and this engine has none.
+            Some(Builtin::Engine { .. }) if name == "walk" && params.len() != 2 => {
+                return self.wrong_arity(span, (name, 2, params.len()), out);
+            }
             Some(Builtin::Engine { arity }) if !takes(arity, params.len()) => {
                 return self.wrong_arity(span, (name, arity, params.len()), out);
             }
@@ -292,10 +375,20 @@ impl<'a> RuleCheck<'a> {
                 }
             }
             Some(Builtin::Forbidden { why }) => PolicyErrorKind::ForbiddenFunction { name, why },
+            Some(Builtin::Engine { arity }) if arity < params.len() => {
+                return self.result_pattern(params, out);
+            }
             Some(_) => return,
             None => PolicyErrorKind::UnknownFunction { name },
         };
         out.findings.push(self.finding(span, kind));
+    }
+
+    // One argument more than the function has: a pattern for its result.
+    fn result_pattern(&self, params: &[Expr], out: &mut Out<'_>) {
+        if let Some(last) = params.last() {
+            self.pattern(last, out.findings);
+        }
     }
 
     fn wrong_arity(&self, span: Span, call: (String, usize, usize), out: &mut Out<'_>) {

@@ -6,10 +6,10 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use regorus::{Engine, PolicyLengthConfig};
 
 use super::compile::{message_of, position_of};
-use crate::ast::Module;
+use crate::ast::{Module, Rule};
 use crate::error::{PolicyError, PolicyErrorKind};
 use crate::limits::PolicyLimits;
-use crate::lint::{ParsedFile, package_path};
+use crate::lint::{ParsedFile, package_path, rule_path};
 use crate::nesting;
 use crate::source::{PolicyFile, Syntax};
 use crate::starter;
@@ -130,19 +130,25 @@ fn tree(engine: &Engine, limit: usize) -> Result<Module, PolicyErrorKind> {
 }
 
 fn reserved(parsed: &ParsedFile, file: &PolicyFile) -> Option<PolicyError> {
-    let package = package_path(parsed);
-    let is_reserved = package.get(1).is_some_and(|part| part == "custos")
-        && package.get(2).is_some_and(|part| part == "lib");
-    if !is_reserved || starter::library().iter().any(|own| own.bytes == file.bytes) {
+    if starter::library().iter().any(|own| own.bytes == file.bytes) {
         return None;
     }
-    let span = parsed.module.package.refr.span();
-    let kind = PolicyErrorKind::ReservedPackage {
-        package: package.join("."),
+    let is_reserved = |path: &[String]| {
+        let lib = ["data", "custos", "lib"];
+        path.len() >= lib.len() && path.iter().zip(lib).all(|(part, own)| part == own)
     };
-    Some(PolicyError::new(
-        &file.path,
-        Some(span.position(&parsed.text)),
-        kind,
-    ))
+    let package = (package_path(parsed), parsed.module.package.refr.span());
+    // A rule such as `lib.facts.known` of the package `custos` would be one of the library too.
+    let rules = parsed.module.rules.iter().map(|rule| {
+        let (Rule::Spec { span, .. } | Rule::Default { span, .. }) = rule;
+        (rule_path(parsed, rule), *span)
+    });
+    let (path, span) = std::iter::once(package)
+        .chain(rules)
+        .find(|(path, _)| is_reserved(path))?;
+    let kind = PolicyErrorKind::ReservedPackage {
+        package: path.join("."),
+    };
+    let position = span.position(&parsed.text);
+    Some(PolicyError::new(&file.path, Some(position), kind))
 }

@@ -218,6 +218,30 @@ fn plain_opa_policies_decide_too() {
 }
 
 #[test]
+fn a_denial_in_another_form_is_not_left_out() {
+    // Each says no for n = 1, or says nothing that decides; `allow` alone would say yes.
+    for (policy, verdict) in [
+        ("deny[\"small\"] { input.n < 3 }", Verdict::Deny),
+        ("deny[msg] { input.n < 3; msg := \"small\" }", Verdict::Deny),
+        (
+            "deny.images contains \"x\" if input.n < 3",
+            Verdict::Undecided,
+        ),
+        ("deny[\"x\"] if input.n < 3", Verdict::Undecided),
+        ("deny[x] := 1 if some x in [input.n]", Verdict::Undecided),
+    ] {
+        let v0 = !policy.contains(" if ");
+        let allow = if v0 {
+            "allow { input.n }"
+        } else {
+            "allow if input.n"
+        };
+        let text = format!("package k\n{policy}\n{allow}");
+        assert_eq!(verdict_and_code(&text, "data.k").0, verdict, "{policy}");
+    }
+}
+
+#[test]
 fn rego_v0_and_v1_decide_together() {
     let files = vec![
         PolicyFile::new(
@@ -258,6 +282,18 @@ fn rules_of_test_files_do_not_decide() {
     let set = PolicySet::load(files, &PolicyLimits::default()).unwrap();
     let decision = decide(&set, &json!({"n": 1}), &evaluation().asking("data.k_test"));
     assert_eq!(decision.reasons[0].code, "policy-without-rules");
+
+    // Nor do they add to rules that do, or take them out of the decision.
+    let rule = "package k\nimport rego.v1\ndeny contains 1 if input.n == 1";
+    for tests in [rule, "package k\nimport rego.v1\ndefault allow := true"] {
+        let policy = format!("{rule}\nallow if input.n");
+        let files = vec![
+            PolicyFile::new("a_test.rego", tests),
+            PolicyFile::new("b.rego", policy),
+        ];
+        let findings = PolicySet::load(files, &PolicyLimits::default()).unwrap_err();
+        assert_eq!(findings[0].code(), "policy-test-adds-to-rule");
+    }
 }
 
 #[test]
@@ -288,8 +324,8 @@ fn inputs_that_are_no_documents_are_undecided() {
 #[test]
 fn reasons_are_bounded() {
     let text = "package k\nimport rego.v1\n\
-                deny contains sprintf(\"%v %s\", [i, input.long]) if some i in numbers.range(1, 3000)";
-    let decision = decide_with(text, "data.k", &json!({"long": "x".repeat(100_000)}));
+                deny contains sprintf(\"%v %s\", [i, long]) if { long := input.long; some i in numbers.range(1, 3000) }";
+    let decision = decide_with(text, "data.k", &json!({"long": "x".repeat(10_000)}));
     assert_eq!(decision.reasons.len(), 1_001);
     assert_eq!(decision.reasons[1_000].message, "2000 more");
     assert!(

@@ -42,6 +42,34 @@ fn row_1_not_over_an_undefined_argument_is_rejected() {
 }
 
 #[test]
+fn row_1_a_variable_of_another_scope_does_not_hide_what_is_undefined() {
+    // In each, `user` or `x` outside is not the one inside.
+    for policy in [
+        "user := input.user\nallow if { not blocked(user); x := [1 | user := 1]; count(x) == 1 }",
+        "user := input.user\nallow if { not blocked(user); every user in [1] { user == 1 } }",
+        "user := input.user\nallow if { not blocked(user) } else := false if { user := 1; user == 1 }",
+        "user := input.user\nallow if not blocked(user)\nallow if { user := 1; user == 2 }",
+    ] {
+        let text = format!("package t\nblocked(user) if user == 1\n{policy}");
+        assert!(
+            rejected(&text).contains(&"policy-negated-undefined"),
+            "{policy}"
+        );
+    }
+    for policy in [
+        "allow if { not blocked(x); y := [x | x = input.l[_]]; count(y) == 3 }",
+        "allow if { not blocked(x); every x in [1] { x == 1 } }",
+        "allow if { not blocked(x); input.s } else := true if { x := 1; x == 1 }",
+    ] {
+        let text = format!("package t\nblocked(user) if user == 1\n{policy}");
+        assert!(
+            rejected(&text).contains(&"policy-unbound-variable"),
+            "{policy}"
+        );
+    }
+}
+
+#[test]
 fn row_1_the_advised_form_is_accepted_and_denies() {
     let set = load(&gate(
         "blocked(user) if user == \"mallory\"\n\
@@ -278,4 +306,138 @@ fn long_chains_of_functions_fit_the_stack() {
     let set = load(&text).unwrap();
     let answer = eval(&set, "data.t.r", &json!({"n": 7}), &evaluation()).unwrap();
     assert_eq!(answer["result"][0]["expressions"][0]["value"], 7);
+}
+
+#[test]
+fn a_head_that_is_undefined_once_does_not_take_the_other_denials_with_it() {
+    // Without the check each of these is empty for steps of which the last has no name.
+    for policy in [
+        "deny contains step.name if { some step in input.steps; step.bad }",
+        "deny contains {\"msg\": step.name} if { some step in input.steps; step.bad }",
+        "deny contains sprintf(\"%v\", [step.name]) if { some step in input.steps; step.bad }",
+        "deny contains f(step) if { some step in input.steps }\nf(step) := step.name",
+        "deny contains input.steps[_].name",
+        "deny contains input.steps[i].name if input.steps[i].bad",
+        "deny contains name if { name := \"a\" } \ndeny contains p if walk(input, [p, v])\ndeny contains input.x if walk(input, [_, 1])",
+        "found[step.name] := 1 if { some step in input.steps }",
+        "found[i] := step.name if { some i, step in input.steps }",
+        "found[step.name] contains 1 if { some step in input.steps }",
+        "name := step.name if { some step in input.steps }",
+        "name := 1 if { false } else := step.name if { some step in input.steps }",
+    ] {
+        let text = format!("package t\n{policy}");
+        assert_eq!(rejected(&text), ["policy-head-undefined"], "{policy}");
+    }
+    // One result at most, or a value in any case.
+    for policy in [
+        "deny contains input.name if input.bad",
+        "deny contains input.name",
+        "deny contains {\"msg\": input.steps[0].name} if input.steps[1]",
+        "deny contains input.names[key] if { key := input.key }",
+        "deny contains object.get(step, \"name\", \"?\") if { some step in input.steps }",
+        "deny contains text(step) if { some step in input.steps }\ntext(step) := sprintf(\"%v\", [inner(step)])\ndefault inner(_) := 3\ninner(x) := x.y",
+        "deny contains name if { some step in input.steps; name := step.name }",
+        "deny contains limit if { some step in input.steps; step.bad }\nlimit := object.get(input, \"a\", base)\nbase := 3",
+        "name := input.a if input.b",
+        "f(steps) := step.name if { some step in steps }",
+    ] {
+        if let Err(findings) = load(&format!("package t\n{policy}")) {
+            panic!("{policy}\n{findings:?}");
+        }
+    }
+}
+
+#[test]
+fn an_object_in_a_pattern_is_rejected() {
+    for policy in [
+        "allow if { {\"role\": x} = input.user; x == 1 }",
+        "allow if { {\"role\": x} := input.user; x == 1 }",
+        "allow if { [{\"role\": x}] = input.users; x == 1 }",
+        "allow if { some {\"role\": \"admin\"} in input.users }",
+        "allow if { walk(input, [_, {\"role\": x}]); x == 1 }",
+        "f({\"role\": \"admin\"}) := true\nallow if f(input.user)",
+        "f(x) := x\nallow if f(input.user, {\"role\": \"admin\"})",
+        "users contains input.user\nallow if users[{\"role\": x}] == 1",
+    ] {
+        let text = format!("package t\n{policy}");
+        assert!(
+            rejected(&text).contains(&"policy-object-pattern"),
+            "{policy}"
+        );
+    }
+    for policy in [
+        "allow if { {\"role\": \"admin\"} = input.user }",
+        "allow if { {\"role\": input.role} == input.user }",
+        "allow if { f({\"role\": input.role}) }\nf(x) if x.role",
+    ] {
+        assert!(load(&format!("package t\n{policy}")).is_ok(), "{policy}");
+    }
+}
+
+#[test]
+fn walk_as_a_value_is_rejected() {
+    for policy in [
+        "deny contains x if { [_, x] := walk(input) }",
+        "deny contains x if { some x in walk(input) }",
+    ] {
+        let text = format!("package t\n{policy}");
+        assert!(rejected(&text).contains(&"policy-wrong-arity"), "{policy}");
+    }
+}
+
+#[test]
+fn imports_that_would_be_read_otherwise_are_rejected() {
+    for (policy, code) in [
+        (
+            "import data.t as me\nq := 1\nr := me.q",
+            "policy-import-of-own-package",
+        ),
+        ("import data.u.q\nq := 1\nr := q", "policy-import-conflict"),
+        (
+            "import data.u.x as input\nr := input.y",
+            "policy-shadowed-root",
+        ),
+        (
+            "import input.x as data\nr := data.y",
+            "policy-shadowed-root",
+        ),
+    ] {
+        let text = format!("package t\nimport rego.v1\n{policy}");
+        assert!(rejected(&text).contains(&code), "{policy}");
+    }
+    for policy in ["import input\nr := input.x", "import input.x as y\nr := y"] {
+        assert!(load(&format!("package t\nimport rego.v1\n{policy}")).is_ok());
+    }
+}
+
+#[test]
+fn a_default_that_would_be_ignored_is_rejected() {
+    for policy in [
+        "default deny := {\"no\"}\ndeny contains x if some x in input.l",
+        "default found := {\"a\": 1}\nfound[k] := 1 if some k in input.l",
+    ] {
+        let text = format!("package t\nimport rego.v1\n{policy}");
+        assert_eq!(rejected(&text), ["policy-default-of-partial"], "{policy}");
+    }
+}
+
+#[test]
+fn values_that_no_memory_holds_are_undecided() {
+    let mut text = "package k\na0 := [1, 2, 3, 4, 5, 6, 7, 8]\n".to_owned();
+    for i in 1..45 {
+        writeln!(text, "a{i} := [a{0}, a{0}]", i - 1).unwrap();
+    }
+    text.push_str("deny contains a44 if input.n");
+    let set = load(&text).unwrap();
+    let decision = decide(&set, &json!({"n": 1}), &evaluation().asking("data.k"));
+    assert_eq!(decision.verdict, Verdict::Undecided);
+    assert_eq!(decision.reasons[0].code, "answer-too-large");
+
+    let mut text = "package t\na0 := input\n".to_owned();
+    for i in 1..200 {
+        writeln!(text, "a{i} := [[[[[[[[[[a{}]]]]]]]]]]", i - 1).unwrap();
+    }
+    let deep = load(&text).unwrap();
+    let error = eval(&deep, "data.t.a199", &json!({}), &evaluation()).unwrap_err();
+    assert_eq!(error, EvalError::AnswerTooLarge);
 }

@@ -106,10 +106,42 @@ fn lines_as_long_as_an_embedded_certificate_are_fine() {
 fn the_library_cannot_be_replaced() {
     let text = "package custos.lib.facts\nimport rego.v1\nknown(_) := true";
     assert_eq!(rejected(text), ["policy-reserved-package"]);
+    let rule = "package custos\nimport rego.v1\nlib.facts.known(_) := true";
+    assert_eq!(rejected(rule), ["policy-reserved-package"]);
+    let rule = "package custos\nimport rego.v1\ndefault lib.facts.known(_) := true";
+    assert_eq!(rejected(rule), ["policy-reserved-package"]);
     // A copy of it is taken for what it is.
     let mut files = starter::library();
     files.extend(starter::policies());
     assert!(load_files(files).is_ok());
+}
+
+#[test]
+fn one_name_is_one_import_in_all_files_of_a_package() {
+    let file = |path: &str, text: &str| {
+        PolicyFile::new(
+            path,
+            format!("package {text}").replacen('\n', "\nimport rego.v1\n", 1),
+        )
+    };
+    let other = file("u.rego", "u\nx := 1");
+    let first = file("a.rego", "t\nimport data.u as z\na := z.x");
+    let second = file("b.rego", "t\nimport input.y as z\nb := z");
+    assert!(load_files(vec![other.clone(), first.clone()]).is_ok());
+    let findings = load_files(vec![other, first, second]).unwrap_err();
+    assert_eq!(codes(&findings), ["policy-import-conflict"]);
+}
+
+#[test]
+fn patterns_work_as_in_opa_in_every_build() {
+    // Without features of its own, the engine's expressions know neither `\\d` nor `(?i)`.
+    let set = load("package t\nimport rego.v1\nr := [regex.match(`^\\d+$`, \"12\"), regex.match(`(?i)^ab\\b`, \"AB c\"), regex.match(`^\\w$`, \"\u{e9}\")]")
+        .unwrap();
+    let answer = eval(&set, "data.t.r", &json!({}), &evaluation()).unwrap();
+    assert_eq!(
+        answer["result"][0]["expressions"][0]["value"],
+        json!([true, true, false])
+    );
 }
 
 #[test]
