@@ -3,6 +3,8 @@
 //! The index holds nothing that the bundles do not say, so it can be thrown away. A draft whose
 //! leaf stands in the log was acknowledged, or could have been, and is finished. A draft whose
 //! leaf does not stand there was never acknowledged; it is reported, and whoever asks decides.
+//! Only a log that was opened for writing can tell: until then an entry may stand in the
+//! write-ahead log alone.
 //!
 //! - [`settle`] is quick, for every writer to begin with: it looks only where the index has gaps.
 //! - [`check`] changes nothing, believes no row, and compares every bundle with the log.
@@ -15,12 +17,13 @@ use std::time::Duration;
 use custos_core::bundle::{Bundle, BundleError};
 use custos_core::clock::Timestamp;
 use custos_core::digest::{Algorithm, Digest};
+use custos_log::Log;
 use custos_log::checkpoint::VerifiedCheckpoint;
 use custos_log::reader::LogReader;
 use custos_log::recorder::RecordError;
 
 use crate::record::with_entry;
-use crate::store::{Claim, Entry, Staged, Store, StoreError};
+use crate::store::{Alone, Claim, Entry, Staged, Store, StoreError};
 
 /// Most missing entries that are listed one by one.
 pub const MAX_LISTED: usize = 1_000;
@@ -39,7 +42,8 @@ pub struct Report {
     pub finished: Vec<Digest>,
     /// Drafts whose leaf is in the log, with its index; [`reindex`] finishes them.
     pub waiting: Vec<(u64, Staged)>,
-    /// Drafts whose leaf is not in the log: they were never acknowledged.
+    /// Drafts whose leaf is not in the log: they were never acknowledged. After [`check`] it may
+    /// still be in the write-ahead log.
     pub unlogged: Vec<Staged>,
     /// Entries of the log without a bundle in the store, the first [`MAX_LISTED`].
     pub missing: Vec<u64>,
@@ -105,12 +109,65 @@ pub fn settle(
     finish(&Finishing { store, log, now }, drafts, &found, &checkpoint)
 }
 
-/// Compares the store with the log, and changes nothing.
+/// Compares the store with the log as it is published, and changes nothing.
 pub fn check(store: &Store, log: &LogReader) -> Result<Report, RecoverError> {
-    let before = log.latest().map_err(RecoverError::Log)?;
+    let checkpoint = log.latest().map_err(RecoverError::Log)?;
     // Whoever logged up to here has indexed it then. A store that cannot be locked is one that
     // nobody writes; if somebody does, the report is of a moment in between.
     drop(store.alone(store.patience()));
+    compare(store, log, &checkpoint)
+}
+
+/// Finishes drafts, rebuilds the whole index from the bundles, and compares it with the log.
+///
+/// `log` has to be opened while no other writer was at work: only opening takes in what a crash
+/// left in its write-ahead log, and a draft may be there.
+pub fn reindex(_: &Alone, place: &Place<'_>) -> Result<Report, RecoverError> {
+    let log = place.log.reader();
+    let checkpoint = log.latest().map_err(RecoverError::Log)?;
+    let drafts = place.store.staged()?;
+    let found = locate(&log, &checkpoint, &leaves(&drafts))?;
+    let finishing = Finishing {
+        store: place.store,
+        log: &log,
+        now: place.now,
+    };
+    let finished = finish(&finishing, drafts, &found, &checkpoint)?;
+    place.store.wait(place.store.inner().rebuild(place.now))?;
+    let report = compare(place.store, &log, &checkpoint)?;
+    Ok(Report { finished, ..report })
+}
+
+/// Forgets drafts whose leaf is not in the log, and returns them: they were never acknowledged.
+/// For `log` the same holds as in [`reindex`].
+pub fn forget_drafts(_: &Alone, place: &Place<'_>) -> Result<Vec<Staged>, RecoverError> {
+    let log = place.log.reader();
+    let checkpoint = log.latest().map_err(RecoverError::Log)?;
+    let mut drafts = place.store.staged()?;
+    let found = locate(&log, &checkpoint, &leaves(&drafts))?;
+    drafts.retain(|draft| !found.contains_key(&draft.leaf_digest));
+    place.store.drop_staged(&drafts)?;
+    Ok(drafts)
+}
+
+/// A store and its log, to be repaired.
+#[derive(Debug, Clone, Copy)]
+#[allow(clippy::exhaustive_structs, reason = "an argument list with names")]
+pub struct Place<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// The log, opened to be written.
+    pub log: &'a Log,
+    /// The time of the repair, written beside the rows.
+    pub now: Timestamp,
+}
+
+// From the checkpoint on, others may go on writing.
+fn compare(
+    store: &Store,
+    log: &LogReader,
+    before: &VerifiedCheckpoint,
+) -> Result<Report, RecoverError> {
     let survey = store.survey()?;
     // What was logged and indexed meanwhile has its place as well.
     let after = log.latest().map_err(RecoverError::Log)?;
@@ -139,31 +196,6 @@ pub fn check(store: &Store, log: &LogReader) -> Result<Report, RecoverError> {
     })
     .map_err(RecoverError::Log)?;
     Ok(comparison.finish())
-}
-
-/// Finishes drafts, rebuilds the whole index from the bundles, and compares it with the log.
-/// Other writers wait meanwhile.
-pub fn reindex(store: &Store, log: &LogReader, now: Timestamp) -> Result<Report, RecoverError> {
-    let session = store.alone(store.patience())?;
-    let checkpoint = log.latest().map_err(RecoverError::Log)?;
-    let drafts = store.staged()?;
-    let found = locate(log, &checkpoint, &leaves(&drafts))?;
-    let finished = finish(&Finishing { store, log, now }, drafts, &found, &checkpoint)?;
-    store.wait(store.inner().rebuild(now))?;
-    drop(session);
-    let report = check(store, log)?;
-    Ok(Report { finished, ..report })
-}
-
-/// Forgets drafts whose leaf is not in the log, and returns them. They were never acknowledged.
-pub fn forget_drafts(store: &Store, log: &LogReader) -> Result<Vec<Staged>, RecoverError> {
-    let _session = store.alone(store.patience())?;
-    let mut drafts = store.staged()?;
-    let checkpoint = log.latest().map_err(RecoverError::Log)?;
-    let found = locate(log, &checkpoint, &leaves(&drafts))?;
-    drafts.retain(|draft| !found.contains_key(&draft.leaf_digest));
-    store.drop_staged(&drafts)?;
-    Ok(drafts)
 }
 
 // The log beside the claims, entry by entry.

@@ -37,7 +37,7 @@ use sqlx::{ConnectOptions as _, Row as _, SqliteExecutor};
 pub use blocking::Store;
 pub use error::StoreError;
 pub use schema::SCHEMA_VERSION;
-pub use session::Session;
+pub use session::{Alone, Session};
 pub use survey::{Claim, Gaps, MAX_GAPS, Survey};
 pub use write::{Draft, Entry, Staged};
 

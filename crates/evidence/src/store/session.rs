@@ -16,10 +16,17 @@ use super::{AsyncStore, Store, StoreError, beside};
 // How often a held lock is tried.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A lock on the file beside the database; it ends when this is dropped.
+/// A writer's time between draft and index; it ends when this is dropped.
 #[derive(Debug)]
 #[must_use = "the lock ends when this is dropped"]
 pub struct Session {
+    _file: File,
+}
+
+/// Time in which no writer stands between draft and index; it ends when this is dropped.
+#[derive(Debug)]
+#[must_use = "the lock ends when this is dropped"]
+pub struct Alone {
     _file: File,
 }
 
@@ -27,12 +34,14 @@ impl AsyncStore {
     /// Returns a session to stage and commit in, beside other writers.
     pub async fn writing(&self) -> Result<Session, StoreError> {
         self.must_be_writable()?;
-        self.session(File::try_lock_shared, self.patience()).await
+        let file = self.locked(File::try_lock_shared, self.patience()).await?;
+        Ok(Session { _file: file })
     }
 
     /// Waits until no writer stands between log and index, and keeps others from it.
-    pub async fn alone(&self, patience: Duration) -> Result<Session, StoreError> {
-        self.session(File::try_lock, patience).await
+    pub async fn alone(&self, patience: Duration) -> Result<Alone, StoreError> {
+        let file = self.locked(File::try_lock, patience).await?;
+        Ok(Alone { _file: file })
     }
 
     /// Returns how long this store waits for another process.
@@ -40,17 +49,17 @@ impl AsyncStore {
         self.options.patience
     }
 
-    async fn session(
+    async fn locked(
         &self,
         lock: impl Fn(&File) -> Result<(), TryLockError>,
         patience: Duration,
-    ) -> Result<Session, StoreError> {
+    ) -> Result<File, StoreError> {
         let path = beside(&self.path, "-lock");
         let file = open(&path)?;
         let mut left = patience;
         loop {
             match lock(&file) {
-                Ok(()) => return Ok(Session { _file: file }),
+                Ok(()) => return Ok(file),
                 Err(TryLockError::WouldBlock) if left.is_zero() => {
                     return Err(StoreError::Busy { path });
                 }
@@ -73,7 +82,7 @@ impl Store {
     }
 
     /// Waits until no writer stands between log and index; see [`AsyncStore::alone`].
-    pub fn alone(&self, patience: Duration) -> Result<Session, StoreError> {
+    pub fn alone(&self, patience: Duration) -> Result<Alone, StoreError> {
         self.wait(self.inner().alone(patience))
     }
 

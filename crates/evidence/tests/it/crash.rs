@@ -3,20 +3,39 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use custos_core::crypto::{KeyKind, KeyPair};
 use custos_core::digest::Digest;
 use custos_evidence::record::Recording;
-use custos_evidence::recover::{RecoverError, check, forget_drafts, reindex, settle};
+use custos_evidence::recover::{self, Place, RecoverError, Report, check, forget_drafts, settle};
 use custos_evidence::store::{Draft, Staged, Store, StoreError, StoreOptions};
+use custos_log::disk::sim::SimDisk;
+use custos_log::disk::{Disk, DiskError, DiskFile, LockGuard};
+use custos_log::note::KeyPairSigner;
 use custos_log::recorder::{RecordError, Recorded, Recorder};
+use custos_log::{Log, LogOptions};
 use custos_trust::signer::KeySigner;
 
 use crate::store::sql;
 use crate::world::{NOW, World, clean, model, provenance, raw};
 
 const WAIT: Duration = Duration::from_millis(30);
+
+fn place(world: &World) -> Place<'_> {
+    Place {
+        store: &world.store,
+        log: &world.log,
+        now: NOW,
+    }
+}
+
+fn reindex(world: &World) -> Report {
+    let alone = world.store.alone(WAIT).unwrap();
+    recover::reindex(&alone, &place(world)).unwrap()
+}
 
 fn open(path: &Path) -> Store {
     Store::open(path, StoreOptions::read_write(), NOW).unwrap()
@@ -202,7 +221,7 @@ fn a_draft_of_a_living_writer_is_left_to_it() {
     let log = world.log.reader();
     let busy = |error| matches!(error, RecoverError::Store(StoreError::Busy { .. }));
     assert!(busy(settle(&store, &log, NOW, WAIT).unwrap_err()));
-    assert!(busy(reindex(&store, &log, NOW).unwrap_err()));
+    assert!(matches!(store.alone(WAIT), Err(StoreError::Busy { .. })));
     assert_eq!(store.staged().unwrap().len(), 1);
     drop(writing);
     assert_eq!(settle(&store, &log, NOW, WAIT).unwrap().len(), 1);
@@ -215,7 +234,7 @@ fn a_draft_that_never_reached_the_log_is_reported_and_not_logged() {
     let staged = crash_before_the_log(&world);
     let log = world.log.reader();
     assert_eq!(settle(&world.store, &log, NOW, WAIT).unwrap(), []);
-    let report = reindex(&world.store, &log, NOW).unwrap();
+    let report = reindex(&world);
     assert_eq!(report.unlogged, staged);
     assert_eq!((report.finished.len(), report.bundles), (0, 1));
     assert!(report.is_whole(), "it was never acknowledged");
@@ -223,9 +242,107 @@ fn a_draft_that_never_reached_the_log_is_reported_and_not_logged() {
     assert_eq!(world.store.about(&model().digest).unwrap(), []);
     // Forgotten on demand, and one that is in the log is not.
     crash_behind_the_log(&world);
-    assert_eq!(forget_drafts(&world.store, &log).unwrap(), staged);
+    assert_eq!(forget(&world), staged);
     assert_eq!(world.store.staged().unwrap().len(), 1);
     assert_eq!(settle(&world.store, &log, NOW, WAIT).unwrap().len(), 1);
+}
+
+fn forget(world: &World) -> Vec<Staged> {
+    let alone = world.store.alone(WAIT).unwrap();
+    forget_drafts(&alone, &place(world)).unwrap()
+}
+
+// A disk on which nothing is published after the write-ahead log: the process dies in between.
+#[derive(Debug)]
+struct Unpublished {
+    disk: SimDisk,
+    dying: AtomicBool,
+}
+
+impl Unpublished {
+    fn live(&self, path: &str) -> Result<(), DiskError> {
+        if self.dying.load(Ordering::SeqCst) {
+            return Err(DiskError::new(
+                "write",
+                path,
+                &std::io::ErrorKind::Interrupted.into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Disk for Unpublished {
+    fn open(&self, path: &str, create: bool) -> Result<Box<dyn DiskFile>, DiskError> {
+        self.disk.open(path, create)
+    }
+    fn read(&self, path: &str, limit: usize) -> Result<Vec<u8>, DiskError> {
+        self.disk.read(path, limit)
+    }
+    fn write(&self, path: &str, bytes: &[u8]) -> Result<(), DiskError> {
+        self.live(path)?;
+        self.disk.write(path, bytes)
+    }
+    fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
+        self.live(to)?;
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, path: &str) -> Result<(), DiskError> {
+        self.disk.remove(path)
+    }
+    fn list(&self, dir: &str) -> Result<Vec<String>, DiskError> {
+        self.disk.list(dir)
+    }
+    fn sync_dir(&self, dir: &str) -> Result<(), DiskError> {
+        self.disk.sync_dir(dir)
+    }
+    fn sync_all(&self) -> Result<(), DiskError> {
+        self.disk.sync_all()
+    }
+    fn lock(&self, wait_ms: u64) -> Result<Option<LockGuard>, DiskError> {
+        self.disk.lock(wait_ms)
+    }
+}
+
+#[test]
+fn a_draft_that_only_the_write_ahead_log_knows_is_not_forgotten() {
+    let mut world = World::new();
+    let disk = Arc::new(Unpublished {
+        disk: SimDisk::new(1),
+        dying: AtomicBool::new(false),
+    });
+    let pair = KeyPair::generate(KeyKind::Ed25519).unwrap();
+    let pem = pair.to_pkcs8_der().unwrap();
+    let open_log = || {
+        let pair = KeyPair::from_pkcs8_der(&pem).unwrap();
+        let signer = KeyPairSigner::new(crate::world::ORIGIN, pair).unwrap();
+        let disk: Arc<dyn Disk> = Arc::<Unpublished>::clone(&disk);
+        Log::open_or_create(disk, Box::new(signer), LogOptions::batch()).unwrap()
+    };
+    world.log = open_log();
+    disk.dying.store(true, Ordering::SeqCst);
+    let recording = Recording {
+        store: &world.store,
+        signer: &world.data,
+        log: &world.log,
+        now: NOW,
+    };
+    let statement = provenance("clean", &[raw()], &[clean()]);
+    recording.record(&[statement]).unwrap_err();
+    disk.dying.store(false, Ordering::SeqCst);
+    let published = check(&world.store, &world.log.reader()).unwrap();
+    assert_eq!(
+        (published.size, published.unlogged.len()),
+        (0, 1),
+        "not published"
+    );
+    // Opening brings it to light.
+    let alone = world.store.alone(WAIT).unwrap();
+    world.log = open_log();
+    assert_eq!(forget_drafts(&alone, &place(&world)).unwrap(), []);
+    let report = recover::reindex(&alone, &place(&world)).unwrap();
+    assert_eq!((report.size, report.finished.len()), (1, 1));
+    assert!(report.is_whole());
 }
 
 #[test]
@@ -245,7 +362,7 @@ fn a_damaged_draft_does_not_stop_the_others() {
     recording.record(&[statement]).unwrap_err();
     let log = world.log.reader();
     assert_eq!(settle(&world.store, &log, NOW, WAIT).unwrap().len(), 1);
-    let report = reindex(&world.store, &log, NOW).unwrap();
+    let report = reindex(&world);
     assert_eq!(report.waiting, [(0, damaged[0].clone())]);
     assert_eq!(report.damaged[0].0, damaged[0].bundle_digest);
     assert!(report.is_alarm());
@@ -274,7 +391,7 @@ fn one_leaf_twice_is_finished_once_wherever_it_stands() {
     recording(&Dying(&world.log)).unwrap_err();
     let log = world.log.reader();
     assert_eq!(settle(&world.store, &log, NOW, WAIT).unwrap(), []);
-    let report = reindex(&world.store, &log, NOW).unwrap();
+    let report = reindex(&world);
     assert_eq!(report.finished.len(), 1);
     assert!(
         report.is_whole() && report.unlogged.is_empty(),
@@ -334,7 +451,7 @@ fn what_somebody_wrote_into_the_index_is_found_and_mended() {
             report.missing_count, 0,
             "the bundles are there: {tampering}"
         );
-        let report = reindex(&world.store, &log, NOW).unwrap();
+        let report = reindex(&world);
         assert!(report.is_whole(), "{tampering}: {report:?}");
     }
     assert!(world.facts(model()).lineage.known().unwrap().complete);
@@ -395,7 +512,7 @@ fn the_index_is_rebuilt_from_the_bundles() {
     let log = world.log.reader();
     // Four rows of the database, and a file that no row names.
     assert_eq!(check(&world.store, &log).unwrap().unindexed.len(), 6);
-    assert!(reindex(&world.store, &log, NOW).unwrap().is_whole());
+    assert!(reindex(&world).is_whole());
     assert_eq!(world.store.about(&model().digest).unwrap(), hits);
     assert_eq!(world.store.bundle(&large.digest).unwrap(), large.bundle);
     assert_eq!(world.facts(model()), before);
@@ -412,7 +529,7 @@ fn lost_and_damaged_bundles_are_named() {
         "UPDATE blob SET data = CAST('{}' AS BLOB)
          WHERE digest = (SELECT bundle_digest FROM statement WHERE log_index = 0);",
     );
-    let recovery = reindex(&world.store, &world.log.reader(), NOW).unwrap();
+    let recovery = reindex(&world);
     assert_eq!(recovery.damaged.len(), 1);
     assert_eq!(recovery.missing, [0, 3], "one damaged, one erased");
     assert_eq!(recovery.missing_count, 2);
