@@ -20,6 +20,12 @@ required_sections := {"statements", "lineage", "layout", "evaluation"}
 # {"accuracy": 0.8}. Each evaluation must also meet the threshold of its own plan.
 floors := {}
 
+# Who may plan an evaluation, and who may make it, by name in the settings; if nobody is named,
+# whoever the layout allows.
+planners := set()
+
+evaluators := set()
+
 # --- The request ----------------------------------------------------------------------------
 
 deny contains {
@@ -248,7 +254,13 @@ deny contains {
 result_signed(result) if {
 	facts.signed_by(result.planSigner)
 	facts.signed_by(result.evaluationSigner)
+	may_sign(result.planSigner, planners)
+	may_sign(result.evaluationSigner, evaluators)
 }
+
+may_sign(_, names) if count(names) == 0
+
+may_sign(signer, names) if signer.name in names
 
 deny contains {
 	"code": "evaluation-unplanned",
@@ -324,10 +336,16 @@ deny contains {
 	not above_floor(name, floor_)
 }
 
+# Every result of that name counts: a good one hides no bad one.
 above_floor(name, floor_) if {
-	some result in judged
-	result.metric == name
-	meets("higher-is-better", result.value, floor_)
+	measured := [result |
+		some result in judged
+		result.metric == name
+	]
+	count(measured) > 0
+	every result in measured {
+		meets("higher-is-better", result.value, floor_)
+	}
 }
 
 evaluation_holds if {
@@ -361,6 +379,44 @@ warn contains {
 } if {
 	some step in lineage.steps
 	object.get(step, "isolation", "unknown") in {"none", "unknown"}
+}
+
+# Allowed, since small teams share hats, and shown, since nobody should judge their own work.
+warn contains {
+	"code": "evaluation-by-maker",
+	"msg": sprintf("`%v` was measured by `%v`, who also made the model", [metric(result), name]),
+	"evidence": result_evidence(result),
+} if {
+	some result in judged
+	name := result.evaluationSigner.name
+	some step in lineage.steps
+	step.signer.name == name
+	makes(step, result.modelDigest)
+}
+
+# The model may have been changed since. Which product is evaluated is for the layout to say.
+warn contains {
+	"code": "evaluation-of-ancestor",
+	"msg": sprintf("`%v` was measured on what the artifact was made from, some steps ago", [metric(result)]),
+	"evidence": result_evidence(result),
+} if {
+	some result in judged
+	result_of_this_chain(result)
+	not result_is_near(result)
+}
+
+result_is_near(result) if digests.agree(result.modelDigest, input.custos.artifact.digest)
+
+result_is_near(result) if {
+	some step in lineage.steps
+	makes(step, input.custos.artifact.digest)
+	some used in step.inputs
+	digests.agree(result.modelDigest, used.digest)
+}
+
+makes(step, digest) if {
+	some output in step.outputs
+	digests.agree(output.digest, digest)
 }
 
 warn contains {

@@ -8,17 +8,20 @@ import data.custos.gate
 
 # --- The good input -------------------------------------------------------------------------
 
+# A SHA-256 that begins with these four digits.
+hex(digits) := concat("", [digits, "000000000000000000000000000000000000000000000000000000000000"])
+
 signer(name) := {"name": name, "identity": {"kind": "key", "id": "ab12"}}
 
 known(value) := {"state": "known", "at": 20, "value": value}
 
-image := {"sha256": "aa01"}
+image := {"sha256": hex("aa01")}
 
-features := {"sha256": "bb02"}
+features := {"sha256": hex("bb02")}
 
-weights := {"sha256": "cc03"}
+weights := {"sha256": hex("cc03")}
 
-package_ := {"sha256": "dd04", "dirHash": "dd05"}
+package_ := {"sha256": hex("dd04"), "dirHash": hex("dd05")}
 
 good := {
 	"request": {"action": "gate"},
@@ -225,11 +228,11 @@ test_unexpected_artifact_signer_is_denied if {
 # --- Steps ----------------------------------------------------------------------------------
 
 test_artifact_that_no_step_made_is_denied if {
-	"step-missing" in codes with input as changed("/custos/artifact/digest", {"sha256": "ff"})
+	"step-missing" in codes with input as changed("/custos/artifact/digest", {"sha256": hex("ff00")})
 }
 
 test_renamed_tree_is_denied if {
-	bad := changed("/custos/artifact/digest", {"sha256": "dd04", "dirHash": "ee"})
+	bad := changed("/custos/artifact/digest", {"sha256": hex("dd04"), "dirHash": hex("ee00")})
 	"step-missing" in codes with input as bad
 }
 
@@ -261,7 +264,7 @@ test_step_without_exit_status_is_denied if {
 # --- Chain ----------------------------------------------------------------------------------
 
 test_broken_chain_is_denied if {
-	break_ := {"kind": "productChanged", "message": "images changed", "digest": {"sha256": "00"}}
+	break_ := {"kind": "productChanged", "message": "images changed", "digest": {"sha256": hex("0000")}}
 	"chain-broken" in codes with input as changed("/custos/lineage/value/breaks", [break_])
 }
 
@@ -388,13 +391,23 @@ test_plan_without_signer_is_denied if {
 }
 
 test_evaluation_of_another_model_is_denied if {
-	bad := changed(concat("", [first_result, "/modelDigest"]), {"sha256": "99"})
+	bad := changed(concat("", [first_result, "/modelDigest"]), {"sha256": hex("9900")})
 	"evaluation-of-another-model" in codes with input as bad
 }
 
 test_evaluation_without_model_is_denied if {
 	bad := without(concat("", [first_result, "/modelDigest"]))
 	"evaluation-of-another-model" in codes with input as bad
+}
+
+test_weak_digest_makes_no_two_models_one if {
+	every digest in [{"sha1": "cc03"}, {"sha256": "cc"}, {}] {
+		same := json.patch(good, [
+			{"op": "replace", "path": concat("", [first_result, "/modelDigest"]), "value": digest},
+			{"op": "replace", "path": concat("", [first_step, "/outputs/0/digest"]), "value": digest},
+		])
+		"evaluation-of-another-model" in codes with input as same
+	}
 }
 
 test_evaluation_of_the_package_is_allowed if {
@@ -409,6 +422,30 @@ test_value_below_the_floor_is_denied if {
 	floors := {"accuracy": 0.95}
 	"evaluation-below-floor" in codes with input as good with data.custos.gate.floors as floors
 	not gate.allow with input as good with data.custos.gate.floors as floors
+}
+
+test_good_result_hides_no_bad_one if {
+	worse := json.patch(good.custos.evaluation.value.results[0], [
+		{"op": "replace", "path": "/value", "value": 0.905},
+		{"op": "replace", "path": "/evaluationLogIndex", "value": 7},
+	])
+	both := added("/custos/evaluation/value/results/-", worse)
+	gate.allow with input as both
+	floors := {"accuracy": 0.91}
+	"evaluation-below-floor" in codes with input as both with data.custos.gate.floors as floors
+	not gate.allow with input as both with data.custos.gate.floors as floors
+}
+
+test_evaluator_by_name if {
+	gate.allow with input as good with data.custos.gate.evaluators as {"evaluator"}
+	not gate.allow with input as good with data.custos.gate.evaluators as {"trainer"}
+	found := codes with input as good with data.custos.gate.evaluators as {"trainer"}
+	"evaluation-signer-unexpected" in found
+}
+
+test_planner_by_name if {
+	gate.allow with input as good with data.custos.gate.planners as {"owner"}
+	not gate.allow with input as good with data.custos.gate.planners as {"evaluator"}
 }
 
 test_metric_that_was_not_measured_is_denied if {
@@ -428,6 +465,30 @@ test_missing_isolation_is_a_warning if {
 test_isolation_that_is_not_said_is_a_warning if {
 	some reason in gate.warn with input as without(concat("", [first_step, "/isolation"]))
 	reason.code == "isolation-none"
+}
+
+test_evaluation_by_the_maker_is_a_warning if {
+	own := changed(concat("", [first_result, "/evaluationSigner"]), signer("trainer"))
+	gate.allow with input as own
+	some reason in gate.warn with input as own
+	reason.code == "evaluation-by-maker"
+}
+
+# The weights were evaluated, then tuned, and only then packaged.
+test_evaluation_of_what_came_long_before_is_a_warning if {
+	tuned := {"name": "weights", "digest": {"sha256": hex("ab09")}, "producedBy": "tune"}
+	tune := json.patch(good.custos.lineage.value.steps[0], [
+		{"op": "replace", "path": "/name", "value": "tune"},
+		{"op": "replace", "path": "/inputs/0/digest", "value": weights},
+		{"op": "replace", "path": "/outputs/0/digest", "value": tuned.digest},
+	])
+	later := json.patch(good, [
+		{"op": "replace", "path": "/custos/lineage/value/steps/1/inputs/0", "value": tuned},
+		{"op": "add", "path": "/custos/lineage/value/steps/-", "value": tune},
+	])
+	gate.allow with input as later
+	some reason in gate.warn with input as later
+	reason.code == "evaluation-of-ancestor"
 }
 
 test_rejected_statement_is_a_warning if {

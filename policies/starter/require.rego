@@ -87,6 +87,7 @@ chain_complete if {
 	count(lineage.sources) > 0
 	every source in lineage.sources {
 		source.dataset.known == true
+		facts.logged(source.dataset.logIndex)
 	}
 	is_array(lineage.steps)
 	every step in lineage.steps {

@@ -8,7 +8,10 @@ import data.custos.require
 
 signer := {"name": "preparer", "identity": {"kind": "key", "id": "ab12"}}
 
-features := {"sha256": "bb02"}
+# A SHA-256 that begins with these four digits.
+hex(digits) := concat("", [digits, "000000000000000000000000000000000000000000000000000000000000"])
+
+features := {"sha256": hex("bb02")}
 
 good := {
 	"request": {
@@ -35,13 +38,13 @@ good := {
 				"logIndex": 3,
 				"statementDigest": "sha256:e1",
 				"isolation": "namespaces",
-				"inputs": [{"name": "images", "digest": {"sha256": "aa"}, "producedBy": null}],
+				"inputs": [{"name": "images", "digest": {"sha256": hex("aa00")}, "producedBy": null}],
 				"outputs": [{"name": "features", "digest": features}],
 				"exitStatus": 0,
 			}],
 			"sources": [{
 				"name": "images",
-				"digest": {"sha256": "aa"},
+				"digest": {"sha256": hex("aa00")},
 				"dataset": {"known": true, "name": "images", "version": null, "logIndex": 1},
 			}],
 			"breaks": [],
@@ -99,7 +102,7 @@ test_unknown_section_is_denied if {
 }
 
 test_changed_input_is_denied if {
-	"input-changed" in codes with input as changed("/request/input/digest", {"sha256": "00"})
+	"input-changed" in codes with input as changed("/request/input/digest", {"sha256": hex("0000")})
 }
 
 test_input_without_digest_is_denied if {
@@ -116,12 +119,18 @@ test_unexpected_signer_is_denied if {
 }
 
 test_broken_chain_is_denied if {
-	break_ := {"kind": "productChanged", "message": "swapped", "digest": {"sha256": "00"}}
+	break_ := {"kind": "productChanged", "message": "swapped", "digest": {"sha256": hex("0000")}}
 	"input-chain-broken" in codes with input as changed("/custos/lineage/value/breaks", [break_])
 }
 
 test_incomplete_chain_is_denied if {
 	"input-chain-broken" in codes with input as changed("/custos/lineage/value/complete", false)
+}
+
+test_dataset_that_is_not_logged_is_denied if {
+	bad := changed("/custos/lineage/value/sources/0/dataset/logIndex", null)
+	"input-chain-broken" in codes with input as bad
+	not require.allow with input as bad
 }
 
 test_failed_step_is_denied if {

@@ -79,7 +79,9 @@ pub(crate) fn install(engine: &mut Engine) -> anyhow::Result<()> {
     let name = "regex.find_all_string_submatch_n";
     add(engine, name, 3, regexes::find_groups)?;
     add(engine, "regex.find_n", 3, regexes::find)?;
-    add(engine, "regex.is_valid", 1, regexes::is_valid)?;
+    add(engine, "regex.is_valid", 1, |args| {
+        Ok(regexes::is_valid(args))
+    })?;
     add(engine, "regex.match", 2, regexes::matches)?;
     add(engine, "regex.replace", 3, regexes::replace)?;
     add(engine, "regex.split", 2, regexes::split)?;

@@ -45,15 +45,22 @@ pub(crate) struct RuleEntry {
     pub(crate) package: usize,
     /// It has a value whatever the input; a function, whatever the arguments.
     pub(crate) total: bool,
-    /// It stands in a file of tests.
-    pub(crate) in_tests: bool,
-    /// It stands in a file of policies.
-    in_policies: bool,
+    /// In which files it stands.
+    pub(crate) place: Place,
     /// It is a set or an object whose elements are given one by one.
     is_partial: bool,
     /// It is a function with a default value.
     pub(crate) has_default: bool,
     defaults: usize,
+}
+
+/// In which files a rule stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In policies and in tests, which is an error.
+    Both,
+    Policies,
+    Tests,
 }
 
 /// What the checks found out.
@@ -94,7 +101,7 @@ pub(crate) fn check(files: &[ParsedFile], data: &[Path]) -> Checked {
             };
             findings.push(PolicyError::new(&rule.file, Some(rule.position), kind));
         }
-        if rule.in_tests && rule.in_policies {
+        if rule.place == Place::Both {
             let kind = PolicyErrorKind::TestAddsToRule {
                 rule: path.join("."),
             };
@@ -194,8 +201,11 @@ fn rules_of(files: &[ParsedFile]) -> BTreeMap<Path, RuleEntry> {
     let mut rules: BTreeMap<Path, RuleEntry> = BTreeMap::new();
     for file in files {
         for rule in &file.module.rules {
-            let span = match rule {
-                Rule::Spec { span, .. } | Rule::Default { span, .. } => *span,
+            let (Rule::Spec { span, .. } | Rule::Default { span, .. }) = rule;
+            let place = if file.is_test {
+                Place::Tests
+            } else {
+                Place::Policies
             };
             let entry = rules
                 .entry(rule_path(file, rule))
@@ -205,15 +215,15 @@ fn rules_of(files: &[ParsedFile]) -> BTreeMap<Path, RuleEntry> {
                     arities: BTreeSet::new(),
                     package: usize::MAX,
                     total: false,
-                    in_tests: false,
-                    in_policies: false,
+                    place,
                     is_partial: false,
                     has_default: false,
                     defaults: 0,
                 });
             entry.package = entry.package.min(package_path(file).len());
-            entry.in_tests |= file.is_test;
-            entry.in_policies |= !file.is_test;
+            if entry.place != place {
+                entry.place = Place::Both;
+            }
             entry.add(rule);
         }
     }

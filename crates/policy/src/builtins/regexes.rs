@@ -28,20 +28,36 @@ pub(super) fn matches(args: &[Value]) -> Result<Value, &'static str> {
     Ok(Value::from(pattern(args, 0)?.is_match(text)))
 }
 
-pub(super) fn is_valid(args: &[Value]) -> Result<Value, &'static str> {
+pub(super) fn is_valid(args: &[Value]) -> Value {
     let valid = string(args, 0).is_ok_and(|text| compile(text).is_ok());
-    Ok(Value::from(valid))
+    Value::from(valid)
 }
 
 pub(super) fn replace(args: &[Value]) -> Result<Value, &'static str> {
     let (text, with) = (string(args, 0)?, string(args, 2)?);
+    if names_beyond_ascii(with) {
+        return Err(NOT_IN_RE2);
+    }
     let replaced = pattern(args, 1)?.replace_all(text, with);
     Ok(Value::from(replaced.as_ref()))
+}
+
+// `$1é` is a name of two letters in RE2, and group 1 with a letter behind it here.
+fn names_beyond_ascii(template: &str) -> bool {
+    template.split('$').skip(1).any(|behind| {
+        let is_word = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+        let name = behind.chars().take_while(is_word).count();
+        let next = behind.chars().nth(name);
+        name > 0 && next.is_some_and(|next| !next.is_ascii() && next.is_alphanumeric())
+    })
 }
 
 pub(super) fn split(args: &[Value]) -> Result<Value, &'static str> {
     let text = string(args, 1)?;
     let found = pattern(args, 0)?;
+    if text.is_empty() && !string(args, 0)?.is_empty() {
+        return Ok(Value::from(vec![Value::from("")]));
+    }
     let mut parts = Vec::new();
     let (mut start, mut end) = (0, 0);
     for one in found.find_iter(text) {
@@ -52,7 +68,7 @@ pub(super) fn split(args: &[Value]) -> Result<Value, &'static str> {
         }
         start = one.end();
     }
-    if end != text.len() || parts.is_empty() {
+    if end != text.len() {
         parts.extend(text.get(start..).map(Value::from));
     }
     Ok(Value::from(parts))
@@ -112,9 +128,28 @@ fn compile(text: &str) -> Result<Regex, &'static str> {
         .map_err(|_| NOT_A_PATTERN)
 }
 
+/// Most repetitions that RE2 takes.
+const MAX_REPEAT: u32 = 1_000;
+/// The classes that RE2 knows by a name in colons.
+const NAMED: &[&str] = &[
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct",
+    "space", "upper", "word", "xdigit",
+];
+
 struct Translation<'a> {
     rest: Peekable<Chars<'a>>,
     out: String,
+    last: Last,
+}
+
+/// What stands before the next character.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    /// `*`, `+`, `?` or `{n}`, which only `?` may follow.
+    Repeat,
+    /// A repetition with its `?`.
+    LazyRepeat,
+    Other,
 }
 
 impl<'a> Translation<'a> {
@@ -122,18 +157,53 @@ impl<'a> Translation<'a> {
         let mut translation = Self {
             rest: text.chars().peekable(),
             out: String::new(),
+            last: Last::Other,
         };
         while let Some(next) = translation.rest.next() {
+            let last = std::mem::replace(&mut translation.last, Last::Other);
             match next {
                 '\\' => translation.escape()?,
                 '[' => translation.class()?,
                 '(' => translation.group()?,
-                // `x{,3}` is a text in RE2 and a repetition here.
-                '{' if translation.rest.peek() == Some(&',') => return Err(NOT_IN_RE2),
+                '*' | '+' | '?' => translation.repeat(next, last)?,
+                '{' => translation.count(last)?,
                 other => translation.out.push(other),
             }
         }
         Ok(translation.out)
+    }
+
+    // RE2 repeats no repetition: `a*+` is an error there.
+    fn repeat(&mut self, sign: char, last: Last) -> Result<(), &'static str> {
+        self.last = match last {
+            Last::Other => Last::Repeat,
+            Last::Repeat if sign == '?' => Last::LazyRepeat,
+            _ => return Err(NOT_IN_RE2),
+        };
+        self.out.push(sign);
+        Ok(())
+    }
+
+    // `{2}`, `{2,}` or `{2,3}`. Anything else is a text in RE2 and an error or a repetition here.
+    fn count(&mut self, last: Last) -> Result<(), &'static str> {
+        let mut inner = String::new();
+        loop {
+            match self.rest.next() {
+                Some('}') => break,
+                Some(next) if next.is_ascii_digit() || next == ',' => inner.push(next),
+                _ => return Err(NOT_IN_RE2),
+            }
+        }
+        let (from, to) = inner.split_once(',').unwrap_or((&inner, ""));
+        let fits = |text: &str| text.parse().is_ok_and(|count: u32| count <= MAX_REPEAT);
+        if last != Last::Other || !fits(from) || !(to.is_empty() || fits(to)) {
+            return Err(NOT_IN_RE2);
+        }
+        self.out.push('{');
+        self.out.push_str(&inner);
+        self.out.push('}');
+        self.last = Last::Repeat;
+        Ok(())
     }
 
     fn escape(&mut self) -> Result<(), &'static str> {
@@ -146,6 +216,18 @@ impl<'a> Translation<'a> {
             'b' => self.out.push_str(r"(?-u:\b)"),
             'B' => self.out.push_str(r"(?-u:\B)"),
             'u' | 'U' => return Err(NOT_IN_RE2),
+            // `\p{Greek}`, `\x{3b1}`
+            'p' | 'P' | 'x' => {
+                self.out.extend(['\\', next]);
+                if self.rest.peek() == Some(&'{') {
+                    for inner in self.rest.by_ref() {
+                        self.out.push(inner);
+                        if inner == '}' {
+                            break;
+                        }
+                    }
+                }
+            }
             // Boundaries here, themselves in RE2.
             '<' | '>' => self.out.push(next),
             _ => match ascii_class(next) {
@@ -201,16 +283,26 @@ impl<'a> Translation<'a> {
         Err(NOT_A_PATTERN)
     }
 
-    // `[:alpha:]`, ASCII in both.
+    // `[:alpha:]` or `[:^alpha:]`, ASCII in both.
     fn named_class(&mut self) -> Result<(), &'static str> {
-        self.out.push('[');
+        let mut name = String::new();
         for next in self.rest.by_ref() {
-            self.out.push(next);
             if next == ']' {
-                return Ok(());
+                break;
             }
+            name.push(next);
         }
-        Err(NOT_A_PATTERN)
+        let plain = name
+            .strip_prefix(':')
+            .and_then(|name| name.strip_suffix(':'))
+            .ok_or(NOT_IN_RE2)?;
+        if !NAMED.contains(&plain.strip_prefix('^').unwrap_or(plain)) {
+            return Err(NOT_IN_RE2);
+        }
+        self.out.push('[');
+        self.out.push_str(&name);
+        self.out.push(']');
+        Ok(())
     }
 
     // Flags that RE2 does not have: `x`, `R`, and `u`.
@@ -294,10 +386,22 @@ mod tests {
             "(",
             r"\",
             "(?=a)",
-            "a{100000}",
+            "a{1001}",
+            "a**",
+            "a*+",
+            "a*??",
+            "a*{2}",
+            "a{x}",
+            "[[:nope:]]",
         ] {
             assert!(is_match(pattern, "a").is_err(), "{pattern}");
         }
+    }
+
+    #[test]
+    fn templates_name_groups_in_ascii() {
+        assert!(names_beyond_ascii("$1\u{e9}"));
+        assert!(!names_beyond_ascii("${1}\u{e9}$ \u{e9}$1"));
     }
 
     #[test]

@@ -42,15 +42,12 @@ pub(super) fn replace_all(args: &[Value]) -> Result<Value, &'static str> {
         let found = table
             .iter()
             .find_map(|(old, new)| Some((rest.strip_prefix(old.as_ref())?, new)));
-        match found {
-            Some((behind, new)) => {
-                out.push_str(new);
-                rest = behind;
-            }
-            None => {
-                out.push(next);
-                rest = rest.get(next.len_utf8()..).unwrap_or_default();
-            }
+        if let Some((behind, new)) = found {
+            out.push_str(new);
+            rest = behind;
+        } else {
+            out.push(next);
+            rest = rest.get(next.len_utf8()..).unwrap_or_default();
         }
     }
     Ok(Value::from(out))

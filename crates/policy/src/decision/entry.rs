@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::reason::Reason;
 use crate::error::EvalError;
-use crate::lint::{Path, RuleEntry};
+use crate::lint::{Path, Place, RuleEntry};
 use crate::set::PolicySet;
 
 /// The rules that decide one query.
@@ -56,7 +56,7 @@ impl Entry {
         let path = parse(query).ok_or_else(|| {
             Reason::fault(query, "query-not-accepted", "not a path like data.a.b")
         })?;
-        let decides = |rule: &RuleEntry| rule.arities.is_empty() && !rule.in_tests;
+        let decides = |rule: &RuleEntry| rule.arities.is_empty() && rule.place == Place::Policies;
         let is_rule = set.rules.get(&path).is_some_and(decides);
         let mut found = BTreeSet::new();
         if is_rule {

@@ -11,24 +11,22 @@ use crate::error::{PolicyError, PolicyErrorKind};
 impl RuleCheck<'_> {
     /// Checks a head against one of its bodies, which may give it another value; `self` holds the
     /// variables of that body. `several` is true if other bodies add to the same results.
-    pub(super) fn defined_head(
+    pub(super) fn undefined_head(
         &self,
         head: &Head,
         body: Option<&Body>,
         several: bool,
-        findings: &mut Vec<PolicyError>,
-    ) {
+    ) -> Option<PolicyError> {
         let parts = parts(head, body.and_then(|body| body.assign.as_ref()));
         let iterates = several
             || body.is_some_and(|body| self.query_iterates(&body.query))
             || parts.iter().any(|part| self.iterates(part));
         if !iterates {
-            return;
+            return None;
         }
-        if let Some(part) = parts.into_iter().find_map(|part| self.undefined(part)) {
-            let what = self.shown(part);
-            findings.push(self.finding(part.span(), PolicyErrorKind::HeadUndefined { what }));
-        }
+        let part = parts.into_iter().find_map(|part| self.undefined(part))?;
+        let what = self.shown(part);
+        Some(self.finding(part.span(), PolicyErrorKind::HeadUndefined { what }))
     }
 
     fn query_iterates(&self, query: &Query) -> bool {

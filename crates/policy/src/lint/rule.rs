@@ -84,7 +84,7 @@ impl<'a> RuleCheck<'a> {
         }
         if bodies.is_empty() {
             self.head(head, out);
-            self.defined_head(head, None, false, out.findings);
+            out.findings.extend(self.undefined_head(head, None, false));
         }
         for (at, body) in bodies.iter().enumerate() {
             // The head sees the variables of the body that it stands before.
@@ -95,7 +95,9 @@ impl<'a> RuleCheck<'a> {
             if at == 0 || body.assign.is_none() {
                 inner.head(head, out);
             }
-            inner.defined_head(head, Some(body), bodies.len() > 1, out.findings);
+            let several = bodies.len() > 1;
+            let finding = inner.undefined_head(head, Some(body), several);
+            out.findings.extend(finding);
             inner.statements(&body.query, out);
         }
     }
@@ -356,6 +358,7 @@ impl<'a> RuleCheck<'a> {
             out.graph.uses(&self.path, path);
             return;
         }
+        let misused = misused(&name, params);
         let kind = match builtins::lookup(&name) {
             // With one argument it has many values, and this engine has none.
             Some(Builtin::Engine { .. }) if name == "walk" && params.len() != 2 => {
@@ -367,12 +370,8 @@ impl<'a> RuleCheck<'a> {
             Some(Builtin::Own { arity }) if arity != params.len() => {
                 return self.wrong_arity(span, (name, arity, params.len()), out);
             }
-            Some(Builtin::Engine { .. }) if name == "sprintf" && !is_text(params.first()) => {
-                PolicyErrorKind::ForbiddenFunction {
-                    name,
-                    why: "its format must be a text in the policy, since a width of a billion \
-                          takes all memory",
-                }
+            Some(Builtin::Engine { .. }) if let Some(why) = misused => {
+                PolicyErrorKind::ForbiddenFunction { name, why }
             }
             Some(Builtin::Forbidden { why }) => PolicyErrorKind::ForbiddenFunction { name, why },
             Some(Builtin::Engine { arity }) if arity < params.len() => {
@@ -409,4 +408,29 @@ fn takes(arity: usize, arguments: usize) -> bool {
 
 fn is_text(expr: Option<&Expr>) -> bool {
     matches!(expr, Some(Expr::String { .. } | Expr::RawString { .. }))
+}
+
+// Arguments that this engine reads in another way than OPA, or that take all memory.
+fn misused(name: &str, params: &[Expr]) -> Option<&'static str> {
+    let first = params.first();
+    match name {
+        "glob.match" if first.is_some_and(|text| holds(text, "[^")) => {
+            Some("`[^` is not a negation in OPA; write `[!`")
+        }
+        "json.filter" | "json.remove" if params.iter().skip(1).any(|path| holds(path, "~")) => {
+            Some("it does not read `~0` and `~1` in paths; write the path as an array of names")
+        }
+        "sprintf" if !is_text(first) => Some(
+            "its format must be a text in the policy, since a width of a billion takes all memory",
+        ),
+        _ => None,
+    }
+}
+
+// Holds a text in which `part` stands.
+fn holds(expr: &Expr, part: &str) -> bool {
+    match expr {
+        Expr::String { value, .. } | Expr::RawString { value, .. } => value.contains(part),
+        other => other.children().into_iter().any(|child| holds(child, part)),
+    }
 }

@@ -69,7 +69,10 @@ const KNOWN_DIFFERENCES: &[(&str, &str)] = &[
         "an index that never exists; undefined either way",
     ),
     ("not_userfn_field", "a member that never exists"),
+    ("glob_empty_delim", "an empty delimiter delimits nothing"),
+    ("expr regex.is_valid(1)", "a number is no pattern"),
     ("o9", "an element that never exists; undefined either way"),
+    ("reorder_some", "a variable above its declaration"),
     (
         "str_key_arr",
         "an index that never exists; undefined either way",
@@ -129,10 +132,6 @@ const KNOWN_DIFFERENCES: &[(&str, &str)] = &[
         "expr json.marshal(\"<\")",
         "OPA escapes what HTML could trip over",
     ),
-    (
-        "expr json.remove({\"a~b\":1}, [\"a~0b\"])",
-        "escapes are not read: nothing is removed",
-    ),
     ("expr lower(\"İ\")", "Unicode lower case in full"),
     (
         "expr semver.is_valid(\"v1.0.0\")",
@@ -178,7 +177,7 @@ fn ask(case: &Case) -> Answer {
 #[test]
 fn every_case_answers_as_recorded() {
     let cases = cases();
-    assert!(cases.len() > 1_000);
+    assert!(cases.len() > 1_300);
     let wrong: Vec<String> = cases
         .iter()
         .map(|case| (case, ask(case)))

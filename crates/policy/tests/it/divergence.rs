@@ -375,6 +375,25 @@ fn an_object_in_a_pattern_is_rejected() {
 }
 
 #[test]
+fn texts_that_mean_something_else_in_opa_are_rejected() {
+    for call in [
+        "json.remove(input, [\"metadata/a~1b\"])",
+        "json.filter(input, {\"a~0b\"})",
+        "glob.match(\"[^a]*\", [], input.x)",
+        "sprintf(input.format, [1])",
+    ] {
+        let text = format!("package t\nr := {call}");
+        assert_eq!(rejected(&text), ["policy-forbidden-function"], "{call}");
+    }
+    let set = load("package t\nr := json.remove(input, [[\"a/b\"]])").unwrap();
+    let answer = eval(&set, "data.t.r", &json!({"a/b": 1, "c": 2}), &evaluation()).unwrap();
+    assert_eq!(
+        answer["result"][0]["expressions"][0]["value"],
+        json!({"c": 2})
+    );
+}
+
+#[test]
 fn walk_as_a_value_is_rejected() {
     for policy in [
         "deny contains x if { [_, x] := walk(input) }",
