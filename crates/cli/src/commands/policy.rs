@@ -5,8 +5,8 @@ use std::path::Path;
 use custos_core::json;
 use custos_core::limits::Limits;
 use custos_policy::{
-    Evaluation, Outcome as TestOutcome, PolicyLimits, PolicySet, Severity, TestOptions, check,
-    eval, test,
+    Evaluation, Outcome as TestOutcome, PolicyLimits, PolicySet, Severity, TestOptions, TestResult,
+    check, eval, test,
 };
 use serde_json::{Value, json};
 
@@ -88,59 +88,73 @@ fn evaluate(
 fn run_tests(policy: &[String], options: &TestOptions, context: &Context) -> Outcome {
     let set = load(policy, context)?;
     let report = test(&set, options);
-    let mut text = String::new();
-    let mut failed = Vec::new();
+    let (mut text, mut failed) = (String::new(), Vec::new());
     for result in &report.results {
-        let (role, word) = if result.outcome == TestOutcome::Passed {
-            (Role::Good, "ok  ")
-        } else {
-            failed.push(format!("{} ({}:{})", result.path, result.file, result.line));
-            (Role::Bad, "FAIL")
+        let (role, word) = match why_failed(result) {
+            Some(why) => {
+                failed.push(why);
+                (Role::Bad, "FAIL")
+            }
+            None if result.outcome == TestOutcome::Skipped => (Role::Warn, "skip"),
+            None => (Role::Good, "ok  "),
         };
-        text.push_str(&format!(
-            "{} {}\n",
-            context.term.paint(role, word),
-            result.path
-        ));
+        let word = context.term.paint(role, word);
+        text.push_str(&format!("{word} {}\n", result.path));
         for line in &result.prints {
             text.push_str(&format!("     {line}\n"));
         }
     }
-    let passed = report.results.len().saturating_sub(failed.len());
-    text.push_str(&format!("{passed} passed, {} failed\n", failed.len()));
-    if report.results.is_empty() {
-        return Err(Failure::no("E0504", "there is no test in it")
+    let is = |outcome| {
+        let results = report.results.iter();
+        results.filter(|one| one.outcome == outcome).count()
+    };
+    let (passed, skipped) = (is(TestOutcome::Passed), is(TestOutcome::Skipped));
+    let failures = failed.len();
+    text.push_str(&format!(
+        "{passed} passed, {failures} failed, {skipped} skipped\n"
+    ));
+    if !failed.is_empty() {
+        context.term.say(&text)?;
+        let failure = Failure::no("E0504", "tests of the policy failed");
+        return Err(failed.into_iter().fold(failure, Failure::because));
+    }
+    if !report.passed() {
+        return Err(Failure::no("E0504", "no test of it has run")
             .at(policy.join(" "))
             .help("a test is a rule whose name begins with test_"));
     }
-    if !failed.is_empty() {
-        context.term.say(&text)?;
-        let mut failure = Failure::no("E0504", "tests of the policy failed");
-        for line in failed {
-            failure = failure.because(line);
-        }
-        return Err(failure);
-    }
-    context.term.result(&text, &json!({
-        "schema": "custos.policy.test/1", "passed": passed, "failed": 0, "results": report.results,
-    }))?;
+    context.term.result(
+        &text,
+        &json!({
+            "schema": "custos.policy.test/1",
+            "passed": passed, "failed": 0, "skipped": skipped,
+            "results": report.results,
+        }),
+    )?;
     Ok(Exit::Yes)
+}
+
+fn why_failed(result: &TestResult) -> Option<String> {
+    let why = match &result.outcome {
+        TestOutcome::Passed | TestOutcome::Skipped => return None,
+        TestOutcome::Failed { value } => format!("it is {value}, not true"),
+        TestOutcome::Error { message } => message.clone(),
+    };
+    let (path, file, line) = (&result.path, &result.file, result.line);
+    Some(format!("{path} ({file}:{line}): {why}"))
 }
 
 fn run_checks(policy: &[String], context: &Context) -> Outcome {
     let files = policies::files(policy, context)?;
     let findings = check(files, &PolicyLimits::default());
     let mut text = String::new();
-    for finding in &findings {
-        let (role, word) = match finding.severity() {
-            Severity::Error => (Role::Bad, "error"),
-            Severity::Warning => (Role::Warn, "warning"),
-        };
-        text.push_str(&format!(
-            "{}: {}\n",
-            context.term.paint(role, word),
-            policies::line(finding)
-        ));
+    // Errors are told by the failure below.
+    for finding in findings
+        .iter()
+        .filter(|one| one.severity() == Severity::Warning)
+    {
+        let word = context.term.paint(Role::Warn, "warning");
+        text.push_str(&format!("{word}: {}\n", policies::line(finding)));
     }
     let errors = findings
         .iter()
