@@ -1,6 +1,11 @@
 //! What of a bundle goes into the index: whatever one may look it up by.
 //!
 //! Everything here is a claim. Nothing is verified, and nothing of it becomes a fact.
+//!
+//! ```
+//! use custos_evidence::parts::{Parts, PartsError};
+//! assert!(matches!(Parts::read(b"{}"), Err(PartsError::Bundle(_))));
+//! ```
 
 use custos_core::bundle::{Bundle, BundleError, VerificationMaterial};
 use custos_core::clock::Timestamp;

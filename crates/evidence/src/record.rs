@@ -3,6 +3,31 @@
 //! A crash before the log leaves a draft that was never acknowledged; a crash behind it leaves a
 //! draft whose leaf is in the log, and [`crate::recover`] finishes it: the next writer does, or
 //! whoever asks for it.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use custos_core::crypto::{KeyKind, KeyPair};
+//! # use custos_core::{clock::Timestamp, digest::Algorithm};
+//! # use custos_log::{Log, LogOptions, disk::sim::SimDisk, note::KeyPairSigner};
+//! use custos_core::statement::{Statement, Subject};
+//! use custos_evidence::{Store, StoreOptions, record::Recording};
+//! use custos_trust::signer::KeySigner;
+//! # let home = tempfile::tempdir().unwrap();
+//! # let pair = KeyPair::generate(KeyKind::Ed25519).unwrap();
+//! # let signer = Box::new(KeyPairSigner::new("example.com/log", pair).unwrap());
+//! # let log = Log::create(Arc::new(SimDisk::new(1)), signer, LogOptions::batch()).unwrap();
+//! # let now = Timestamp::from_seconds(1_800_000_000);
+//!
+//! let path = home.path().join("custos.db");
+//! let store = Store::open(&path, StoreOptions::read_write(), now).unwrap();
+//! let key = KeySigner::new(KeyPair::generate(KeyKind::P256).unwrap());
+//! let subject = Subject::new("model", Algorithm::Sha256.digest(b"weights"));
+//! let statement = Statement::new(vec![subject.clone()], "https://example.com/seen", &true);
+//! let recording = Recording { store: &store, signer: &key, log: &log, now };
+//! let kept = recording.record(&[statement.unwrap()]).unwrap();
+//! assert_eq!(kept[0].log_index, 0);
+//! assert_eq!(store.about(&subject.digest).unwrap()[0].bundle_digest, kept[0].digest);
+//! ```
 
 use custos_core::bundle::{Bundle, BundleError};
 use custos_core::clock::Timestamp;

@@ -10,6 +10,26 @@
 //! - [`check`] changes nothing, believes no row, and compares every bundle with the log.
 //! - [`reindex`] finishes drafts, rebuilds the index, and checks.
 //! - [`forget_drafts`] drops those that never reached the log.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use custos_core::clock::Timestamp;
+//! # use custos_core::crypto::{KeyKind, KeyPair};
+//! # use custos_log::{Log, LogOptions, Recorder as _, disk::sim::SimDisk, note::KeyPairSigner};
+//! use custos_evidence::{Store, StoreOptions, recover};
+//! # let home = tempfile::tempdir().unwrap();
+//! # let pair = KeyPair::generate(KeyKind::Ed25519).unwrap();
+//! # let signer = Box::new(KeyPairSigner::new("example.com/log", pair).unwrap());
+//! # let log = Log::create(Arc::new(SimDisk::new(1)), signer, LogOptions::batch()).unwrap();
+//! # let now = Timestamp::from_seconds(1_800_000_000);
+//!
+//! let path = home.path().join("custos.db");
+//! let store = Store::open(&path, StoreOptions::read_write(), now).unwrap();
+//! assert!(recover::check(&store, &log.reader()).unwrap().is_whole());
+//! log.record(&[b"a leaf whose statement is lost".to_vec()]).unwrap();
+//! let report = recover::check(&store, &log.reader()).unwrap();
+//! assert_eq!(report.missing, [0]);
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -13,6 +13,16 @@
 //! [`MAX_INLINE_BYTES`] lie in the database, larger ones in files of their own.
 //!
 //! [`AsyncStore`] is for servers; [`Store`] is the same for programs without an async runtime.
+//!
+//! ```
+//! # use custos_core::clock::Timestamp;
+//! use custos_evidence::{Store, StoreOptions};
+//! # let home = tempfile::tempdir().unwrap();
+//! let (path, now) = (home.path().join("custos.db"), Timestamp::from_seconds(1_800_000_000));
+//! let store = Store::open(&path, StoreOptions::read_write(), now).unwrap();
+//! // Nothing is here of what a log of three entries says was recorded.
+//! assert_eq!(store.gaps("example.com/log", 3).unwrap().ranges, [0..3]);
+//! ```
 
 mod blocking;
 mod document;

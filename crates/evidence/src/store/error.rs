@@ -78,6 +78,12 @@ pub enum StoreError {
         /// Newest version known.
         known: i64,
     },
+    /// The file system does not give SQLite locks or shared memory.
+    #[error("the file system of {path} has no locks or no shared memory, which a store needs")]
+    NoLocks {
+        /// The database.
+        path: PathBuf,
+    },
     /// There is no store at this place, and none may be made.
     #[error("there is no evidence store at {path}")]
     NoStore {
@@ -164,11 +170,19 @@ impl StoreError {
         };
         let message = database.message().to_owned();
         let code: Option<i64> = database.code().and_then(|code| code.parse().ok());
+        match code {
+            // Read, unlock, check and take a lock; open, take and map shared memory.
+            Some(2058 | 2314 | 3594 | 3850 | 4618 | 5130 | 5386) => return Self::NoLocks { path },
+            // A reader too makes room for shared memory.
+            Some(4874) => return Self::DiskFull { path },
+            _ => {}
+        }
         match code.map(|code| code & 0xff) {
             Some(5 | 6) => Self::Busy { path },
             Some(8) => Self::ReadOnly { path },
             Some(11 | 26) => Self::Corrupt { path, message },
             Some(13) => Self::DiskFull { path },
+            Some(15) => Self::NoLocks { path },
             _ => Self::Database {
                 path,
                 code,
