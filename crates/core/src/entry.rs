@@ -57,6 +57,21 @@ pub enum Verifier {
 }
 
 impl HashedRekord {
+    /// Returns the entry for a digest that was signed.
+    pub fn new(
+        digest: Digest,
+        signature: Vec<u8>,
+        verifier: Verifier,
+        key_details: impl Into<String>,
+    ) -> Self {
+        Self {
+            digest,
+            signature,
+            verifier,
+            key_details: key_details.into(),
+        }
+    }
+
     /// Returns the entry for a signature made with `scheme` over `message`.
     pub fn over(message: &[u8], signature: Vec<u8>, verifier: Verifier, scheme: Scheme) -> Self {
         Self {

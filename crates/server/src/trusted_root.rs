@@ -1,0 +1,387 @@
+//! What clients need to know: whom to trust (`trusted_root.json`) and where to go
+//! (`signing_config.json`).
+//!
+//! Spec: sigstore/protobuf-specs, `sigstore_trustroot.proto`: `TrustedRoot` 0.1 and
+//! `SigningConfig` 0.2, in proto JSON. Validity ranges include both ends.
+
+use custos_core::clock::Timestamp;
+use custos_core::crypto::{KeyKind, PublicKey, Scheme, sha256};
+use custos_core::dsse::Base64;
+use custos_core::json::{self, JsonError};
+use custos_core::limits::Limits;
+use custos_log::note::VerifierKey;
+use serde::{Deserialize, Serialize};
+
+use crate::authority::Authority;
+
+/// Media type of a trusted root.
+pub const TRUSTED_ROOT: &str = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
+/// Media type of a signing configuration.
+pub const SIGNING_CONFIG: &str = "application/vnd.dev.sigstore.signingconfig.v0.2+json";
+
+const LIMITS: Limits = Limits::SMALL;
+
+/// When something counts; both ends belong to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Validity {
+    /// From when on.
+    pub start: Timestamp,
+    /// Until when, if it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<Timestamp>,
+}
+
+impl Validity {
+    /// Returns a validity without end.
+    pub const fn from(start: Timestamp) -> Self {
+        Self { start, end: None }
+    }
+
+    /// Returns it with an end.
+    pub const fn until(self, end: Timestamp) -> Self {
+        Self {
+            end: Some(end),
+            ..self
+        }
+    }
+}
+
+/// Authorities and logs that are trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TrustedRoot {
+    /// Always [`TRUSTED_ROOT`].
+    pub media_type: String,
+    /// Transparency logs.
+    #[serde(default)]
+    pub tlogs: Vec<LogInstance>,
+    /// Authorities that issue certificates.
+    #[serde(default)]
+    pub certificate_authorities: Vec<AuthorityInstance>,
+    /// Certificate logs.
+    #[serde(default)]
+    pub ctlogs: Vec<LogInstance>,
+    /// Timestamp authorities.
+    #[serde(default)]
+    pub timestamp_authorities: Vec<AuthorityInstance>,
+}
+
+/// A log with its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct LogInstance {
+    /// Where it is. Without its scheme, this is the origin of the log's checkpoints.
+    pub base_url: String,
+    /// Always `SHA2_256`.
+    pub hash_algorithm: String,
+    /// Its key.
+    pub public_key: KeyInstance,
+    /// Its id.
+    pub log_id: LogIdentity,
+    /// Who runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
+}
+
+/// A key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct KeyInstance {
+    /// DER of its `SubjectPublicKeyInfo`.
+    pub raw_bytes: Base64,
+    /// Name of its algorithm.
+    pub key_details: String,
+    /// When it counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_for: Option<Validity>,
+}
+
+/// The id of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct LogIdentity {
+    /// The untruncated id of a checkpoint key; for a certificate log the digest of its key.
+    pub key_id: Base64,
+}
+
+/// An authority with its chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct AuthorityInstance {
+    /// Who it is.
+    pub subject: Subject,
+    /// Where it is.
+    pub uri: String,
+    /// Its certificates.
+    pub cert_chain: Chain,
+    /// When it counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_for: Option<Validity>,
+    /// Who runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
+}
+
+/// The name of an authority.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Subject {
+    /// The organisation.
+    #[serde(default)]
+    pub organization: String,
+    /// The authority within.
+    #[serde(default)]
+    pub common_name: String,
+}
+
+/// Certificates, the root last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Chain {
+    /// The certificates.
+    pub certificates: Vec<ChainCertificate>,
+}
+
+/// A certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ChainCertificate {
+    /// Its DER.
+    pub raw_bytes: Base64,
+}
+
+/// Where a service is, and who runs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Place<'a> {
+    /// The organisation.
+    pub organization: &'a str,
+    /// Base URL, without a slash at its end.
+    pub url: &'a str,
+    /// When it counts.
+    pub validity: Validity,
+}
+
+impl<'a> Place<'a> {
+    /// Returns a place.
+    pub const fn new(organization: &'a str, url: &'a str, validity: Validity) -> Self {
+        Self {
+            organization,
+            url,
+            validity,
+        }
+    }
+}
+
+impl TrustedRoot {
+    /// Returns a root that trusts nothing.
+    pub fn trusting_nothing() -> Self {
+        Self {
+            media_type: TRUSTED_ROOT.to_owned(),
+            tlogs: Vec::new(),
+            certificate_authorities: Vec::new(),
+            ctlogs: Vec::new(),
+            timestamp_authorities: Vec::new(),
+        }
+    }
+
+    /// Adds an authority: its issuing certificate, its certificate log and its timestamps.
+    pub fn with_authority(mut self, authority: &Authority, place: &Place<'_>) -> Self {
+        let instance = |common_name: &str, leaf: &[u8]| AuthorityInstance {
+            subject: Subject {
+                organization: place.organization.to_owned(),
+                common_name: format!("{} {common_name}", place.organization),
+            },
+            uri: place.url.to_owned(),
+            cert_chain: Chain {
+                certificates: [leaf, authority.root_der()]
+                    .into_iter()
+                    .map(|der| ChainCertificate {
+                        raw_bytes: Base64(der.to_vec()),
+                    })
+                    .collect(),
+            },
+            valid_for: Some(place.validity),
+            operator: None,
+        };
+        self.certificate_authorities
+            .push(instance("issuing authority", authority.issuing_der()));
+        self.timestamp_authorities
+            .push(instance("timestamp authority", authority.timestamp_der()));
+        let key = authority.log_key();
+        let id = sha256(key.as_spki_der()).to_vec();
+        self.ctlogs.push(log(place, key, id));
+        self
+    }
+
+    /// Adds a log by the key of its checkpoints.
+    ///
+    /// Sigstore's clients take the log's origin from the URL: host, port and path without the
+    /// scheme are to be the name of the key.
+    pub fn with_log(mut self, key: &VerifierKey, place: &Place<'_>) -> Self {
+        let id = key.full_id().to_vec();
+        self.tlogs.push(log(place, key.public_key(), id));
+        self
+    }
+
+    /// Parses a root of at most 1 MiB; unknown fields are rejected.
+    pub fn parse(bytes: &[u8]) -> Result<Self, TrustedRootError> {
+        let root: Self = json::from_slice(bytes, &LIMITS).map_err(TrustedRootError::Json)?;
+        if root.media_type == TRUSTED_ROOT {
+            Ok(root)
+        } else {
+            Err(TrustedRootError::MediaType)
+        }
+    }
+
+    /// Writes it for a file.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, TrustedRootError> {
+        json::to_pretty(self).map_err(TrustedRootError::Json)
+    }
+}
+
+fn log(place: &Place<'_>, key: &PublicKey, id: Vec<u8>) -> LogInstance {
+    // Checkpoints are signed by pure Ed25519, never prehashed.
+    let scheme = match key.kind() {
+        KeyKind::Ed25519 => Scheme::Ed25519,
+        kind => kind.statement_scheme(),
+    };
+    LogInstance {
+        base_url: place.url.to_owned(),
+        hash_algorithm: "SHA2_256".to_owned(),
+        public_key: KeyInstance {
+            raw_bytes: Base64(key.as_spki_der().to_vec()),
+            key_details: scheme.key_details().to_owned(),
+            valid_for: Some(place.validity),
+        },
+        log_id: LogIdentity { key_id: Base64(id) },
+        operator: None,
+    }
+}
+
+/// Where clients sign.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct SigningConfig {
+    /// Always [`SIGNING_CONFIG`].
+    pub media_type: String,
+    /// Certificate authorities.
+    #[serde(default)]
+    pub ca_urls: Vec<Service>,
+    /// Issuers of tokens for people.
+    #[serde(default)]
+    pub oidc_urls: Vec<Service>,
+    /// Logs.
+    #[serde(default)]
+    pub rekor_tlog_urls: Vec<Service>,
+    /// Timestamp authorities.
+    #[serde(default)]
+    pub tsa_urls: Vec<Service>,
+    /// How many logs to use.
+    #[serde(default)]
+    pub rekor_tlog_config: Selection,
+    /// How many timestamp authorities to use.
+    #[serde(default)]
+    pub tsa_config: Selection,
+}
+
+/// A service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Service {
+    /// Where it is.
+    pub url: String,
+    /// Version of its interface.
+    pub major_api_version: u32,
+    /// When it counts.
+    pub valid_for: Validity,
+    /// Who runs it.
+    #[serde(default)]
+    pub operator: String,
+}
+
+/// Which of several services to use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Selection {
+    /// `ANY`, `ALL` or `EXACT`.
+    pub selector: String,
+    /// How many, with `EXACT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+}
+
+impl Default for Selection {
+    fn default() -> Self {
+        Self {
+            selector: "ANY".to_owned(),
+            count: None,
+        }
+    }
+}
+
+impl SigningConfig {
+    /// Returns the configuration of a server that has all services at one URL; people get tokens
+    /// from the issuer `oidc`, if one is given.
+    pub fn of_server(place: &Place<'_>, oidc: Option<&str>) -> Self {
+        let service = |url: String, major_api_version| Service {
+            url,
+            major_api_version,
+            valid_for: place.validity,
+            operator: place.organization.to_owned(),
+        };
+        let base = place.url.trim_end_matches('/');
+        Self {
+            media_type: SIGNING_CONFIG.to_owned(),
+            ca_urls: vec![service(base.to_owned(), 1)],
+            oidc_urls: oidc
+                .map(|url| service(url.to_owned(), 1))
+                .into_iter()
+                .collect(),
+            rekor_tlog_urls: vec![service(base.to_owned(), 2)],
+            // This one is the full address.
+            tsa_urls: vec![service(format!("{base}/api/v1/timestamp"), 1)],
+            rekor_tlog_config: Selection::default(),
+            tsa_config: Selection::default(),
+        }
+    }
+
+    /// Parses a configuration of at most 1 MiB; unknown fields are rejected.
+    pub fn parse(bytes: &[u8]) -> Result<Self, TrustedRootError> {
+        let config: Self = json::from_slice(bytes, &LIMITS).map_err(TrustedRootError::Json)?;
+        if config.media_type == SIGNING_CONFIG {
+            Ok(config)
+        } else {
+            Err(TrustedRootError::MediaType)
+        }
+    }
+
+    /// Writes it for a file.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, TrustedRootError> {
+        json::to_pretty(self).map_err(TrustedRootError::Json)
+    }
+}
+
+/// Why a document was not read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustedRootError {
+    /// Not JSON of this shape, or beyond a limit.
+    #[error("{0}")]
+    Json(JsonError),
+    /// Another version, or something else.
+    #[error("the media type is not the one that is needed")]
+    MediaType,
+}
