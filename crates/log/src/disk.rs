@@ -39,9 +39,12 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Makes everything durable that was written before: contents and names.
     fn sync_all(&self) -> Result<(), DiskError>;
 
-    /// Takes the exclusive lock on a file, waiting at most `wait_ms`; the lock ends when the
-    /// guard is dropped or the process dies. `None` if it was not free in time.
-    fn lock(&self, path: &str, wait_ms: u64) -> Result<Option<LockGuard>, DiskError>;
+    /// Takes the exclusive lock on the log's folder, which is made if need be, waiting at most
+    /// `wait_ms`; the lock ends when the guard is dropped or the process dies. `None` if it was
+    /// not free in time.
+    ///
+    /// It is no lock file's, because people remove those, and two writers make a fork.
+    fn lock(&self, wait_ms: u64) -> Result<Option<LockGuard>, DiskError>;
 }
 
 /// An open file.
@@ -108,6 +111,11 @@ impl DiskError {
     /// Returns true if the file is not there.
     pub fn is_not_found(&self) -> bool {
         self.kind == io::ErrorKind::NotFound
+    }
+
+    /// Returns true if the file is larger than what was asked for allows.
+    pub fn is_too_large(&self) -> bool {
+        self.kind == io::ErrorKind::FileTooLarge
     }
 
     /// Returns true if there is no room, on the disk or in a quota.

@@ -205,6 +205,22 @@ impl Log {
             .map(|writer| Self::over(files, writer))
     }
 
+    /// Makes a new write-ahead log for a log that has lost it, over its published checkpoint, after
+    /// a full check of entries and tiles.
+    ///
+    /// For somebody who knows what happened. The published checkpoint is written without a sync:
+    /// after a power cut, entries may have been acknowledged that it does not cover, and going on
+    /// without them is a fork for everybody who holds a newer checkpoint. Give the newest one that
+    /// is known as [`LogOptions::known`]. Fails if there is a write-ahead log.
+    pub fn rebuild(
+        disk: Arc<dyn Disk>,
+        signer: Box<dyn NoteSigner>,
+        options: LogOptions,
+    ) -> Result<Self, RecordError> {
+        let files = Arc::new(TileFiles::new(disk));
+        Writer::rebuild(Arc::clone(&files), signer, options).map(|writer| Self::over(files, writer))
+    }
+
     fn over(files: Arc<TileFiles>, writer: Writer) -> Self {
         let key = writer.key().clone();
         let shared = Shared {

@@ -102,7 +102,7 @@ pub enum FaultCode {
     Fork,
     /// L009: the write-ahead log is missing.
     WalMissing,
-    /// L010: acknowledged records of the write-ahead log are damaged, or behind the checkpoint.
+    /// L010: acknowledged records of the write-ahead log are damaged, or records are not signed.
     WalDamaged,
     /// L011: the write-ahead log is ahead of the published checkpoint; opening the log repairs it.
     Unpublished,
@@ -174,6 +174,10 @@ pub fn check(disk: &Arc<dyn Disk>, key: &VerifierKey) -> Result<Report, RecordEr
         }
         Err(RecordError::Integrity(IntegrityFault::CheckpointInvalid(_))) => {
             report.add(FaultCode::CheckpointInvalid, "checkpoint");
+            return Ok(report);
+        }
+        Err(RecordError::Disk(_)) => {
+            report.add(FaultCode::Unreadable, "checkpoint");
             return Ok(report);
         }
         Err(error) => return Err(error),
@@ -310,6 +314,7 @@ fn compare_files(disk: &Arc<dyn Disk>, files: &mut Vec<TreeFile>, report: &mut R
             Ok(bytes) if bytes == file.bytes => {}
             Ok(_) => report.add(FaultCode::TileMismatch, own),
             Err(error) if error.is_not_found() => report.add(FaultCode::TileMissing, own),
+            Err(error) if error.is_too_large() => report.add(FaultCode::TileMismatch, own),
             Err(_) => report.add(FaultCode::Unreadable, own),
         }
     }

@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use custos_core::merkle::{self, Hash};
 
-use crate::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
+use crate::checkpoint::{CheckpointError, SignedCheckpoint, VerifiedCheckpoint};
 use crate::disk::{Disk, DiskError};
 use crate::index::Leaves;
-use crate::note::{MAX_NOTE_BYTES, VerifierKey};
+use crate::note::{MAX_NOTE_BYTES, NoteError, VerifierKey};
 use crate::proof::{self, HashReader};
 use crate::recorder::{IntegrityFault, RecordError, Recorded};
 use crate::tile::{EntryBundle, FULL_TILE_BYTES, MAX_BUNDLE_BYTES, Tile, TileError, TilePath};
@@ -29,7 +29,6 @@ const CACHED_TILES: usize = 1_024;
 pub struct LogReader {
     files: Arc<TileFiles>,
     keys: Vec<VerifierKey>,
-    origin: String,
 }
 
 impl LogReader {
@@ -41,7 +40,6 @@ impl LogReader {
     pub(crate) fn over(files: Arc<TileFiles>, key: VerifierKey) -> Self {
         Self {
             files,
-            origin: key.name().to_owned(),
             keys: vec![key],
         }
     }
@@ -50,18 +48,15 @@ impl LogReader {
     pub fn latest(&self) -> Result<VerifiedCheckpoint, RecordError> {
         let note = match self.files.disk.read(CHECKPOINT, MAX_NOTE_BYTES) {
             Err(error) if error.is_not_found() => return Err(RecordError::NoLog),
+            Err(error) if error.is_too_large() => {
+                let found = MAX_NOTE_BYTES.saturating_add(1);
+                let error = CheckpointError::Note(NoteError::TooLarge { found });
+                return Err(IntegrityFault::CheckpointInvalid(error).into());
+            }
             outcome => outcome?,
         };
-        let checkpoint =
-            SignedCheckpoint::open(&note, &self.keys).map_err(IntegrityFault::CheckpointInvalid)?;
-        if checkpoint.origin() == self.origin {
-            Ok(checkpoint)
-        } else {
-            Err(IntegrityFault::CheckpointInvalid(
-                crate::checkpoint::CheckpointError::NotSignedByLog,
-            )
-            .into())
-        }
+        // The only key is the log's, so the origin is its name.
+        Ok(SignedCheckpoint::open(&note, &self.keys).map_err(IntegrityFault::CheckpointInvalid)?)
     }
 
     /// Returns the entry at `index` in the tree of `checkpoint`, with its proof.
@@ -134,12 +129,17 @@ impl LogReader {
         Ok((old_root, hashes))
     }
 
-    /// Checks that the log of `checkpoint` extends that of `known`, a checkpoint seen earlier.
+    /// Checks that the log of `checkpoint` extends that of `known`, a checkpoint of this log that
+    /// was seen earlier.
     pub fn extends(
         &self,
         known: &VerifiedCheckpoint,
         checkpoint: &VerifiedCheckpoint,
     ) -> Result<(), RecordError> {
+        if known.origin() != checkpoint.origin() {
+            let error = CheckpointError::NotSignedByLog;
+            return Err(IntegrityFault::CheckpointInvalid(error).into());
+        }
         if known.size() > checkpoint.size() {
             let (signed, found) = (known.size(), checkpoint.size());
             return Err(IntegrityFault::Rollback { signed, found }.into());
@@ -306,9 +306,15 @@ impl TileFiles {
         full: &TilePath,
         limit: usize,
     ) -> Result<(TilePath, Vec<u8>), RecordError> {
-        let missing = |error: DiskError| {
+        let failed = |error: DiskError| {
             if error.is_not_found() {
                 RecordError::Missing { path: error.path }
+            } else if error.is_too_large() {
+                // Somebody made it so.
+                RecordError::Integrity(IntegrityFault::Tile {
+                    path: error.path,
+                    error: TileError::TooLarge { limit },
+                })
             } else {
                 error.into()
             }
@@ -316,9 +322,9 @@ impl TileFiles {
         match self.disk.read(&own.to_string(), limit) {
             Err(error) if error.is_not_found() && own != full => Ok((
                 *full,
-                self.disk.read(&full.to_string(), limit).map_err(missing)?,
+                self.disk.read(&full.to_string(), limit).map_err(failed)?,
             )),
-            outcome => Ok((*own, outcome.map_err(missing)?)),
+            outcome => Ok((*own, outcome.map_err(failed)?)),
         }
     }
 

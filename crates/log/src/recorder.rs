@@ -6,12 +6,12 @@
 use custos_core::bundle::{InclusionProof, TransparencyLogEntry};
 use custos_core::entry;
 use custos_core::limits::MAX_ENTRY_BYTES;
-use custos_core::merkle::Hash;
+use custos_core::merkle::{self, Hash};
 
-use crate::checkpoint::CheckpointError;
+use crate::checkpoint::{CheckpointError, SignedCheckpoint};
 use crate::disk::DiskError;
 use crate::note::VerifierKey;
-use crate::proof::TlogProof;
+use crate::proof::{TlogProof, verify_inclusion};
 use crate::tile::TileError;
 
 /// Most leaves of one call.
@@ -49,6 +49,45 @@ pub struct Recorded {
 }
 
 impl Recorded {
+    /// Returns what a proof says about `leaf`, once it verifies: its checkpoint is signed by
+    /// `key`, and leaf and hashes lead to the root that it names.
+    ///
+    /// So a recorder that speaks to a log elsewhere turns its answers into [`Recorded`].
+    ///
+    /// ```
+    /// use custos_core::crypto::{KeyKind, KeyPair};
+    /// use custos_log::proof::TlogProof;
+    /// use custos_log::{Log, LogOptions, Recorded, Recorder, disk::sim::SimDisk, note::KeyPairSigner};
+    ///
+    /// let pair = KeyPair::generate(KeyKind::Ed25519).unwrap();
+    /// let signer = Box::new(KeyPairSigner::new("example.com/log", pair).unwrap());
+    /// let disk = std::sync::Arc::new(SimDisk::new(1));
+    /// let log = Log::create(disk, signer, LogOptions::batch()).unwrap();
+    /// let there = log.record(&[b"leaf".to_vec()]).unwrap().remove(0);
+    /// let sent = there.to_tlog_proof().to_string();
+    ///
+    /// let proof = TlogProof::parse(sent.as_bytes()).unwrap();
+    /// assert_eq!(Recorded::verify(b"leaf", &proof, log.log_key()), Ok(there));
+    /// assert!(Recorded::verify(b"other", &proof, log.log_key()).is_err());
+    /// ```
+    pub fn verify(leaf: &[u8], proof: &TlogProof, key: &VerifierKey) -> Result<Self, RecordError> {
+        let keys = std::slice::from_ref(key);
+        let checkpoint = SignedCheckpoint::open(proof.checkpoint.as_bytes(), keys)
+            .map_err(IntegrityFault::CheckpointInvalid)?;
+        let (size, root) = (checkpoint.size(), *checkpoint.root());
+        let index = proof.index;
+        verify_inclusion(&merkle::leaf_hash(leaf), index, size, &proof.hashes, &root)
+            .map_err(|_| IntegrityFault::ProofDoesNotVerify { index })?;
+        Ok(Self {
+            index,
+            tree_size: size,
+            root,
+            hashes: proof.hashes.clone(),
+            checkpoint: proof.checkpoint.clone(),
+            log_key_id: *key.full_id(),
+        })
+    }
+
     /// Returns the bundle's log entry for `leaf`, in the shape of Rekor v2.
     pub fn to_entry(&self, leaf: &[u8]) -> TransparencyLogEntry {
         let proof = InclusionProof::new(self.index, self.tree_size, self.root, &self.hashes)
@@ -209,8 +248,8 @@ pub enum IntegrityFault {
         /// Size at which they differ.
         size: u64,
     },
-    /// A proof that the log made does not verify against its own checkpoint.
-    #[error("the stored tiles do not lead to the signed root for entry {index}")]
+    /// A proof does not verify against the checkpoint that comes with it.
+    #[error("the proof for entry {index} does not lead to the signed root")]
     ProofDoesNotVerify {
         /// Position of the entry.
         index: u64,
@@ -245,8 +284,12 @@ pub enum IntegrityFault {
         /// Where the later record begins.
         offset: usize,
     },
-    /// There is a checkpoint, but no write-ahead log.
-    #[error("the write-ahead log is missing")]
+    /// There is a checkpoint, but no write-ahead log. Entries that were acknowledged after that
+    /// checkpoint may be gone with it; [`crate::Log::rebuild`] goes on without them.
+    #[error(
+        "the write-ahead log (`wal`) is missing: put it back from where the folder came from, or \
+         rebuild it if nobody holds a checkpoint newer than the published one"
+    )]
     WalMissing,
 }
 

@@ -11,6 +11,7 @@ use custos_core::merkle::{self, Hash};
 
 use crate::checkpoint::SignedCheckpoint;
 use crate::disk::{Disk, DiskError};
+use crate::fsck;
 use crate::note::{MAX_NOTE_BYTES, VerifierKey};
 use crate::proof;
 use crate::reader::{CHECKPOINT, Head, Nodes, TileFiles};
@@ -337,10 +338,23 @@ fn position(chain: &Chain) -> WalPosition {
     }
 }
 
+/// Returns the head that the published checkpoint names, once every entry and tile was found to
+/// lead to it.
+pub(crate) fn published_tree(files: &TileFiles, key: &VerifierKey) -> Result<Head, RecordError> {
+    let disk = &files.disk;
+    let head = published(disk, key)?.ok_or(RecordError::NoLog)?;
+    let report = fsck::check(disk, key)?;
+    let sound = |fault: &fsck::Fault| fault.code == fsck::FaultCode::WalMissing;
+    if report.size != Some(head.size) || !report.faults.iter().all(sound) {
+        return Err(IntegrityFault::BaseDamaged { size: head.size }.into());
+    }
+    Ok(head)
+}
+
 // The published checkpoint, if it is one. A torn file is none: it is written without a sync.
 fn published(disk: &Arc<dyn Disk>, key: &VerifierKey) -> Result<Option<Head>, RecordError> {
     let note = match disk.read(CHECKPOINT, MAX_NOTE_BYTES) {
-        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) if error.is_not_found() || error.is_too_large() => return Ok(None),
         outcome => outcome?,
     };
     let Ok(signed) = SignedCheckpoint::parse(&note) else {
@@ -365,7 +379,9 @@ fn settle_tail(
 ) -> Result<(), RecordError> {
     let settled = |record: &Record| {
         published.is_some_and(|head| {
-            record.header.size_after() < head.size || record.checkpoint == head.checkpoint
+            // A record without entries repeats a checkpoint that may have been published before it.
+            let published = record.header.count > 0 && record.checkpoint == head.checkpoint;
+            record.header.size_after() < head.size || published
         })
     };
     let (older, newer) = chain
@@ -402,6 +418,11 @@ fn replay_files(
     for record in &chain.records {
         push_all(&mut tree, record, &mut out);
         tree.mark_boundary();
+        if bases.contains(&Some(tree.size())) {
+            // Recovery may have to start here one day. A torn partial tile would be in its way
+            // even if the full one is there.
+            tree.take_partials(&mut out);
+        }
         write_files(disk, &mut out, repair, bases)?;
     }
     tree.take_partials(&mut out);

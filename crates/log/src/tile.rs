@@ -350,6 +350,12 @@ pub enum TileError {
     /// Not a path of a tile or bundle in its one spelling.
     #[error("not the path of a tile or entry bundle")]
     Path,
+    /// A file is larger than any tile or bundle.
+    #[error("the file has more than {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
     /// More entries than allowed.
     #[error("more than {limit} entries")]
     TooManyEntries {

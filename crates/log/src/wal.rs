@@ -154,6 +154,8 @@ impl Record {
     /// Parses the record at the start of `bytes`; `None` if it is not whole.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let header = Header::parse(bytes)?;
+        // No writer gets that far, and others could not follow.
+        i64::try_from(header.sequence).ok()?;
         let body = bytes.get(HEADER_BYTES..usize::try_from(header.record_bytes).ok()?)?;
         let (checkpoint, entries) =
             body.split_at_checked(usize::try_from(header.checkpoint_bytes).ok()?)?;

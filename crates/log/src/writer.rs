@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use custos_core::crypto::sha256;
 use custos_core::merkle::{self, Hash};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::disk::{Disk, DiskError, DiskFile, LockGuard};
 use crate::engine::{Appended, LockMode, LogOptions, Ticket};
 use crate::index::Index;
@@ -18,9 +18,8 @@ use crate::reader::{CHECKPOINT, Head, Nodes, TileFiles};
 use crate::recorder::{IntegrityFault, RecordError};
 use crate::recover::{self, Recovered, Repair, WalPosition, segment_path, split_entries};
 use crate::tree::{Tree, TreeFile};
-use crate::wal::{self, BLOCK, HEADER_BYTES, Header, Record};
+use crate::wal::{BLOCK, HEADER_BYTES, Header, Record};
 
-const LOCK: &str = "lock";
 // Room for the checkpoint in a record: origin, size, root and the longest signature fit twice.
 const CHECKPOINT_ROOM: usize = 2_048;
 // Zeros are written in pieces of this size.
@@ -58,6 +57,8 @@ struct Live {
     // Files since the last flush may have been written by another process, perhaps in vain.
     foreign: bool,
     flush: Option<Flush>,
+    // What the last durable record says was flushed.
+    said: u64,
 }
 
 struct Flush {
@@ -100,7 +101,30 @@ impl Writer {
             Err(error) => return Err(error),
             Ok(_) => return Err(RecordError::AlreadyThere),
         }
-        writer.start()?;
+        writer.start_empty()?;
+        writer.refresh_and_release()
+    }
+
+    pub(crate) fn rebuild(
+        files: Arc<TileFiles>,
+        signer: Box<dyn NoteSigner>,
+        options: LogOptions,
+    ) -> Result<Self, RecordError> {
+        let mut writer = Self::new(files, signer, options);
+        if !writer.has_checkpoint() {
+            return Err(RecordError::NoLog);
+        }
+        writer.acquire()?;
+        match recover::recover(&writer.files, writer.key(), Repair::Compare) {
+            Err(RecordError::Integrity(IntegrityFault::WalMissing)) => {}
+            Err(error) => return Err(error),
+            Ok(_) => return Err(RecordError::AlreadyThere),
+        }
+        let head = recover::published_tree(&writer.files, writer.key())?;
+        writer.check_known(head.size)?;
+        // The new write-ahead log begins where all files are durable, as any segment does.
+        writer.disk().sync_all()?;
+        writer.start(head)?;
         writer.refresh_and_release()
     }
 
@@ -110,15 +134,8 @@ impl Writer {
         options: LogOptions,
     ) -> Result<Self, RecordError> {
         let mut writer = Self::new(files, signer, options);
-        // A mistyped folder is not to become one by a lock file.
-        let no_checkpoint = |error: &DiskError| error.is_not_found();
-        if writer.disk().list("wal")?.is_empty()
-            && writer
-                .disk()
-                .read(CHECKPOINT, MAX_NOTE_BYTES)
-                .as_ref()
-                .is_err_and(no_checkpoint)
-        {
+        // A mistyped folder is not to be made for its lock.
+        if writer.disk().list("wal")?.is_empty() && !writer.has_checkpoint() {
             return Err(RecordError::NoLog);
         }
         writer.acquire()?;
@@ -133,7 +150,7 @@ impl Writer {
         let mut writer = Self::new(files, signer, options);
         writer.acquire()?;
         match recover::recover(&writer.files, writer.key(), Repair::Compare) {
-            Err(RecordError::NoLog) => writer.start()?,
+            Err(RecordError::NoLog) => writer.start_empty()?,
             Err(error) => return Err(error),
             Ok(_) => {}
         }
@@ -149,6 +166,11 @@ impl Writer {
             state: State::Stale,
             lock: None,
         }
+    }
+
+    fn has_checkpoint(&self) -> bool {
+        let read = self.disk().read(CHECKPOINT, MAX_NOTE_BYTES);
+        !read.is_err_and(|error| error.is_not_found())
     }
 
     fn refresh_and_release(mut self) -> Result<Self, RecordError> {
@@ -265,7 +287,8 @@ impl Writer {
         self.poll_flush()?;
         let need = HEADER_BYTES + CHECKPOINT_ROOM + batch.bytes;
         let live = self.live()?;
-        if live.wal.offset + need.next_multiple_of(BLOCK) > live.wal.capacity {
+        // A block stays free for the record that `switch_segment` may need to write.
+        if live.wal.offset + need.next_multiple_of(BLOCK) + BLOCK > live.wal.capacity {
             self.switch_segment(need)?;
         }
         let origin = self.key().name().to_owned();
@@ -286,11 +309,6 @@ impl Writer {
             root,
             checkpoint,
         });
-        // A durable record says now that the tree at the start of this segment was flushed, if it
-        // was: recovery will not start from the older one again.
-        if live.wal.flushed >= live.wal.base {
-            live.retired.extend(live.wal.older_base.take());
-        }
         Ok(())
     }
 
@@ -298,7 +316,8 @@ impl Writer {
     // its end are durable; this one's once all files of the tree as it is now are.
     fn switch_segment(&mut self, need: usize) -> Result<(), RecordError> {
         let (disk, files) = (Arc::clone(self.disk()), Arc::clone(&self.files));
-        let wanted = self.options.segment_bytes.max(need.next_multiple_of(BLOCK));
+        let wanted = need.next_multiple_of(BLOCK) + BLOCK;
+        let wanted = wanted.max(self.options.segment_bytes);
         let background = self.options.background_flush;
         let (key, publisher) = (self.key().clone(), Arc::clone(&self.publisher));
         let live = self.live()?;
@@ -316,6 +335,13 @@ impl Writer {
         if !background || live.wal.flushed < live.wal.base {
             disk.sync_all()?;
             live.wal.flushed = live.tree.size();
+        }
+        // The first record over there may be torn, with what it says. So one on this side has to
+        // say before that the other segment is not needed.
+        if live.said < live.wal.base {
+            let checkpoint = live.head.checkpoint.clone();
+            let header = live.next_header(key.name());
+            live.write(header, &checkpoint, &Batch::default())?;
         }
         let other = 1 - live.wal.segment;
         let (segment, capacity) = prepare_segment(&disk, other, wanted)?;
@@ -348,31 +374,38 @@ impl Writer {
         Ok(())
     }
 
-    // Writes the first record: the checkpoint of the empty tree.
-    fn start(&mut self) -> Result<(), RecordError> {
+    fn start_empty(&mut self) -> Result<(), RecordError> {
+        let root = merkle::empty_root();
+        let checkpoint = Checkpoint::new(self.key().name(), 0, root)
+            .and_then(|body| body.sign(self.signer.as_ref()))
+            .map_err(RecordError::Checkpoint)?;
+        self.start(Head {
+            size: 0,
+            root,
+            checkpoint,
+        })
+    }
+
+    // Writes the first record: the checkpoint of a tree whose files are all durable.
+    fn start(&mut self, head: Head) -> Result<(), RecordError> {
         let disk = Arc::clone(self.disk());
         let (segment, _) = prepare_segment(&disk, 0, self.options.segment_bytes)?;
         disk.sync_dir("")?;
-        let origin = self.key().name().to_owned();
-        let root = merkle::empty_root();
-        let checkpoint = Checkpoint::new(&origin, 0, root)
-            .and_then(|body| body.sign(self.signer.as_ref()))
-            .map_err(RecordError::Checkpoint)?;
         let header = Header {
             sequence: 1,
             record_bytes: 0,
-            first: 0,
+            first: head.size,
             count: 0,
             checkpoint_bytes: 0,
-            flushed: 0,
-            previous_root: root,
-            log_id: sha256(origin.as_bytes()),
+            flushed: head.size,
+            previous_root: head.root,
+            log_id: sha256(self.key().name().as_bytes()),
             previous_checksum: [0; 32],
             checksum: [0; 32],
         };
         let mut record = Record {
             header,
-            checkpoint,
+            checkpoint: head.checkpoint,
             entries: Vec::new(),
             hashes: Vec::new(),
         };
@@ -398,7 +431,7 @@ impl Writer {
         let publisher = Arc::clone(&self.publisher);
         let mut turn = publisher.turn()?;
         let recovered = recover::recover(&self.files, self.key(), Repair::Compare)?;
-        self.check_known(&recovered)?;
+        self.check_known(recovered.head.size)?;
         publisher.recovered(&mut turn, recovered.head.size);
         drop(turn);
         let index = if self.options.dedup {
@@ -411,6 +444,7 @@ impl Writer {
         self.state = State::Live(Box::new(Live {
             // What was flushed is durable, whoever wrote it.
             foreign: head.size > wal.flushed,
+            said: wal.flushed,
             tree,
             wal,
             head: Arc::new(head),
@@ -435,11 +469,15 @@ impl Writer {
         Index::load(Arc::clone(self.disk()), size, &tail?, self.files.as_ref())
     }
 
-    fn check_known(&self, recovered: &Recovered) -> Result<(), RecordError> {
+    // A tree of `size` entries, whose files are in place, must extend the checkpoint seen earlier.
+    fn check_known(&self, size: u64) -> Result<(), RecordError> {
         let Some(known) = &self.options.known else {
             return Ok(());
         };
-        let size = recovered.head.size;
+        if known.origin() != self.key().name() {
+            let error = CheckpointError::NotSignedByLog;
+            return Err(IntegrityFault::CheckpointInvalid(error).into());
+        }
         if known.size() > size {
             return Err(IntegrityFault::Rollback {
                 signed: known.size(),
@@ -471,7 +509,7 @@ impl Writer {
     fn acquire(&mut self) -> Result<(), RecordError> {
         if self.lock.is_none() {
             let waited_ms = self.options.lock_wait_ms;
-            let guard = self.disk().lock(LOCK, waited_ms)?;
+            let guard = self.disk().lock(waited_ms)?;
             self.lock = Some(guard.ok_or(RecordError::Busy { waited_ms })?);
         }
         Ok(())
@@ -570,6 +608,12 @@ impl Live {
         self.wal.offset += header.padded_bytes();
         self.wal.next_sequence += 1;
         self.wal.last_checksum = header.checksum;
+        self.said = header.flushed;
+        // If a durable record says that the tree at the start of this segment was flushed, recovery
+        // will not start from the older one again.
+        if self.said >= self.wal.base {
+            self.retired.extend(self.wal.older_base.take());
+        }
         Ok(())
     }
 
@@ -645,6 +689,14 @@ impl Live {
     }
 }
 
+impl Drop for Live {
+    fn drop(&mut self) {
+        // The log must not be free for others before: a flush that fails loses what they write
+        // meanwhile. Whoever comes next trusts no file that was not said to be flushed.
+        let _ = self.join_flush();
+    }
+}
+
 // Opens a segment with at least `wanted` bytes, all of them written and durable, so that a sync
 // of a record has no metadata to write.
 fn prepare_segment(
@@ -653,17 +705,15 @@ fn prepare_segment(
     wanted: usize,
 ) -> Result<(Box<dyn DiskFile>, usize), RecordError> {
     let file = disk.open(segment_path(segment), true)?;
-    let len = usize::try_from(file.size()?).unwrap_or(usize::MAX);
-    if len >= wanted {
-        return Ok((file, len / BLOCK * BLOCK));
-    }
-    let mut at = len;
+    let mut at = usize::try_from(file.size()?).unwrap_or(usize::MAX);
+    let capacity = at.max(wanted) / BLOCK * BLOCK;
     while at < wanted {
         let piece = ZEROS.min(wanted - at);
         file.write_at(u64::try_from(at).unwrap_or(u64::MAX), &[&vec![0; piece]])?;
         at += piece;
     }
+    // Even if it was there: whoever made it may have been killed before it was durable.
     file.sync_data()?;
     disk.sync_dir("wal")?;
-    Ok((file, wanted / wal::BLOCK * wal::BLOCK))
+    Ok((file, capacity))
 }

@@ -2,8 +2,9 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -17,17 +18,41 @@ const MAX_SLICES: usize = 1_024;
 #[derive(Debug, Clone)]
 pub struct OsDisk {
     root: PathBuf,
+    // A folder of each file system below, open since before anything was written: `syncfs` reports
+    // the failures since then, also those of pages that the kernel wrote by itself.
+    watched: Arc<Mutex<Vec<(u64, File)>>>,
 }
 
 impl OsDisk {
     /// Returns the disk of the folder `root`, which need not exist before something is written.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            watched: Arc::default(),
+        }
     }
 
     /// Returns the folder.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    fn watch(&self) -> io::Result<()> {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody may have moved the tiles to another disk and left a link.
+        for path in ["", "tile"] {
+            let folder = match File::open(self.at(path)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_empty() => {
+                    continue;
+                }
+                outcome => outcome?,
+            };
+            let device = folder.metadata()?.dev();
+            if watched.iter().all(|(known, _)| *known != device) {
+                watched.push((device, folder));
+            }
+        }
+        Ok(())
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -137,20 +162,27 @@ impl Disk for OsDisk {
     }
 
     fn sync_all(&self) -> Result<(), DiskError> {
-        let sync = || {
-            let folder = File::open(&self.root)?;
-            rustix::fs::syncfs(&folder).map_err(io::Error::from)
-        };
-        sync().map_err(|error| DiskError::new(SYNC, "", &error))
+        self.watch()
+            .map_err(|error| DiskError::new(SYNC, "", &error))?;
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, folder) in watched.iter() {
+            rustix::fs::syncfs(folder).map_err(|e| DiskError::new(SYNC, "", &e.into()))?;
+        }
+        Ok(())
     }
 
-    fn lock(&self, path: &str, wait_ms: u64) -> Result<Option<LockGuard>, DiskError> {
-        let failed = |error: &io::Error| DiskError::new("lock", path, error);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true);
-        let file = self
-            .with_parents(path, |at| options.open(at))
+    fn lock(&self, wait_ms: u64) -> Result<Option<LockGuard>, DiskError> {
+        let failed = |error: &io::Error| DiskError::new("lock", "", error);
+        let file = File::open(&self.root)
+            .or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => {
+                    fs::create_dir_all(&self.root)?;
+                    File::open(&self.root)
+                }
+                _ => Err(error),
+            })
             .map_err(|error| failed(&error))?;
+        self.watch().map_err(|error| failed(&error))?;
         // Waits are counted in sleeps, not measured: no clock is needed here.
         for _ in 0..=wait_ms.div_ceil(LOCK_POLL_MS) {
             match file.try_lock() {

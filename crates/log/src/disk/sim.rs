@@ -5,7 +5,7 @@
 //! likewise, and after a failed sync the lost data still read back as if all were well. Everything
 //! follows from the seed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,7 +44,7 @@ struct World {
     full_from: Option<u64>,
     stopped: bool,
     random: Random,
-    locks: BTreeSet<String>,
+    locked: bool,
 }
 
 #[derive(Default, Clone)]
@@ -53,6 +53,8 @@ struct File {
     durable: Vec<u8>,
     // Writes since the last sync: offset and bytes.
     pending: Vec<(usize, Vec<u8>)>,
+    // A sync of the whole disk lost some: the next sync of the file has to say so.
+    lost: bool,
 }
 
 #[derive(Clone)]
@@ -104,7 +106,7 @@ impl SimDisk {
             full_from: None,
             stopped: false,
             random: Random(seed),
-            locks: BTreeSet::new(),
+            locked: false,
         };
         Self {
             world: Arc::new(Mutex::new(world)),
@@ -140,6 +142,8 @@ impl SimDisk {
         let world = self.world();
         let next = Self::from_parts(world.names.clone(), world.files.clone(), world.random.0);
         let mut state = next.world();
+        // The next process may never hear of it.
+        state.files.iter_mut().for_each(|file| file.lost = false);
         state.durable_names.clone_from(&world.durable_names);
         state.changes.clone_from(&world.changes);
         drop(state);
@@ -214,6 +218,7 @@ impl File {
             shown: durable.clone(),
             durable,
             pending: Vec::new(),
+            lost: false,
         }
     }
 
@@ -400,9 +405,15 @@ impl Disk for SimDisk {
     fn sync_all(&self) -> Result<(), DiskError> {
         let mut world = self.world();
         let outcome = world.call(SYNC, "");
+        if world.stopped {
+            // A power cut in a sync leaves the outcome open.
+            return outcome;
+        }
         if outcome.is_err() {
             // The pages count as clean now although nothing was written.
-            world.files.iter_mut().for_each(|file| file.pending.clear());
+            for file in &mut world.files {
+                file.lost |= !std::mem::take(&mut file.pending).is_empty();
+            }
             world.changes.clear();
             return outcome;
         }
@@ -412,31 +423,25 @@ impl Disk for SimDisk {
         Ok(())
     }
 
-    fn lock(&self, path: &str, _wait_ms: u64) -> Result<Option<LockGuard>, DiskError> {
+    fn lock(&self, _wait_ms: u64) -> Result<Option<LockGuard>, DiskError> {
         let mut world = self.world();
         if world.stopped {
-            return Err(fail("lock", path, 5));
+            return Err(fail("lock", "", 5));
         }
-        if !world.locks.insert(path.to_owned()) {
+        if std::mem::replace(&mut world.locked, true) {
             return Ok(None);
         }
-        let held = Held {
-            world: Arc::clone(&self.world),
-            path: path.to_owned(),
-        };
+        let held = Held(Arc::clone(&self.world));
         Ok(Some(LockGuard::new(Box::new(held))))
     }
 }
 
-struct Held {
-    world: Arc<Mutex<World>>,
-    path: String,
-}
+struct Held(Arc<Mutex<World>>);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        world.locks.remove(&self.path);
+        let mut world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        world.locked = false;
     }
 }
 
@@ -491,11 +496,14 @@ impl DiskFile for SimFile {
 
     fn sync_data(&self) -> Result<(), DiskError> {
         let mut world = self.world();
-        let outcome = world.call(SYNC, &self.path);
+        let mut outcome = world.call(SYNC, &self.path);
         let stopped = world.stopped;
         let Some(file) = world.files.get_mut(self.file) else {
             return outcome;
         };
+        if std::mem::take(&mut file.lost) && outcome.is_ok() {
+            outcome = Err(fail(SYNC, &self.path, 5));
+        }
         match &outcome {
             Ok(()) => file.sync(),
             // A power cut in a sync leaves the outcome open; a failed sync forgets.

@@ -1,6 +1,7 @@
-//! The engine as a whole: crashes, full disks, several writers, tampering.
+//! The engine as a whole: crashes, full disks, several writers, tampering, hostile input.
 
 mod crash;
+mod hostile;
 mod support;
 mod tamper;
 mod writers;

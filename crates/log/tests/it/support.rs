@@ -32,6 +32,13 @@ pub fn small() -> LogOptions {
     options
 }
 
+/// Returns a server's options, with segments as small.
+pub fn server() -> LogOptions {
+    let mut options = LogOptions::life();
+    options.segment_bytes = 32 << 10;
+    options
+}
+
 pub fn open(disk: &Arc<dyn Disk>) -> Result<Log, RecordError> {
     Log::open_or_create(Arc::clone(disk), signer(), small())
 }

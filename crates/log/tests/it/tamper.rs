@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use custos_log::disk::Disk;
 use custos_log::disk::sim::SimDisk;
+use custos_log::disk::{Disk, OsDisk};
 use custos_log::{IntegrityFault, Log, LogReader, RecordError, Recorder as _, fsck};
 
 use crate::support::{key, leaf, open, signer, small, verified};
@@ -51,6 +51,57 @@ fn a_log_without_its_write_ahead_log_is_refused() {
     disk.remove("wal/0").unwrap();
     let error = open(&shared).unwrap_err();
     assert_eq!(error, RecordError::Integrity(IntegrityFault::WalMissing));
+}
+
+#[test]
+fn a_lost_write_ahead_log_is_rebuilt_over_the_published_checkpoint() {
+    for entries in [0, 2, 600] {
+        let (disk, shared) = filled(entries);
+        let rebuild =
+            |disk: &Arc<dyn Disk>, options| Log::rebuild(Arc::clone(disk), signer(), options);
+        let error = rebuild(&shared, small()).unwrap_err();
+        assert_eq!(error, RecordError::AlreadyThere, "it is not lost");
+        let newer: Arc<dyn Disk> = Arc::new(disk.after_kill());
+        let newer = open(&newer)
+            .unwrap()
+            .record(&[leaf(9_999)])
+            .unwrap()
+            .remove(0);
+        for path in ["wal/0", "wal/1"] {
+            let _ = disk.remove(path);
+        }
+        // Somebody holds a newer checkpoint: going on would be a fork.
+        let known = small().with_known(verified(&newer.checkpoint));
+        let fault = IntegrityFault::Rollback {
+            signed: entries + 1,
+            found: entries,
+        };
+        assert_eq!(
+            rebuild(&shared, known).unwrap_err(),
+            RecordError::Integrity(fault)
+        );
+        if entries == 600 {
+            let damaged = disk.after_kill();
+            damaged.corrupt("tile/entries/001", 9, b"rot");
+            let damaged: Arc<dyn Disk> = Arc::new(damaged);
+            let fault = IntegrityFault::BaseDamaged { size: 600 };
+            assert_eq!(
+                rebuild(&damaged, small()).unwrap_err(),
+                RecordError::Integrity(fault)
+            );
+        }
+        let before = LogReader::new(Arc::clone(&shared), key()).latest().unwrap();
+        let log = rebuild(&shared, small()).unwrap();
+        assert_eq!(log.record(&[leaf(10_000)]).unwrap()[0].index, entries);
+        drop(log);
+        // What was rebuilt lasts through a power cut, and the history is one.
+        let after: Arc<dyn Disk> = Arc::new(disk.after_power_loss(entries));
+        let log = open(&after).unwrap();
+        assert_eq!(log.head().unwrap().size, entries + 1);
+        let reader = log.reader();
+        reader.extends(&before, &reader.latest().unwrap()).unwrap();
+        assert_eq!(codes(&after), [""; 0]);
+    }
 }
 
 #[test]
@@ -171,6 +222,22 @@ fn fsck_names_each_fault() {
     assert_eq!(damage("tile/0/001", b"rot"), ["L005"]);
     assert_eq!(damage("tile/1/000.p/2", b"rot"), ["L005"]);
     assert_eq!(damage("checkpoint", b"rot"), ["L002"]);
+    // The length of an entry is changed: it reaches beyond the end.
+    let copy = disk.after_kill();
+    copy.corrupt("tile/entries/002.p/88", 0, &[0xff, 0xff]);
+    assert_eq!(codes(&(Arc::new(copy) as Arc<dyn Disk>)), ["L007"]);
+    // A file longer than any can be is changed, not unreadable.
+    let grow = |path: &str| {
+        let copy = disk.after_kill();
+        let mut bytes = copy.read(path, 1 << 20).unwrap();
+        bytes.resize(300 << 16, b'x');
+        copy.write(path, &bytes).unwrap();
+        let copy: Arc<dyn Disk> = Arc::new(copy);
+        codes(&copy)
+    };
+    assert_eq!(grow("tile/0/001"), ["L005"]);
+    assert_eq!(grow("tile/entries/001"), ["L007"]);
+    assert_eq!(grow("checkpoint"), ["L002"]);
 
     let remove = |path: &str| {
         let copy = disk.after_kill();
@@ -204,4 +271,42 @@ fn fsck_sees_what_the_write_ahead_log_says() {
             .unwrap();
     }
     assert_eq!(codes(&shared), ["L008"]);
+}
+
+#[test]
+fn fsck_tells_what_is_behind_from_what_is_wrong() {
+    // Killed between record and checkpoint: no alarm, and opening the log repairs it.
+    let (disk, shared) = filled(3);
+    let old = shared.read("checkpoint", 9_999).unwrap();
+    open(&shared).unwrap().record(&[leaf(9)]).unwrap();
+    shared.write("checkpoint", &old).unwrap();
+    let report = fsck::check(&shared, &key()).unwrap();
+    assert_eq!(codes(&shared), ["L011"]);
+    assert!(!report.is_alarm() && report.size == Some(3));
+    open(&shared).unwrap();
+    assert_eq!(codes(&shared), [""; 0]);
+    assert_eq!(fsck::check(&shared, &key()).unwrap().size, Some(4));
+    drop(disk);
+
+    // What cannot be read proves nothing.
+    let dir = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk::new(dir.path()));
+    let log = open(&disk).unwrap();
+    log.append(&(0..300).map(leaf).collect::<Vec<_>>()).unwrap();
+    for path in [
+        "tile/1/000.p/1",
+        "tile/0/000",
+        "tile/entries/000",
+        "checkpoint",
+    ] {
+        let at = dir.path().join(path);
+        let bytes = std::fs::read(&at).unwrap();
+        std::fs::remove_file(&at).unwrap();
+        std::fs::create_dir(&at).unwrap();
+        assert_eq!(codes(&disk), ["L012"], "{path}");
+        assert!(!fsck::check(&disk, &key()).unwrap().is_alarm());
+        std::fs::remove_dir(&at).unwrap();
+        std::fs::write(&at, bytes).unwrap();
+    }
+    assert_eq!(codes(&disk), [""; 0]);
 }
