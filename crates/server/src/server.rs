@@ -342,3 +342,6 @@ impl From<TlsError> for ServerError {
         Self::Tls(error)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ struct Req {
     extensions: Option<Vec<Any>>,
 }
 
-pub(crate) fn request_over(message: &[u8]) -> Req {
+fn request_over(message: &[u8]) -> Req {
     Req {
         version: 1,
         imprint: Imprint {
@@ -47,6 +47,11 @@ pub(crate) fn request_over(message: &[u8]) -> Req {
     }
 }
 
+/// A request for a timestamp over `message`.
+pub(crate) fn query(message: &[u8]) -> Vec<u8> {
+    request_over(message).to_der().unwrap()
+}
+
 fn reply(authority: &crate::Authority, request: &Req) -> Reply {
     authority
         .timestamp_authority()
@@ -55,12 +60,12 @@ fn reply(authority: &crate::Authority, request: &Req) -> Reply {
 }
 
 fn verify(authority: &crate::Authority, der: &[u8], message: &[u8]) -> Option<i64> {
-    let sigstore = SigstoreAuthority {
-        root: DerCertificate::new(authority.root_der().to_vec()),
-        intermediates: Vec::new(),
-        leaf: DerCertificate::new(authority.timestamp_der().to_vec()),
-        valid_for: None,
-    };
+    let sigstore = SigstoreAuthority::new(
+        DerCertificate::new(authority.timestamp_der().to_vec()),
+        Vec::new(),
+        DerCertificate::new(authority.root_der().to_vec()),
+        None,
+    );
     verify_timestamp_for_authority(
         &TimestampToken::new(der.to_vec()),
         &SignatureBytes::new(message.to_vec()),
