@@ -12,26 +12,27 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use custos_core::clock::Timestamp;
 use custos_core::crypto::KeyKind;
 
-use crate::exit::Exit;
 use crate::term::{Color, Format};
+
+mod evidence;
+mod help;
+
+use evidence::EVIDENCE_EXAMPLES;
+pub use evidence::{EvidenceArgs, EvidenceCommand};
+pub use help::command;
 
 /// The command groups of the root help, in order.
 pub const GROUPS: [(&str, &[&str]); 5] = [
     ("Start", &["init", "doctor", "demo", "keys"]),
     ("Record", &["run", "sign", "attest"]),
-    ("Check", &["verify", "trace", "log", "explain"]),
+    ("Check", &["verify", "trace", "log", "evidence", "explain"]),
     ("Decide", &["gate", "policy"]),
     ("Help", &["completions", "man"]),
 ];
 
 /// Verifiable chain of custody for AI.
 #[derive(Debug, Parser)]
-#[command(
-    name = "custos",
-    version,
-    disable_help_subcommand = true,
-    max_term_width = 100
-)]
+#[command(name = "custos", version, max_term_width = 100)]
 pub struct Cli {
     /// What applies to every command.
     #[command(flatten)]
@@ -77,49 +78,52 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Set up a project: keys folder, log, settings, starter policy.
-    #[command(after_help = INIT_EXAMPLES)]
+    #[command(after_help = help::INIT_EXAMPLES)]
     Init(InitArgs),
     /// Check the installation, the home, the log and the policies.
-    #[command(after_help = DOCTOR_EXAMPLES)]
+    #[command(after_help = help::DOCTOR_EXAMPLES)]
     Doctor,
-    /// Run a real multimodal pipeline from raw data to a gated model, and attack it.
-    #[command(after_help = DEMO_EXAMPLES)]
+    /// Train a real multimodal model up to the gate, and attack it.
+    #[command(after_help = help::DEMO_EXAMPLES)]
     Demo(DemoArgs),
     /// Generate, list and show keys.
-    #[command(after_help = KEYS_EXAMPLES)]
+    #[command(after_help = help::KEYS_EXAMPLES)]
     Keys(KeysArgs),
     /// Run a step, and record what went in and what came out.
-    #[command(after_help = RUN_EXAMPLES)]
+    #[command(after_help = help::RUN_EXAMPLES)]
     Run(RunArgs),
-    /// Sign a model or dataset: a file or a folder (OpenSSF Model Signing).
-    #[command(after_help = SIGN_EXAMPLES)]
+    /// Sign a model or dataset, file or folder (OpenSSF Model Signing).
+    #[command(after_help = help::SIGN_EXAMPLES)]
     Sign(SignArgs),
     /// Sign and log a statement about an artifact.
-    #[command(after_help = ATTEST_EXAMPLES)]
+    #[command(after_help = help::ATTEST_EXAMPLES)]
     Attest(AttestArgs),
     /// Check a signature: is the artifact genuine, and from whom.
-    #[command(after_help = VERIFY_EXAMPLES)]
+    #[command(after_help = help::VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
     /// Show where an artifact comes from, or what came of it.
-    #[command(after_help = TRACE_EXAMPLES)]
+    #[command(after_help = help::TRACE_EXAMPLES)]
     Trace(TraceArgs),
     /// Look into the transparency log and check it.
-    #[command(after_help = LOG_EXAMPLES)]
+    #[command(after_help = help::LOG_EXAMPLES)]
     Log(LogArgs),
-    /// Decide by policy whether an artifact may be used; the decision is signed and logged.
-    #[command(after_help = GATE_EXAMPLES)]
+    /// Check the store beside the log, and repair it after a crash.
+    #[command(after_help = EVIDENCE_EXAMPLES)]
+    Evidence(EvidenceArgs),
+    /// Decide by policy whether an artifact may be used, and log it.
+    #[command(after_help = help::GATE_EXAMPLES)]
     Gate(GateArgs),
     /// Evaluate, test and check policies.
-    #[command(after_help = POLICY_EXAMPLES)]
+    #[command(after_help = help::POLICY_EXAMPLES)]
     Policy(PolicyArgs),
     /// Explain an error code.
-    #[command(after_help = EXPLAIN_EXAMPLES)]
+    #[command(after_help = help::EXPLAIN_EXAMPLES)]
     Explain(ExplainArgs),
     /// Write a completion script for a shell.
-    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    #[command(after_help = help::COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
     /// Write manual pages.
-    #[command(after_help = MAN_EXAMPLES)]
+    #[command(after_help = help::MAN_EXAMPLES)]
     Man(ManArgs),
     /// One step of the demo's pipeline.
     #[command(hide = true)]
@@ -241,7 +245,13 @@ pub struct SignArgs {
     #[arg(long, value_name = "FILE")]
     pub bundle: Option<PathBuf>,
     /// Hash of the files.
-    #[arg(long, value_enum, default_value_t = HashArg::Sha256)]
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = HashArg::Sha256,
+        hide_possible_values = true,
+        value_name = "sha256|blake2b|blake3"
+    )]
     pub hash: HashArg,
     /// Hash each file in ranges of this many bytes, in parallel.
     #[arg(long, value_name = "BYTES")]
@@ -422,6 +432,9 @@ pub struct GateArgs {
     /// The artifact's signature [default: beside it].
     #[arg(long, value_name = "FILE")]
     pub bundle: Option<PathBuf>,
+    /// Also write the bundles of the decision and of its summary (VSA) into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub bundles: Option<PathBuf>,
     /// Which key signs the decision.
     #[command(flatten)]
     pub key: KeyArgs,
@@ -440,34 +453,50 @@ pub struct PolicyArgs {
 pub enum PolicyCommand {
     /// Evaluate a rule with an input.
     Eval {
-        /// Folder or files of the policy, or `starter`.
-        #[arg(required = true)]
-        policy: Vec<String>,
+        /// Which policy.
+        #[command(flatten)]
+        policy: PolicySource,
         /// The rule, such as data.custos.gate.deny.
         #[arg(long, value_name = "RULE")]
         query: String,
         /// The input, JSON [default: an empty object].
         #[arg(long, value_name = "FILE")]
         input: Option<PathBuf>,
-        /// What time.now_ns says, such as 2026-11-20T14:02:00Z [default: now].
-        #[arg(long, value_name = "TIME")]
-        now: Option<Timestamp>,
+        /// At which moment.
+        #[command(flatten)]
+        moment: Moment,
     },
     /// Run the rules whose names begin with test_.
     Test {
-        /// Folder or files of the policy, or `starter`.
-        #[arg(required = true)]
-        policy: Vec<String>,
-        /// What time.now_ns says, such as 2026-11-20T14:02:00Z [default: now].
-        #[arg(long, value_name = "TIME")]
-        now: Option<Timestamp>,
+        /// Which policy.
+        #[command(flatten)]
+        policy: PolicySource,
+        /// At which moment.
+        #[command(flatten)]
+        moment: Moment,
     },
     /// Load the policy, and look for what could let something through.
     Check {
-        /// Folder or files of the policy, or `starter`.
-        #[arg(required = true)]
-        policy: Vec<String>,
+        /// Which policy.
+        #[command(flatten)]
+        policy: PolicySource,
     },
+}
+
+/// Where a policy lies.
+#[derive(Debug, Args)]
+pub struct PolicySource {
+    /// Folder or files of the policy, or `starter`.
+    #[arg(required = true, value_name = "POLICY")]
+    pub named: Vec<String>,
+}
+
+/// When a policy is evaluated.
+#[derive(Debug, Args)]
+pub struct Moment {
+    /// What time.now_ns says, such as 2026-11-20T14:02:00Z [default: now].
+    #[arg(long, value_name = "TIME")]
+    pub now: Option<Timestamp>,
 }
 
 /// `custos explain`.
@@ -489,170 +518,4 @@ pub struct CompletionsArgs {
 pub struct ManArgs {
     /// Write a page for each command into this folder [default: print custos(1)].
     pub dir: Option<PathBuf>,
-}
-
-/// Returns the clap command with the grouped root help.
-pub fn command() -> clap::Command {
-    use clap::CommandFactory as _;
-    let command = examples_first(Cli::command());
-    let help = root_help(&command);
-    command.override_help(help)
-}
-
-// People read examples first, so they stand before usage and options.
-fn examples_first(command: clap::Command) -> clap::Command {
-    let names: Vec<String> = command
-        .get_subcommands()
-        .map(|sub| sub.get_name().to_owned())
-        .collect();
-    let command =
-        command.help_template("{about}{after-help}\n\n{usage-heading} {usage}\n\n{all-args}\n");
-    names.into_iter().fold(command, |command, name| {
-        command.mut_subcommand(name, examples_first)
-    })
-}
-
-fn root_help(command: &clap::Command) -> String {
-    let mut text = String::from(
-        "Custos: verifiable chain of custody for AI\n\n\
-         Examples:\n  \
-         custos demo                                        see it all at work, offline\n  \
-         custos init && custos keys generate trainer        set up a project\n  \
-         custos sign model/ --key trainer                   sign a model\n  \
-         custos verify model/ --key trainer.pub             check it\n\n\
-         Usage: custos [OPTIONS] <COMMAND>\n",
-    );
-    for (title, names) in GROUPS {
-        text.push_str(&format!("\n{title}:\n"));
-        for name in names {
-            let about = command
-                .find_subcommand(name)
-                .and_then(clap::Command::get_about)
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            text.push_str(&format!("  {name:<12} {about}\n"));
-        }
-    }
-    text.push_str(
-        "\nGlobal options:\n      \
-         --home <DIR>                  folder of keys, log and store\n                                    \
-         [default: CUSTOS_HOME, the nearest .custos, user data]\n      \
-         --format <human|json|dot>     how results are written\n      \
-         --color <auto|always|never>   when colours are used\n  \
-         -q, --quiet                       no progress bars and no remarks\n  \
-         -h, --help                        this, or with a command its own help\n  \
-         -V, --version                     the version\n\nExit status:\n",
-    );
-    text.push_str(&Exit::table());
-    text
-}
-
-const INIT_EXAMPLES: &str = "Examples:
-  custos init                    in the project's folder
-  custos init --dry-run          only show what would be written
-  custos init ../other           another project
-  custos --home /srv/custos init keep keys, log and store elsewhere";
-const DOCTOR_EXAMPLES: &str = "Examples:
-  custos doctor                  everything, with the command that mends each fault
-  custos doctor --format json    for a monitor
-  custos --home DIR doctor       another home
-  custos doctor -q               no remarks";
-const DEMO_EXAMPLES: &str = "Examples:
-  custos demo                    in a new temporary folder, which is kept
-  custos demo --dir /tmp/d       in a folder of your choice
-  custos demo --seed 1           train from another seed
-  custos demo --format json      the results as JSON";
-const KEYS_EXAMPLES: &str = "Examples:
-  custos keys generate trainer                            asks for a password
-  custos keys generate ci --kind ed25519 --no-password    for a machine that guards its disk
-  custos keys generate --output-prefix /tmp/k --password-file pw
-  custos keys public trainer > trainer.pub                what others need";
-const RUN_EXAMPLES: &str = "Examples:
-  custos run --name train --input data/ --product model/ --key trainer -- python train.py
-  custos run --name prep --input raw=in.csv --product clean=out.csv -- sh -c 'sort in.csv > out.csv'
-  custos run --name train --input data/ --product model/ --require starter -- ./train
-  custos run --name eval --input model/ --product eval.json --bundles out/ -- ./evaluate";
-const SIGN_EXAMPLES: &str = "Examples:
-  custos sign model/ --key trainer                     writes model/model.sig
-  custos sign model.gguf --key k.key --bundle m.sig    one file, another place
-  custos sign model/ --key trainer --hash blake3       faster on large models
-  custos sign model/ --key k.key --certificate leaf.pem --certificate-chain ca.pem --no-log";
-const ATTEST_EXAMPLES: &str = "Examples:
-  custos attest data/ --type dataset --predicate dataset.json --key data
-  custos attest data/ --type evaluation-plan --predicate plan.json --key qa
-  custos attest sha256:9f2c... --type test-result --predicate result.json
-  custos attest model/ --type cyclonedx --predicate bom.json --bundle bom.sigstore.json";
-const VERIFY_EXAMPLES: &str = "Examples:
-  custos verify model/ --key trainer.pub
-  custos verify model/ --key k.pub --allow-unlogged --bundle model.sig
-  custos verify model/ --certificate-chain ca.pem --certificate-identity train@example.com
-  custos verify f.tgz --trusted-root root.json --certificate-identity ID \\
-                --certificate-oidc-issuer URL";
-const TRACE_EXAMPLES: &str = "Examples:
-  custos trace model/                      where it comes from, up to the raw data
-  custos trace data/ --down                what was made of it
-  custos trace sha256:9f2c... --format json
-  custos trace model/ --format dot | dot -Tsvg > lineage.svg";
-const LOG_EXAMPLES: &str = "Examples:
-  custos log checkpoint          size and root, signed
-  custos log key                 what others put into their settings
-  custos log proof 12            proof that entry 12 is in the log
-  custos log fsck                check everything";
-const GATE_EXAMPLES: &str = "Examples:
-  custos gate package/ --policy starter --key release
-  custos gate package/ --policy policy/            your own rules
-  custos gate sha256:9f2c... --policy policy/      by digest
-  custos gate package/ --format json               for a pipeline";
-const POLICY_EXAMPLES: &str = "Examples:
-  custos policy test policy/                       run its tests
-  custos policy check policy/                      look for rules that fail open
-  custos policy eval policy/ --query data.custos.gate.deny --input facts.json
-  custos policy eval starter --query data.custos.gate.deny";
-const EXPLAIN_EXAMPLES: &str = "Examples:
-  custos explain                 all codes
-  custos explain E0107           what it means, and what to do
-  custos explain E0301
-  custos explain E0107 --format json";
-const COMPLETIONS_EXAMPLES: &str = "Examples:
-  custos completions bash > /etc/bash_completion.d/custos
-  custos completions zsh > ~/.zfunc/_custos
-  custos completions fish > ~/.config/fish/completions/custos.fish
-  custos completions elvish";
-const MAN_EXAMPLES: &str = "Examples:
-  custos man | man -l -          read it now
-  custos man man/                a page for each command
-  custos man > custos.1
-  custos man /usr/local/share/man/man1";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn definitions_are_sound() {
-        command().debug_assert();
-    }
-
-    #[test]
-    fn every_visible_command_is_in_one_group_and_has_four_examples() {
-        let command = command();
-        let mut grouped: Vec<&str> = GROUPS
-            .iter()
-            .flat_map(|(_, names)| names.iter().copied())
-            .collect();
-        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
-            let at = grouped.iter().position(|name| *name == sub.get_name());
-            grouped.remove(at.unwrap_or_else(|| panic!("{} is in no group", sub.get_name())));
-            let examples = sub
-                .get_after_help()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            assert!(
-                examples.matches("\n  custos ").count() >= 4,
-                "{}",
-                sub.get_name()
-            );
-        }
-        assert!(grouped.is_empty(), "unknown or repeated: {grouped:?}");
-    }
 }

@@ -9,6 +9,7 @@ use custos_provenance::hash::{self, HashError, HashOptions, Progress};
 use custos_provenance::tree::TreeError;
 
 use crate::context::Context;
+use crate::files::shown;
 use crate::progress::Bar;
 use crate::report::Failure;
 
@@ -23,6 +24,17 @@ pub struct Artifact {
     pub path: Option<PathBuf>,
 }
 
+impl Artifact {
+    /// Returns a name for files about it: the path's last part, or the whole digest.
+    pub fn file_stem(&self) -> String {
+        let digest = self.digest.get(custos_core::digest::Algorithm::Sha256);
+        match (&self.path, digest) {
+            (None, Some(digest)) => digest.to_string().replace(':', "-"),
+            _ => self.name.clone(),
+        }
+    }
+}
+
 /// Finds what `text` names, and hashes it if it is a path. What belongs to its own signature is
 /// left out: `model.sig` in a folder.
 pub fn find(text: &str, context: &Context) -> Result<Artifact, Failure> {
@@ -33,15 +45,40 @@ pub fn find(text: &str, context: &Context) -> Result<Artifact, Failure> {
             path: None,
         }),
         ArtifactRef::Path(path) => at(&context.resolve(Path::new(&path)), context),
-        other => Err(unsupported(&other)),
+        other => Err(unsupported(&other, "a local path or a digest (sha256:...)")),
     }
 }
 
-/// Returns the local path that `text` names.
+/// Returns the local path that `text` names, where there is something.
 pub fn local_path(text: &str, context: &Context) -> Result<PathBuf, Failure> {
     match parse(text)? {
-        ArtifactRef::Path(path) => Ok(context.resolve(Path::new(&path))),
-        other => Err(unsupported(&other)),
+        ArtifactRef::Path(path) => {
+            let path = context.resolve(Path::new(&path));
+            match path.symlink_metadata() {
+                Ok(_) => Ok(path),
+                Err(error) => Err(Failure::io(shown(&path), &error)),
+            }
+        }
+        other => Err(unsupported(&other, "a local path")),
+    }
+}
+
+/// Returns the signature of the artifact at `path`: `named`, or the one beside it. `None` if
+/// nobody named one and there is none.
+pub fn signature(
+    path: &Path,
+    named: Option<&Path>,
+    context: &Context,
+) -> Result<Option<PathBuf>, Failure> {
+    if let Some(named) = named {
+        return Ok(Some(context.resolve(named)));
+    }
+    let beside = signature_path(path);
+    match beside.symlink_metadata() {
+        Ok(_) => Ok(Some(beside)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        // One that cannot be seen is not one that is not there.
+        Err(error) => Err(Failure::io(shown(&beside), &error)),
     }
 }
 
@@ -53,10 +90,10 @@ fn parse(text: &str) -> Result<ArtifactRef, Failure> {
     })
 }
 
-fn unsupported(reference: &ArtifactRef) -> Failure {
+fn unsupported(reference: &ArtifactRef, taken: &str) -> Failure {
     Failure::usage("E0012", "this kind of artifact cannot be read here")
         .at(reference.to_string())
-        .because("this command takes a local path or a digest (sha256:...)")
+        .because(format!("this command takes {taken}"))
         .help("fetch it first, and name its path")
 }
 
@@ -111,6 +148,19 @@ pub fn name_of(path: &Path) -> String {
     .unwrap_or_else(|| path.display().to_string())
 }
 
+/// Returns the URI of a predicate type, from its name or itself.
+pub fn predicate_type(asked: &str) -> Result<&str, Failure> {
+    custos_core::predicate::resolve(asked).ok_or_else(|| {
+        let names: Vec<&str> = custos_core::predicate::known()
+            .iter()
+            .map(|kind| kind.name)
+            .collect();
+        Failure::usage("E0002", format!("`{asked}` is no predicate type"))
+            .help(format!("the names are {}", names.join(", ")))
+            .help("any other type is written as its URI")
+    })
+}
+
 /// Opens the digest cache of the home. A cache that cannot be used only costs time.
 pub fn cache(context: &Context, unwanted: bool) -> Option<Cache> {
     if unwanted {
@@ -139,10 +189,15 @@ pub fn failure(error: &HashError) -> Failure {
             path.as_str(),
             &std::io::Error::from_raw_os_error(errno.raw_os_error()),
         ),
+        HashError::Tree(TreeError::PermissionDenied { path }) => {
+            Failure::undecided("E0004", "the file or folder cannot be accessed")
+                .at(path.as_str())
+                .because("permission denied")
+        }
         HashError::Tree(tree) => Failure::no("E0201", "the folder cannot be signed faithfully")
             .at(tree.path().to_owned())
             .because(tree.to_string())
-            .help("remove it, or leave it out with --ignore-paths"),
+            .help("remove it; `custos sign` can also leave it out, with --ignore-paths"),
         HashError::Manifest(oms) => {
             Failure::no("E0201", "the artifact has nothing that could be signed")
                 .because(oms.to_string())

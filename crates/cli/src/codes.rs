@@ -45,7 +45,7 @@ pub const TABLE: &[Entry] = &[
     entry(
         "E0002",
         "wrong usage",
-        "The command line is well-formed, but what it asks for does not exist or does not fit together.",
+        "The command line is not understood, or asks for something that does not exist or does not fit together.",
         "Read the command's --help; its examples cover the usual cases.",
     ),
     entry(
@@ -87,7 +87,7 @@ pub const TABLE: &[Entry] = &[
     entry(
         "E0010",
         "no home",
-        "There is no folder where keys, log and store could lie.",
+        "There is no folder where keys, log and store could lie, or what should be one is a file.",
         "Run `custos init` in your project, set CUSTOS_HOME, or pass --home DIR.",
     ),
     entry(
@@ -393,8 +393,8 @@ pub const TABLE: &[Entry] = &[
     entry(
         "E0602",
         "the store is damaged",
-        "The database is not in a usable state. It holds the index and the bundles up to 1 MiB, so it must not be deleted.",
-        "Keep a copy of the home, and restore custos.db from a backup.",
+        "The database, or a bundle in it, is not what was written. The database holds the index and the bundles up to 1 MiB, so it must not be deleted.",
+        "Keep a copy of the home. `custos evidence check` says what is damaged, `custos evidence reindex` rebuilds the index from the statements; what is lost comes from a backup, or from bundles elsewhere by `custos evidence add`.",
     ),
     entry(
         "E0603",

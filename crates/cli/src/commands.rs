@@ -5,6 +5,7 @@ mod completions;
 mod demo;
 mod demo_step;
 mod doctor;
+mod evidence;
 mod explain;
 mod gate;
 mod init;
@@ -17,18 +18,24 @@ mod sign;
 mod trace;
 mod verify;
 
-use crate::Outcome;
 use crate::args::Command;
 use crate::context::Context;
+use crate::term::Format;
+use crate::{Failure, Outcome};
 
 /// Runs a command.
 pub fn run(command: Command, context: &Context) -> Outcome {
+    if context.term.format() == Format::Dot && !matches!(command, Command::Trace(_)) {
+        return Err(Failure::usage("E0002", "this command has no drawing")
+            .help("`--format dot` is for `custos trace`"));
+    }
     match command {
         Command::Attest(args) => attest::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
         Command::Demo(args) => demo::run(&args, context),
         Command::DemoStep(args) => demo_step::run(&args, context),
         Command::Doctor => doctor::run(context),
+        Command::Evidence(args) => evidence::run(&args, context),
         Command::Explain(args) => explain::run(&args, context),
         Command::Gate(args) => gate::run(&args, context),
         Command::Init(args) => init::run(&args, context),

@@ -56,13 +56,7 @@ impl Context {
     /// Returns the settings that apply here.
     pub fn settings(&self) -> Result<Settings, Failure> {
         // A machine without any home can still verify with everything named on the command line.
-        match self.home() {
-            Ok(home) => Settings::find(&self.cwd, &home),
-            Err(_) => Settings::find(
-                &self.cwd,
-                &Home::at(PathBuf::new(), crate::home::Origin::User),
-            ),
-        }
+        Settings::find(&self.cwd, self.home().ok().as_ref())
     }
 
     /// Returns `path` as seen from the working folder.

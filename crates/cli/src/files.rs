@@ -6,9 +6,14 @@ use std::path::Path;
 
 use crate::report::Failure;
 
+/// Returns a path as people and JSON see it: with a sign in place of what is not UTF-8.
+pub fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
 /// Reads a file of at most `max` bytes.
 pub fn read_bytes(path: &Path, max: u64) -> Result<Vec<u8>, Failure> {
-    let place = || path.display().to_string();
+    let place = || shown(path);
     let file = File::open(path).map_err(|error| Failure::io(place(), &error))?;
     let metadata = file
         .metadata()
@@ -34,14 +39,13 @@ pub fn read_bytes(path: &Path, max: u64) -> Result<Vec<u8>, Failure> {
 
 /// Reads a UTF-8 file of at most `max` bytes.
 pub fn read_text(path: &Path, max: u64) -> Result<String, Failure> {
-    String::from_utf8(read_bytes(path, max)?).map_err(|_| {
-        Failure::usage("E0007", "the file is not UTF-8 text").at(path.display().to_string())
-    })
+    String::from_utf8(read_bytes(path, max)?)
+        .map_err(|_| Failure::usage("E0007", "the file is not UTF-8 text").at(shown(path)))
 }
 
 /// Writes a file durably and all at once: readers see the old content or the new one.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let place = || path.display().to_string();
+    let place = || shown(path);
     let io = |error: std::io::Error| Failure::io(place(), &error);
     let dir = path
         .parent()
@@ -69,7 +73,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 /// Creates a file that must not exist yet.
 pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let place = || path.display().to_string();
+    let place = || shown(path);
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -104,7 +108,7 @@ pub fn publish_new(path: &Path, bytes: &[u8], mode: u32) -> Result<bool, Failure
     match linked {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(Failure::io(path.display().to_string(), &error)),
+        Err(error) => Err(Failure::io(shown(path), &error)),
     }
 }
 

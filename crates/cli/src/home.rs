@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::files::shown;
 use crate::report::Failure;
 use crate::system::{env, variable};
 
@@ -70,7 +71,10 @@ impl Home {
             .map(PathBuf::from)
             // The specification says that a relative path is to be ignored.
             .filter(|path| path.is_absolute())
-            .or_else(|| variable(env::USER_HOME).map(|home| Path::new(&home).join(".local/share")));
+            .or_else(|| {
+                let home = PathBuf::from(variable(env::USER_HOME)?);
+                home.is_absolute().then(|| home.join(".local/share"))
+            });
         match data {
             Some(data) => Ok(Self { root: data.join("custos"), origin: Origin::User }),
             None => Err(Failure::usage("E0010", "there is no place for keys, log and store")
@@ -124,20 +128,30 @@ impl Home {
         self.root.join("cache")
     }
 
+    /// Returns the folder of what is under way.
+    pub fn spool(&self) -> PathBuf {
+        self.root.join("spool")
+    }
+
     /// Creates the home and its folders, private to the user, and keeps it out of Git.
     pub fn create(&self) -> Result<(), Failure> {
         use std::os::unix::fs::DirBuilderExt as _;
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
+        if self.root.exists() && !self.root.is_dir() {
+            return Err(Failure::usage("E0010", "the home is not a folder")
+                .at(shown(&self.root))
+                .because(format!("it comes {}", self.origin.describe()))
+                .help("pass --home DIR, or set CUSTOS_HOME to a folder"));
+        }
         for dir in [self.root.clone(), self.keys(), self.trust(), self.cache()] {
             builder
                 .create(&dir)
-                .map_err(|error| Failure::io(dir.display().to_string(), &error))?;
+                .map_err(|error| Failure::io(shown(&dir), &error))?;
         }
         let ignore = self.root.join(".gitignore");
         if !ignore.exists() {
-            std::fs::write(&ignore, "*\n")
-                .map_err(|error| Failure::io(ignore.display().to_string(), &error))?;
+            std::fs::write(&ignore, "*\n").map_err(|error| Failure::io(shown(&ignore), &error))?;
         }
         Ok(())
     }

@@ -5,8 +5,10 @@
 use custos_core::digest::DigestSet;
 use custos_core::facts::Facts;
 use custos_core::lineage::{Direction, NamedArtifact};
+use custos_core::predicate::{Predicate as _, dataset::Dataset, provenance::Provenance};
 use custos_evidence::{Gathered, Judge, Question, Store, TrustContext};
 use custos_policy::{Decision, Evaluation, decide, starter::REQUIRE_PACKAGE};
+use custos_trust::verify::{Material, unverified_statement};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -17,6 +19,9 @@ use crate::report::Failure;
 use crate::settings::Settings;
 use crate::stores;
 use crate::trusting::Trusting;
+
+/// Most statements of one kind that are looked at for what a name once meant.
+const NAMESAKES: u32 = 8;
 
 /// Everything that a question about an artifact needs.
 pub struct Judging<'a> {
@@ -47,7 +52,8 @@ impl<'a> Judging<'a> {
     pub fn open(settings: &'a Settings, context: &'a Context) -> Result<Self, Failure> {
         let trusting = Trusting::from_settings(settings, context)?;
         let store = stores::readable(context)?;
-        let (_, checkpoint) = logs::reader(context)?;
+        let (log, checkpoint) = logs::reader(context)?;
+        stores::catch_up(&store, &log, &checkpoint, context)?;
         Ok(Self {
             context,
             settings,
@@ -99,6 +105,35 @@ impl<'a> Judging<'a> {
         })
     }
 
+    /// Returns what verified statements call by this name, products before datasets and the latest
+    /// first. A name proves nothing: this only helps to say what an unknown artifact was before.
+    pub fn recorded_as(&self, name: &str) -> Result<Vec<NamedArtifact>, Failure> {
+        let store = self.store.inner();
+        let failed = |error| stores::failure(&error);
+        let mut found = Vec::new();
+        for kind in [Provenance::TYPE, Dataset::TYPE] {
+            let hits = self.store.wait(store.named(name, kind, NAMESAKES));
+            for hit in hits.map_err(failed)? {
+                let Ok(bytes) = self.store.wait(store.bundle(&hit.bundle_digest)) else {
+                    continue;
+                };
+                let Ok(claimed) = unverified_statement(Material::Bundle(&bytes)) else {
+                    continue;
+                };
+                let of_name = claimed
+                    .subject()
+                    .iter()
+                    .filter(|subject| subject.name.as_deref() == Some(name))
+                    .filter(|subject| {
+                        let verified = self.judge.verify(&bytes, &subject.digest, &self.trust());
+                        verified.is_ok()
+                    });
+                found.extend(of_name.map(|subject| named(name, subject.digest.clone())));
+            }
+        }
+        Ok(found)
+    }
+
     /// Decides whether an artifact may be used. `verification` says what became of its own
     /// signature.
     pub fn gate(
@@ -142,17 +177,20 @@ impl<'a> Judging<'a> {
         &self.origin
     }
 
-    fn gather(&self, question: &Question) -> Result<Gathered, Failure> {
-        let context = TrustContext {
+    fn trust(&self) -> TrustContext<'_> {
+        TrustContext {
             trust_root: &self.trusting.root,
             signers: &self.trusting.signers,
             log: self.trusting.log(),
             origin: &self.origin,
             log_size: self.size,
             now: self.context.now(),
-        };
+        }
+    }
+
+    fn gather(&self, question: &Question) -> Result<Gathered, Failure> {
         self.store
-            .gather(question, &context, &self.judge)
+            .gather(question, &self.trust(), &self.judge)
             .map_err(|error| stores::failure(&error))
     }
 }

@@ -8,6 +8,7 @@ use custos_trust::keys::{self, KeyFileError, LoadedKey, Password, PasswordFile, 
 
 use crate::args::KeyArgs;
 use crate::context::Context;
+use crate::files::shown;
 use crate::report::Failure;
 use crate::settings::Settings;
 
@@ -60,25 +61,35 @@ pub fn public(named: &str, context: &Context) -> Result<PublicKey, Failure> {
     })
 }
 
-/// Returns the file of a key.
+/// Returns the file of a key. A bare name is always a key of the home: a file that somebody put
+/// into the working folder must not stand in for it.
 pub fn find(named: &str, ending: &str, context: &Context) -> Result<PathBuf, Failure> {
     let file = context.resolve(Path::new(named));
-    if file.is_file() {
-        return Ok(file);
-    }
     if is_name(named) {
-        let file = context.home()?.keys().join(format!("{named}.{ending}"));
-        if file.is_file() {
-            return Ok(file);
+        let key = context.home()?.keys().join(format!("{named}.{ending}"));
+        if key.is_file() {
+            return Ok(key);
         }
-        return Err(
-            Failure::usage("E0701", format!("there is no key `{named}`"))
-                .at(file.display().to_string())
-                .help("`custos keys list` shows the keys of this home")
-                .help(format!("`custos keys generate {named}` makes one")),
-        );
+        let mut failure = Failure::usage("E0701", format!("there is no key `{named}`"))
+            .at(shown(&key))
+            .help("`custos keys list` shows the keys of this home")
+            .help(format!("`custos keys generate {named}` makes one"));
+        if file.is_file() {
+            failure = failure.help(format!("`./{named}` is the file here of that name"));
+        }
+        return Err(failure);
     }
-    Err(Failure::usage("E0701", "there is no such key file").at(file.display().to_string()))
+    match file.symlink_metadata() {
+        Ok(_) => Ok(file),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Failure::usage("E0701", "there is no such key file")
+                .at(shown(&file))
+                .help(
+                    "a key of this home is named without an ending; `custos keys list` shows them",
+                ))
+        }
+        Err(error) => Err(Failure::io(shown(&file), &error)),
+    }
 }
 
 /// Returns true if `named` may be a key's name; anything else is a path.
@@ -128,10 +139,6 @@ pub fn failure(error: &KeyFileError) -> Failure {
         .at(shown(path)),
         other => Failure::usage("E0702", "the key is not accepted").because(other.to_string()),
     }
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
 }
 
 // Asks on the terminal; without one there is no password.

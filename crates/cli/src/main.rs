@@ -9,9 +9,12 @@
 
 mod args;
 mod artifacts;
+mod cli;
 mod codes;
 mod commands;
 mod context;
+#[cfg(test)]
+mod docs;
 mod exit;
 mod files;
 mod home;
@@ -23,6 +26,7 @@ mod policies;
 mod progress;
 mod recording;
 mod report;
+mod running;
 mod settings;
 mod stores;
 mod system;
@@ -31,46 +35,28 @@ mod trusting;
 
 use std::process::ExitCode;
 
-use clap::FromArgMatches as _;
-use clap::error::ErrorKind;
-
-use crate::args::Cli;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::report::Failure;
 use crate::term::Term;
 
 fn main() -> ExitCode {
-    let cli = match parse() {
-        Ok(cli) => cli,
-        Err(exit) => return exit.into(),
+    let (term, outcome) = match cli::parse() {
+        Ok(cli) => {
+            let global = &cli.global;
+            let term = Term::new(global.format, global.color, global.quiet);
+            let outcome = Context::new(global, term.clone())
+                .and_then(|context| commands::run(cli.command, &context));
+            (term, outcome)
+        }
+        Err(cli::Unparsed { term, outcome }) => (term, outcome),
     };
-    let term = Term::new(cli.global.format, cli.global.color, cli.global.quiet);
-    let outcome = Context::new(&cli.global, term.clone())
-        .and_then(|context| commands::run(cli.command, &context));
-    match outcome {
-        Ok(exit) => exit.into(),
-        Err(failure) if failure.is_silent() => Exit::Yes.into(),
-        Err(failure) => {
+    outcome
+        .unwrap_or_else(|failure| {
             term.failure(&failure);
-            failure.exit().into()
-        }
-    }
-}
-
-// clap would end the process by itself; we keep the one way out.
-fn parse() -> Result<Cli, Exit> {
-    let parsed = args::command()
-        .try_get_matches()
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    parsed.map_err(|error| {
-        // Writing help or an error is the last thing we do; if that fails, nobody reads it.
-        let _ = error.print();
-        match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Yes,
-            _ => Exit::Usage,
-        }
-    })
+            failure.exit()
+        })
+        .into()
 }
 
 /// The result of a command: how the process ends, or why it failed.

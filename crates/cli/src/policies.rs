@@ -6,7 +6,7 @@ use custos_core::digest::Digest;
 use custos_policy::{PolicyError, PolicyFile, PolicyLimits, PolicySet, Severity, starter};
 
 use crate::context::Context;
-use crate::files::read_bytes;
+use crate::files::{read_bytes, shown};
 use crate::report::Failure;
 
 /// What stands for the policies that are built in.
@@ -53,7 +53,7 @@ pub fn files(named: &[String], context: &Context) -> Result<Vec<PolicyFile>, Fai
         let path = context.resolve(Path::new(name));
         if !path.exists() {
             return Err(Failure::usage("E0003", "there is no such policy")
-                .at(path.display().to_string())
+                .at(shown(&path))
                 .help("name a folder with *.rego files, or `starter`"));
         }
         let mut paths = Vec::new();
@@ -70,8 +70,10 @@ pub fn files(named: &[String], context: &Context) -> Result<Vec<PolicyFile>, Fai
                 .unwrap_or(&file)
                 .display()
                 .to_string();
-            let limit = u64::try_from(PolicyLimits::default().max_file_bytes).unwrap_or(u64::MAX);
-            found.push(PolicyFile::new(relative, read_bytes(&file, limit)?));
+            found.push(PolicyFile::new(
+                relative,
+                read_bytes(&file, largest(&file))?,
+            ));
         }
     }
     if found.is_empty() {
@@ -82,12 +84,31 @@ pub fn files(named: &[String], context: &Context) -> Result<Vec<PolicyFile>, Fai
     Ok(found)
 }
 
+fn largest(file: &Path) -> u64 {
+    let limits = PolicyLimits::default();
+    let bytes = if file.extension().is_some_and(|ending| ending == "json") {
+        limits.data.max_bytes
+    } else {
+        limits.max_file_bytes
+    };
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
 fn collect(path: &Path, depth: usize, into: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    // A rule that is passed over might be the one that denies.
+    let max_files = PolicyLimits::default().max_files;
+    if depth > MAX_DEPTH || into.len() > max_files {
+        return Err(Failure::usage("E0501", "the policy is too large")
+            .at(shown(path))
+            .because(format!(
+                "at most {max_files} files, {MAX_DEPTH} folders deep"
+            )));
+    }
     if path.is_file() {
         into.push(path.to_owned());
         return Ok(());
     }
-    let io = |error: std::io::Error| Failure::io(path.display().to_string(), &error);
+    let io = |error: std::io::Error| Failure::io(shown(path), &error);
     for entry in std::fs::read_dir(path).map_err(io)? {
         let entry = entry.map_err(io)?.path();
         let hidden = entry
@@ -96,7 +117,7 @@ fn collect(path: &Path, depth: usize, into: &mut Vec<PathBuf>) -> Result<(), Fai
         if hidden {
             continue;
         }
-        if entry.is_dir() && depth < MAX_DEPTH {
+        if entry.is_dir() {
             collect(&entry, depth.saturating_add(1), into)?;
         } else if is_policy(&entry) {
             into.push(entry);
@@ -130,5 +151,8 @@ pub fn line(error: &PolicyError) -> String {
         || error.file.clone(),
         |at| format!("{}:{}:{}", error.file, at.line, at.column),
     );
-    format!("{place}: {}: {error}", error.code())
+    let words = error.to_string();
+    // Some findings say where in their words as well.
+    let words = words.strip_prefix(&format!("{place}: ")).unwrap_or(&words);
+    format!("{place}: {}: {words}", error.code())
 }

@@ -13,14 +13,20 @@ pub struct Bar(ProgressBar);
 impl Bar {
     /// Returns a bar with `label` in front; the total is set when it is known.
     pub fn bytes(term: &Term, label: &str) -> Self {
-        let target = if term.hides_progress() {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr_with_hz(10)
-        };
-        let bar = ProgressBar::with_draw_target(Some(0), target);
+        let bar = ProgressBar::with_draw_target(Some(0), target(term));
         let style = "{prefix} {bar:24} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
         if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        bar.set_prefix(label.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self(bar)
+    }
+
+    /// Returns a sign that something is under way, for work that counts nothing.
+    pub fn waiting(term: &Term, label: &str) -> Self {
+        let bar = ProgressBar::with_draw_target(None, target(term));
+        if let Ok(style) = ProgressStyle::with_template("  {prefix} {spinner} {elapsed}") {
             bar.set_style(style);
         }
         bar.set_prefix(label.to_owned());
@@ -36,6 +42,14 @@ impl Bar {
     /// Counts bytes done.
     pub fn add(&self, bytes: u64) {
         self.0.inc(bytes);
+    }
+}
+
+fn target(term: &Term) -> ProgressDrawTarget {
+    if term.hides_progress() {
+        ProgressDrawTarget::hidden()
+    } else {
+        ProgressDrawTarget::stderr_with_hz(10)
     }
 }
 

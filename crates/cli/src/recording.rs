@@ -13,7 +13,7 @@ use custos_trust::signer::{CertificateSigner, KeySigner, SignError, Signer};
 
 use crate::args::KeyArgs;
 use crate::context::Context;
-use crate::files::read_text;
+use crate::files::{read_text, shown, write_atomic};
 use crate::keys;
 use crate::logs;
 use crate::report::Failure;
@@ -53,7 +53,7 @@ pub fn signer(
             "E0112"
         };
         Failure::usage(code, "the certificate cannot sign with this key")
-            .at(leaf.display().to_string())
+            .at(shown(&leaf))
             .because(error.to_string())
     })?;
     Ok(Box::new(signer))
@@ -74,6 +74,20 @@ pub fn key_signer(
         settings,
         context,
     )
+}
+
+/// Writes bundles into a folder, as `PREFIX.KIND.sigstore.json` each.
+pub fn write_bundles(
+    dir: &Path,
+    prefix: &str,
+    bundles: &[(&str, &Recorded)],
+) -> Result<(), Failure> {
+    std::fs::create_dir_all(dir).map_err(|error| Failure::io(shown(dir), &error))?;
+    for (kind, one) in bundles {
+        let file = dir.join(format!("{prefix}.{kind}.sigstore.json"));
+        write_atomic(&file, &one.bytes)?;
+    }
+    Ok(())
 }
 
 /// A statement that is evidence now.
@@ -104,10 +118,18 @@ impl<'a> Recording<'a> {
         }
     }
 
+    /// Finds out whether the home's log and store take statements, before work is done that would
+    /// be lost if they did not.
+    pub fn check(context: &Context) -> Result<(), Failure> {
+        logs::open_or_create(context)?;
+        stores::writable(context).map(drop)
+    }
+
     /// Signs, stores and logs in the home.
     pub fn open(signer: Box<dyn Signer>, context: &'a Context) -> Result<Self, Failure> {
         let log = logs::open_or_create(context)?;
         let store = stores::writable(context)?;
+        stores::finish(&store, &log.reader(), context);
         Ok(Self {
             context,
             signer,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
-use crate::term::{Role, visible};
+use crate::term::{Role, fold, visible};
 
 /// Why a command did not end with yes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +14,6 @@ pub struct Failure {
     place: Option<String>,
     why: Vec<String>,
     help: Vec<String>,
-    // Set for a broken pipe: the reader has gone, and that is no failure.
-    silent: bool,
 }
 
 impl Failure {
@@ -28,7 +26,6 @@ impl Failure {
             place: None,
             why: Vec::new(),
             help: Vec::new(),
-            silent: false,
         }
     }
 
@@ -52,7 +49,9 @@ impl Failure {
         use std::io::ErrorKind;
         let place = place.into();
         let failure = match error.kind() {
-            ErrorKind::NotFound => Self::usage("E0003", "there is no such file or folder"),
+            ErrorKind::NotFound => {
+                return Self::usage("E0003", "there is no such file or folder").at(place);
+            }
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
                 Self::undecided("E0005", "the disk is full")
                     .help("nothing that was acknowledged is lost; free some space and run it again")
@@ -68,14 +67,6 @@ impl Failure {
     /// Something that should never happen did.
     pub fn internal(detail: &str) -> Self {
         Self::undecided("E0001", "an internal rule of Custos was broken").because(detail)
-    }
-
-    /// The reader of our output has gone.
-    pub fn broken_pipe() -> Self {
-        Self {
-            silent: true,
-            ..Self::new("E0001", Exit::Yes, "")
-        }
     }
 
     /// Adds where: a file, and perhaps a place in it.
@@ -119,13 +110,13 @@ impl Failure {
         &self.why
     }
 
-    /// Returns true if there is nothing to say.
-    pub const fn is_silent(&self) -> bool {
-        self.silent
+    /// Returns where it went wrong, if that is a place.
+    pub fn place(&self) -> Option<&str> {
+        self.place.as_deref()
     }
 
-    /// Returns the four-part text; `paint` colours a piece for its role.
-    pub fn render(&self, paint: &dyn Fn(Role, &str) -> String) -> String {
+    /// Returns the four-part text, folded to `width`; `paint` colours a piece for its role.
+    pub fn render(&self, width: Option<usize>, paint: &dyn Fn(Role, &str) -> String) -> String {
         let mut text = format!(
             "{}: {}\n",
             paint(Role::Bad, &format!("error[{}]", self.code)),
@@ -139,7 +130,7 @@ impl Failure {
             ));
         }
         for line in self.why.iter().flat_map(|why| why.lines()) {
-            text.push_str(&format!("   {}\n", visible(line)));
+            text.push_str(&fold(&format!("   {}\n", visible(line)), width, 5));
         }
         let mut label = "help: ";
         for line in self.help.iter().flat_map(|help| help.lines()) {
@@ -148,7 +139,10 @@ impl Failure {
             } else {
                 format!("{} ", paint(Role::Literal, "help:"))
             };
-            text.push_str(&format!("{head}{}\n", visible(line)));
+            // Folded behind a head of the same width, whatever its colour takes.
+            let folded = fold(&format!("      {}\n", visible(line)), width, 6);
+            text.push_str(&head);
+            text.push_str(folded.get(6..).unwrap_or_default());
             label = "      ";
         }
         text
@@ -180,7 +174,7 @@ mod tests {
             .help("run this")
             .help("or that");
         assert_eq!(
-            failure.render(&|_, text| text.to_owned()),
+            failure.render(None, &|_, text| text.to_owned()),
             "error[E0107]: the entry is not bound\n   --> bundle.json: tlogEntries[0]\n   \
              it commits to \u{fffd}[2Jsha256:77\nhelp: run this\n      or that\n"
         );

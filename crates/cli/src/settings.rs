@@ -12,8 +12,10 @@ use custos_core::identity::ExpectedSigner;
 use custos_log::note::VerifierKey;
 use serde::Deserialize;
 
-use crate::files::read_text;
+use crate::context::Context;
+use crate::files::{read_text, shown};
 use crate::home::Home;
+use crate::keys::is_name;
 use crate::report::Failure;
 
 /// Name of a project's settings.
@@ -109,19 +111,17 @@ struct PolicyEntry {
 
 impl Settings {
     /// Reads the settings that apply in `cwd`.
-    pub fn find(cwd: &Path, home: &Home) -> Result<Self, Failure> {
-        let project = cwd
-            .ancestors()
-            .map(|dir| dir.join(PROJECT_FILE))
-            .find(|file| file.is_file());
-        let file = project.or_else(|| {
-            let file = home.root().join(HOME_FILE);
-            file.is_file().then_some(file)
-        });
-        match file {
+    pub fn find(cwd: &Path, home: Option<&Home>) -> Result<Self, Failure> {
+        match place(cwd, home) {
             Some(file) => Self::read(&file),
             None => Ok(Self::default()),
         }
+    }
+
+    /// Returns the file that applies in the working folder, or the one that a project would have.
+    pub fn file_for(context: &Context) -> PathBuf {
+        place(context.cwd(), context.home().ok().as_ref())
+            .unwrap_or_else(|| context.resolve(Path::new(PROJECT_FILE)))
     }
 
     /// Reads one settings file; paths in it are relative to its folder.
@@ -150,7 +150,7 @@ impl Settings {
             .map(|entry| {
                 entry.key.parse().map_err(|error| {
                     Failure::usage("E0011", "a trusted log key is not accepted")
-                        .at(file.display().to_string())
+                        .at(shown(file))
                         .because(format!("{error}"))
                         .help("`custos log key` prints the key of a log in the form that goes here")
                 })
@@ -171,7 +171,13 @@ impl Settings {
                 .map(|path| base.join(path))
                 .collect(),
             sigstore_root: parsed.trust.sigstore_root.map(|path| base.join(path)),
-            signing_key: parsed.signing.key,
+            signing_key: parsed.signing.key.map(|key| {
+                if is_name(&key) {
+                    key
+                } else {
+                    shown(&base.join(key))
+                }
+            }),
             layout,
             layout_signers,
             gate_policy: parsed.policy.gate.map(|path| base.join(path)),
@@ -209,11 +215,21 @@ impl Settings {
     }
 }
 
+// Whatever is there by that name is taken, also if it cannot be read: settings that are passed
+// over would change who is trusted.
+fn place(cwd: &Path, home: Option<&Home>) -> Option<PathBuf> {
+    let there = |file: &PathBuf| file.symlink_metadata().is_ok();
+    cwd.ancestors()
+        .map(|dir| dir.join(PROJECT_FILE))
+        .find(there)
+        .or_else(|| home.map(|home| home.root().join(HOME_FILE)).filter(there))
+}
+
 impl SignerEntry {
     fn resolve(self, base: &Path, file: &Path) -> Result<ExpectedSigner, Failure> {
         let wrong = |why: &str| {
             Failure::usage("E0011", format!("signer `{}` is not accepted", self.name))
-                .at(file.display().to_string())
+                .at(shown(file))
                 .because(why)
                 .help("a signer has either `key = \"FILE.pub\"`, or `identity` (and `issuer` for keyless)")
         };
@@ -224,9 +240,15 @@ impl SignerEntry {
             (Some(_), None) if self.issuer.is_some() => Err(wrong("`issuer` goes with `identity`")),
             (Some(path), None) => {
                 let path = base.join(path);
-                let text = read_text(&path, 64 << 10)?;
+                let text = read_text(&path, 64 << 10).map_err(|failure| {
+                    failure.help(format!(
+                        "{} names it for signer `{}`",
+                        shown(file),
+                        self.name
+                    ))
+                })?;
                 let key = PublicKey::from_pem(&text)
-                    .map_err(|error| wrong(&error.to_string()).at(path.display().to_string()))?;
+                    .map_err(|error| wrong(&error.to_string()).at(shown(&path)))?;
                 Ok(ExpectedSigner::key(self.name, key))
             }
             (None, Some(identity)) if identity.is_empty() => Err(wrong("its identity is empty")),
@@ -248,7 +270,7 @@ fn reject_duplicates(signers: &[ExpectedSigner], file: &Path) -> Result<(), Fail
             "E0011",
             format!("two signers are called `{}`", signer.name()),
         )
-        .at(file.display().to_string())),
+        .at(shown(file))),
         None => Ok(()),
     }
 }
@@ -259,7 +281,7 @@ fn place_of(file: &Path, text: &str, error: &toml::de::Error) -> String {
             let line = before.matches('\n').count().saturating_add(1);
             format!("{}:{line}", file.display())
         }
-        None => file.display().to_string(),
+        None => shown(file),
     }
 }
 
@@ -278,7 +300,7 @@ mod tests {
         assert_eq!(failure.code(), "E0011");
         assert!(
             failure
-                .render(&|_, t| t.to_owned())
+                .render(None, &|_, t| t.to_owned())
                 .contains("custos.toml:3")
         );
     }

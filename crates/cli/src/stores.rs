@@ -1,13 +1,23 @@
 //! The home's evidence store.
 
+use std::time::Duration;
+
+use custos_core::digest::Digest;
+use custos_evidence::recover::{self, RecoverError};
 use custos_evidence::{Store, StoreError, StoreOptions};
+use custos_log::checkpoint::VerifiedCheckpoint;
+use custos_log::reader::LogReader;
 
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::report::Failure;
+use crate::term::{count, visible};
 
 /// Name of the database in a home.
 pub const DATABASE: &str = "custos.db";
+
+const ADVICE: &str = "keep a copy of the home and do not delete custos.db; `custos evidence check` \
+     says what is damaged, `custos evidence reindex` rebuilds the index, a backup has the rest";
 
 /// Opens the home's store for writing, and makes it first if there is none.
 pub fn writable(context: &Context) -> Result<Store, Failure> {
@@ -17,6 +27,53 @@ pub fn writable(context: &Context) -> Result<Store, Failure> {
 /// Opens the home's store for reading.
 pub fn readable(context: &Context) -> Result<Store, Failure> {
     open(context, StoreOptions::read_only())
+}
+
+/// Finishes what a crash left between log and store, unless another command is at work: then the
+/// next one does it, and nothing is lost meanwhile.
+pub fn finish(store: &Store, log: &LogReader, context: &Context) {
+    let outcome = recover::settle(store, log, context.now(), Duration::ZERO);
+    tell(outcome, context);
+}
+
+/// Sees to it that the store has what the log has up to `checkpoint`, as far as it can be had:
+/// waits for commands that are at work, and finishes what a crash left. What lacks after that,
+/// facts say.
+pub fn catch_up(
+    store: &Store,
+    log: &LogReader,
+    checkpoint: &VerifiedCheckpoint,
+    context: &Context,
+) -> Result<(), Failure> {
+    let gaps = store.gaps(checkpoint.origin(), checkpoint.size());
+    let gaps = gaps.map_err(|error| failure(&error))?;
+    let drafts = store.staged().map_err(|error| failure(&error))?;
+    if gaps.is_empty() || drafts.is_empty() {
+        return Ok(());
+    }
+    // Where nothing may be written, the gaps stay and are told.
+    if let Ok(store) = writable(context) {
+        let outcome = recover::settle(&store, log, context.now(), store.patience());
+        tell(outcome, context);
+    }
+    Ok(())
+}
+
+fn tell(outcome: Result<Vec<Digest>, RecoverError>, context: &Context) {
+    match outcome {
+        Ok(finished) if finished.is_empty() => {}
+        Ok(finished) => {
+            let number = u64::try_from(finished.len()).unwrap_or(u64::MAX);
+            let what = count(number, "statement");
+            let note = format!("finished {what} that an interrupted command had logged");
+            context.term.note(&note);
+        }
+        Err(RecoverError::Store(StoreError::Busy { .. })) => {}
+        Err(error) => {
+            let text = format!("what an interrupted command left could not be finished: {error}");
+            context.term.warn(&visible(&text));
+        }
+    }
 }
 
 fn open(context: &Context, options: StoreOptions) -> Result<Store, Failure> {
@@ -34,18 +91,18 @@ pub fn failure(error: &StoreError) -> Failure {
         StoreError::NoStore { path } => Failure::undecided("E0601", "there is no store here yet")
             .at(path.display().to_string())
             .help("the first `custos run`, `custos attest` or `custos sign` makes it"),
-        StoreError::Corrupt { .. } | StoreError::Row { .. } => Failure::undecided(
-            "E0602",
-            "the store's index is damaged",
-        )
-        .because(why)
-        .help("keep a copy of the home, and restore custos.db from a backup; do not delete it"),
+        StoreError::Corrupt { .. } | StoreError::Row { .. } => {
+            Failure::undecided("E0602", "the store's index is damaged")
+                .because(why)
+                .help(ADVICE)
+        }
         StoreError::DigestMismatch { .. } => Failure::new(
             "E0602",
             Exit::Alarm,
             "a stored bundle is not what its name promises",
         )
-        .because(why),
+        .because(why)
+        .help(ADVICE),
         _ => Failure::undecided("E0601", "the store cannot be used").because(why),
     }
 }

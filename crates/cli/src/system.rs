@@ -36,6 +36,25 @@ pub mod env {
     pub const CI: &str = "CI";
     /// The kind of terminal; `dumb` means no colours.
     pub const TERM: &str = "TERM";
+    /// Width of the terminal, where the terminal's own word is not to count.
+    pub const COLUMNS: &str = "COLUMNS";
+    /// Where the demo makes its folder.
+    pub const TMPDIR: &str = "TMPDIR";
+
+    /// All of them.
+    #[cfg(test)]
+    pub const ALL: [&str; 10] = [
+        HOME,
+        NO_PROGRESS,
+        NO_COLOR,
+        CLICOLOR_FORCE,
+        XDG_DATA_HOME,
+        USER_HOME,
+        CI,
+        TERM,
+        COLUMNS,
+        TMPDIR,
+    ];
 }
 
 /// Returns an environment variable that is set and not empty.
@@ -44,10 +63,20 @@ pub fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// Returns the words of the command line.
+pub fn arguments() -> Vec<OsString> {
+    std::env::args_os().collect()
+}
+
 /// Returns the whole environment, for a step that is to see what its caller sees.
 #[allow(clippy::disallowed_methods, reason = "this is the sanctioned reader")]
 pub fn environment() -> Vec<(OsString, OsString)> {
     std::env::vars_os().collect()
+}
+
+/// Returns the folder for temporary files.
+pub fn temporary() -> std::path::PathBuf {
+    variable(env::TMPDIR).map_or_else(|| "/tmp".into(), std::path::PathBuf::from)
 }
 
 /// Measures wall time for what is shown to people; never for a decision.
@@ -67,5 +96,26 @@ impl Stopwatch {
     /// Returns seconds since the start.
     pub fn seconds(self) -> f64 {
         self.0.elapsed().as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::env;
+
+    #[test]
+    fn every_variable_is_documented_and_every_documented_one_is_read() {
+        let page = include_str!("../../../docs/reference/environment.md");
+        let mut documented: Vec<&str> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `"))
+            .flat_map(|line| line.split(" |").next().into_iter())
+            .flat_map(|names| names.split(", "))
+            .map(|name| name.trim_matches('`'))
+            .collect();
+        let mut read = env::ALL.to_vec();
+        documented.sort_unstable();
+        read.sort_unstable();
+        assert_eq!(documented, read);
     }
 }

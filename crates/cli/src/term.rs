@@ -1,6 +1,7 @@
 //! The one module that prints: results to standard output, everything else to standard error.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal, Write as _};
+use std::os::fd::AsFd;
 
 use serde::Serialize;
 
@@ -55,6 +56,9 @@ pub struct Term {
     quiet: bool,
     color_out: bool,
     color_err: bool,
+    // Where there is a terminal: nobody wants a file to be folded.
+    width_out: Option<usize>,
+    width_err: Option<usize>,
 }
 
 impl Term {
@@ -65,8 +69,7 @@ impl Term {
             Color::Never => false,
             Color::Auto => {
                 let forced = variable(env::CLICOLOR_FORCE).is_some_and(|value| value != "0");
-                let dumb = variable(env::TERM).is_some_and(|value| value == "dumb");
-                forced || (is_terminal && variable(env::NO_COLOR).is_none() && !dumb)
+                forced || (is_terminal && variable(env::NO_COLOR).is_none() && !is_dumb())
             }
         };
         Self {
@@ -74,6 +77,8 @@ impl Term {
             quiet,
             color_out: wanted(std::io::stdout().is_terminal()),
             color_err: wanted(std::io::stderr().is_terminal()),
+            width_out: width(&std::io::stdout()),
+            width_err: width(&std::io::stderr()),
         }
     }
 
@@ -82,12 +87,19 @@ impl Term {
         self.format
     }
 
-    /// Returns true if nobody wants progress: `--quiet`, CI, no terminal.
+    /// Returns true if nobody wants progress: `--quiet`, CI, no terminal or a dumb one.
     pub fn hides_progress(&self) -> bool {
         self.quiet
             || variable(env::NO_PROGRESS).is_some()
             || variable(env::CI).is_some()
+            || is_dumb()
             || !std::io::stderr().is_terminal()
+    }
+
+    /// Folds text for standard output, if that is a terminal; what follows the first line is
+    /// indented by `indent`.
+    pub fn fold(&self, text: &str, indent: usize) -> String {
+        fold(text, self.width_out, indent)
     }
 
     /// Returns `text` in the colour of `role`, for standard output.
@@ -142,7 +154,9 @@ impl Term {
             // The process ends with the failure's status in any case.
             let _ = write_out(&String::from_utf8_lossy(&bytes));
         }
-        write_err(&failure.render(&|role, text| paint(self.color_err, role, text)));
+        write_err(&failure.render(self.width_err, &|role, text| {
+            paint(self.color_err, role, text)
+        }));
     }
 }
 
@@ -163,16 +177,12 @@ fn paint(on: bool, role: Role, text: &str) -> String {
 
 fn write_out(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| {
-            if error.kind() == std::io::ErrorKind::BrokenPipe {
-                // `custos ... | head` is not an error.
-                Failure::broken_pipe()
-            } else {
-                Failure::io("standard output", &error)
-            }
-        })
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // `custos ... | head` is not an error; and what the command found out stays what it is, so
+        // that a pipe that closes early never turns a no into a yes.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|error| Failure::io("standard output", &error)),
+    }
 }
 
 fn write_err(text: &str) {
@@ -180,16 +190,98 @@ fn write_err(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Makes text from outside safe to show: control characters (terminal escapes among them) become
-/// visible, so that a file name cannot repaint the screen.
+fn is_dumb() -> bool {
+    variable(env::TERM).is_some_and(|value| value == "dumb")
+}
+
+// The narrowest terminal that text is folded for, and the widest line that is easy to read.
+const NARROWEST: usize = 30;
+const WIDEST: usize = 100;
+
+fn width(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
+    if !stream.is_terminal() {
+        return None;
+    }
+    let said = variable(env::COLUMNS).and_then(|value| value.to_str()?.parse().ok());
+    let columns = said.or_else(|| {
+        let size = rustix::termios::tcgetwinsize(stream).ok()?;
+        (size.ws_col > 0).then(|| usize::from(size.ws_col))
+    })?;
+    Some(columns.clamp(NARROWEST, WIDEST))
+}
+
+/// Folds each line of `text` between words, so that it fits `width`; what follows the first is
+/// indented by `indent`. A word that is longer than a line stays whole, as it may be there to be
+/// copied.
+pub fn fold(text: &str, width: Option<usize>, indent: usize) -> String {
+    let Some(width) = width else {
+        return text.to_owned();
+    };
+    let lines: Vec<String> = text.split('\n').map(|l| line(l, width, indent)).collect();
+    lines.join("\n")
+}
+
+fn line(text: &str, width: usize, indent: usize) -> String {
+    let mut folded = String::new();
+    let mut column = 0_usize;
+    // The blanks in front of a line are a part of its first word.
+    let start = text.len() - text.trim_start_matches(' ').len();
+    let words = text.get(start..).unwrap_or_default().split(' ');
+    for (at, word) in words.enumerate() {
+        let long = word.chars().count();
+        if at == 0 {
+            folded.push_str(text.get(..start).unwrap_or_default());
+            column = start;
+        } else if !word.is_empty() && column.saturating_add(1 + long) > width {
+            folded.truncate(folded.trim_end_matches(' ').len());
+            folded.push('\n');
+            folded.push_str(&" ".repeat(indent));
+            column = indent;
+        } else {
+            folded.push(' ');
+            column = column.saturating_add(1);
+        }
+        folded.push_str(word);
+        column = column.saturating_add(long);
+    }
+    folded
+}
+
+/// Makes text from outside safe to show, so that a file name cannot repaint the screen.
 pub fn visible(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\n' {
-                '\u{fffd}'
-            } else {
-                c
+    custos_core::text::visible(text)
+}
+
+/// Returns a number with its noun: `1 file`, `2 files`.
+pub fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folds_between_words_only() {
+        assert_eq!(fold("one two  three", None, 2), "one two  three");
+        assert_eq!(fold("  one two three", Some(9), 4), "  one two\n    three");
+        assert_eq!(fold("a\nb c", Some(3), 1), "a\nb c");
+        let long = "sha256:".to_owned() + &"0".repeat(64);
+        assert_eq!(
+            fold(&format!("is {long} now"), Some(40), 1),
+            format!("is\n {long}\n now")
+        );
+        for width in 30..100 {
+            for line in fold("some words ".repeat(30).trim_end(), Some(width), 3).lines() {
+                assert!(line.chars().count() <= width, "{width}: {line}");
+                assert_eq!(line.trim_end(), line);
             }
-        })
-        .collect()
+        }
+    }
+
+    #[test]
+    fn counts_in_words() {
+        assert_eq!(count(1, "file"), "1 file");
+        assert_eq!(count(0, "file"), "0 files");
+    }
 }

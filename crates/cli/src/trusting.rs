@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use custos_core::identity::ExpectedSigner;
+use custos_log::note::VerifierKey;
 use custos_trust::TrustRoot;
 use custos_trust::root::TrustRootError;
 use custos_trust::verify::{LogRequirement, VerifyError};
@@ -11,7 +12,7 @@ use custos_trust::verify::{LogRequirement, VerifyError};
 use crate::args::ExpectArgs;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::files::{read_bytes, read_text};
+use crate::files::{read_bytes, read_text, shown};
 use crate::keys;
 use crate::report::Failure;
 use crate::settings::Settings;
@@ -107,8 +108,8 @@ impl Trusting {
         if self.signers.is_empty() {
             return Err(Failure::usage("E0110", "nobody is expected to have signed")
                 .because("there is no way to accept any signer")
-                .help("pass --key PUB or --certificate-identity SUBJECT")
-                .help("or list [[signer]] in custos.toml"));
+                .help("list [[signer]] in custos.toml, as `custos keys generate` prints it")
+                .help("`custos verify` takes --key and --certificate-identity as well"));
         }
         Ok(self)
     }
@@ -134,7 +135,7 @@ fn base(settings: &Settings, context: &Context) -> Result<TrustRoot, Failure> {
             let key = read_text(&own, 4096)?;
             root = root
                 .with_log_key(key.trim())
-                .map_err(|e| failure(&e).at(own.display().to_string()))?;
+                .map_err(|e| failure(&e).at(shown(&own)))?;
         }
     }
     Ok(root)
@@ -143,19 +144,20 @@ fn base(settings: &Settings, context: &Context) -> Result<TrustRoot, Failure> {
 fn with_authorities(root: TrustRoot, file: &Path) -> Result<TrustRoot, Failure> {
     let pem = read_text(file, MAX_TRUST_FILE)?;
     root.with_authorities(&pem)
-        .map_err(|error| failure(&error).at(file.display().to_string()))
+        .map_err(|error| failure(&error).at(shown(file)))
 }
 
 fn with_sigstore(root: TrustRoot, file: &Path) -> Result<TrustRoot, Failure> {
     let json = read_bytes(file, MAX_TRUST_FILE)?;
     root.with_sigstore(&json)
-        .map_err(|error| failure(&error).at(file.display().to_string()))
+        .map_err(|error| failure(&error).at(shown(file)))
 }
 
-// A verifier key has a `+` between its parts; a file name that has one too is written `./a+b`.
+// What reads as a key is that key, whatever lies in the working folder under that name.
 fn with_log(root: TrustRoot, named: &str, context: &Context) -> Result<TrustRoot, Failure> {
     let file = context.resolve(Path::new(named));
-    let text = if file.is_file() {
+    let is_key = named.parse::<VerifierKey>().is_ok();
+    let text = if !is_key && file.is_file() {
         read_text(&file, 4096)?
     } else {
         named.to_owned()

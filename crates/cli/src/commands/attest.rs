@@ -10,7 +10,7 @@ use crate::args::AttestArgs;
 use crate::artifacts;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::files::{read_bytes, write_atomic};
+use crate::files::{read_bytes, shown, write_atomic};
 use crate::recording::{self, Recording};
 use crate::term::Role;
 use crate::{Failure, Outcome};
@@ -22,18 +22,12 @@ const MAX_PREDICATE: u64 = 96 << 20;
 pub fn run(args: &AttestArgs, context: &Context) -> Outcome {
     let settings = context.settings()?;
     let signer = recording::key_signer(&args.key, &settings, context)?;
-    let kind = predicate::resolve(&args.predicate_type).ok_or_else(|| {
-        Failure::usage(
-            "E0002",
-            format!("`{}` is no predicate type", args.predicate_type),
-        )
-        .help("name one of docs/predicates, or write its URI")
-    })?;
+    let kind = artifacts::predicate_type(&args.predicate_type)?;
     let file = context.resolve(&args.predicate);
     let bytes = read_bytes(&file, MAX_PREDICATE)?;
     let unsound = |why: String| {
         Failure::usage("E0104", "the predicate does not have the shape of its type")
-            .at(file.display().to_string())
+            .at(shown(&file))
             .because(why)
             .help(format!("docs/predicates describes `{kind}`"))
     };

@@ -15,8 +15,10 @@ use serde_json::{Value, json};
 use crate::args::DemoArgs;
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::files::shown;
+use crate::progress::Bar;
 use crate::system::Stopwatch;
-use crate::term::{Format, Role};
+use crate::term::{Format, Role, visible};
 use crate::{Failure, Outcome};
 
 use attacks::Attack;
@@ -45,7 +47,7 @@ pub fn run(args: &DemoArgs, context: &Context) -> Outcome {
             "",
             &json!({
                 "schema": "custos.demo/1",
-                "dir": dir,
+                "dir": shown(&dir),
                 "steps": steps,
                 "gate": gate,
                 "attacks": attacks.iter().map(Attack::to_json).collect::<Vec<_>>(),
@@ -56,26 +58,40 @@ pub fn run(args: &DemoArgs, context: &Context) -> Outcome {
     if gate["verdict"] == "allow" && attacks.iter().all(Attack::was_stopped) {
         Ok(Exit::Yes)
     } else {
-        Err(Failure::no("E0001", "the demo did not end as it should").at(dir.display().to_string()))
+        Err(Failure::no("E0001", "the demo did not end as it should").at(shown(&dir)))
     }
+}
+
+// The first reason of each code, with the number of the others of that code.
+fn alike(reasons: &Value) -> Vec<(&Value, usize)> {
+    let mut found: Vec<(&Value, usize)> = Vec::new();
+    for reason in reasons.as_array().into_iter().flatten() {
+        match found
+            .iter_mut()
+            .find(|(one, _)| one["code"] == reason["code"])
+        {
+            Some((_, more)) => *more = more.saturating_add(1),
+            None => found.push((reason, 0)),
+        }
+    }
+    found
 }
 
 // A new folder that is kept, so that the reader can look around afterwards.
 fn folder(args: &DemoArgs, context: &Context) -> Result<PathBuf, Failure> {
-    let io = |path: &Path, error: &std::io::Error| Failure::io(path.display().to_string(), error);
+    let io = |path: &Path, error: &std::io::Error| Failure::io(shown(path), error);
     if let Some(dir) = &args.dir {
         let dir = context.resolve(dir);
         std::fs::create_dir_all(&dir).map_err(|error| io(&dir, &error))?;
         let mut entries = std::fs::read_dir(&dir).map_err(|error| io(&dir, &error))?;
         return match entries.next() {
             None => Ok(dir),
-            Some(_) => Err(
-                Failure::usage("E0008", "the folder for the demo is not empty")
-                    .at(dir.display().to_string()),
-            ),
+            Some(_) => {
+                Err(Failure::usage("E0008", "the folder for the demo is not empty").at(shown(&dir)))
+            }
         };
     }
-    let base = std::env::temp_dir();
+    let base = crate::system::temporary();
     (1..1000_u32)
         .map(|n| base.join(format!("custos-demo-{}-{n}", std::process::id())))
         .find_map(|dir| match std::fs::create_dir(&dir) {
@@ -108,8 +124,8 @@ impl Demo<'_> {
     fn introduce(&self) -> Result<(), Failure> {
         let term = &self.context.term;
         term.say(&format!(
-            "{}\nA picture and its name, in one forward pass, tell to which of eight groups an emoji \
-             belongs.\nData: {} real files, vendored, digests recorded. Project: {}\n",
+            "{}\nA picture and its name, in one forward pass, tell the group of an emoji.\n\
+             Data: {} real files, vendored, digests recorded\nProject: {}\n",
             term.paint(Role::Strong, "Custos demo: from raw data to a gated model"),
             self.project.raw_files(),
             term.paint(Role::Literal, &self.project.root().display().to_string()),
@@ -174,8 +190,11 @@ impl Demo<'_> {
     fn step(&self, step: &custos_multimodal::Step) -> Result<Value, Failure> {
         let line = Project::step_command(step, &self.custos, self.seed);
         let args: Vec<&str> = line.iter().map(String::as_str).collect();
-        let answer = self.custos.must(&args)?;
         let term = &self.context.term;
+        let answer = {
+            let _waiting = Bar::waiting(term, step.name);
+            self.custos.must(&args)?
+        };
         let seconds = answer.json["seconds"].as_f64().unwrap_or_default();
         term.say(&format!(
             "  {:<11} {seconds:>4.1} s  {}{}\n",
@@ -228,17 +247,15 @@ impl Demo<'_> {
             term.paint(role, &verdict.to_uppercase()),
             self.logged(answer.number("/decision/logIndex")),
         ))?;
-        for group in ["reasons", "warnings"] {
-            for reason in answer.json[group].as_array().into_iter().flatten() {
-                let label = if group == "warnings" {
-                    "warning"
-                } else {
-                    "reason"
+        for (group, label) in [("reasons", "reason"), ("warnings", "warning")] {
+            for (reason, more) in alike(&answer.json[group]) {
+                let message = reason["message"].as_str().unwrap_or_default();
+                let more = match more {
+                    0 => String::new(),
+                    more => format!(" (and {more} more like this)"),
                 };
-                term.say(&format!(
-                    "    {label}: {}\n",
-                    reason["message"].as_str().unwrap_or_default()
-                ))?;
+                let line = format!("    {label}: {}{more}\n", visible(message));
+                term.say(&term.fold(&line, 6))?;
             }
         }
         if verdict != "allow" {
@@ -283,6 +300,7 @@ impl Demo<'_> {
         ))?;
         self.heading("Look further")?;
         for command in [
+            &format!("cd {root}"),
             "custos verify package --key release",
             "custos trace raw --down",
             "custos gate package --key release --format json",
@@ -292,7 +310,7 @@ impl Demo<'_> {
             term.say(&format!("  {}\n", term.paint(Role::Good, command)))?;
         }
         term.say(&format!(
-            "  (in {root}; this binary is {})\n\n{stopped} of {} attacks stopped, {:.1} s in all\n",
+            "  (this binary is {})\n\n{stopped} of {} attacks stopped, {:.1} s in all\n",
             self.custos.binary().display(),
             attacks.len(),
             clock.seconds(),

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::home::Home;
 use crate::keys::{PRIVATE, is_name};
 use crate::settings::Settings;
-use crate::term::Role;
+use crate::term::{Role, count};
 use crate::{Failure, Outcome, logs, policies, stores};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +80,7 @@ pub fn run(context: &Context) -> Outcome {
     findings.push(check_settings(settings.as_ref()));
     findings.push(check_log(context, &home));
     findings.push(check_store(context, &home));
+    findings.extend(check_evidence(context));
     findings.push(check_policy(context, settings.as_ref().ok()));
     findings.push(check_space(&home));
     findings.push(check_git());
@@ -90,13 +91,30 @@ pub fn run(context: &Context) -> Outcome {
 fn check_home(home: &Home) -> Finding {
     let place = format!("{} ({})", home.root().display(), home.origin().describe());
     match std::fs::metadata(home.root()) {
-        Err(_) => Finding::warn("home", format!("{place} does not exist yet"), "custos init"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Finding::warn("home", format!("{place} does not exist yet"), "custos init")
+        }
+        Err(error) => Finding::fail("home", format!("{place}: {error}"), "check its permissions"),
+        Ok(metadata) if !metadata.is_dir() => Finding::fail(
+            "home",
+            format!("{place} is not a folder"),
+            "pass --home DIR, or set CUSTOS_HOME to a folder",
+        ),
         Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
             let mend = format!("chmod 700 {}", home.root().display());
             Finding::warn("home", format!("{place} can be entered by others"), mend)
         }
+        Ok(_) if !writable(home.root()) => Finding::warn(
+            "home",
+            format!("{place} is read-only: nothing can be recorded"),
+            "mount it writable, or pass another --home DIR",
+        ),
         Ok(_) => Finding::ok("home", place),
     }
+}
+
+fn writable(path: &Path) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
 fn check_keys(home: &Home) -> Vec<Finding> {
@@ -108,7 +126,7 @@ fn check_keys(home: &Home) -> Vec<Finding> {
         )];
     };
     let mut found = Vec::new();
-    let mut private = 0_usize;
+    let mut private = 0_u64;
     for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
         if path.extension().is_none_or(|ending| ending != PRIVATE) {
             continue;
@@ -139,7 +157,7 @@ fn check_keys(home: &Home) -> Vec<Finding> {
             ));
         }
     }
-    found.insert(0, Finding::ok("keys", format!("{private} private keys")));
+    found.insert(0, Finding::ok("keys", count(private, "private key")));
     found
 }
 
@@ -151,7 +169,7 @@ fn check_settings(settings: Result<&Settings, &Failure>) -> Finding {
     match settings {
         Err(failure) => Finding::fail(
             "settings",
-            format!("{}: {}", failure.what(), failure.reasons().join("; ")),
+            told(failure),
             "mend custos.toml; docs/reference/settings.md lists every key",
         ),
         Ok(settings) => match &settings.file {
@@ -165,15 +183,20 @@ fn check_settings(settings: Result<&Settings, &Failure>) -> Finding {
                 "add a [[signer]] with a public key",
             ),
             Some(file) => {
-                let detail = format!(
-                    "{}, {} expected signers",
-                    file.display(),
-                    settings.signers.len()
-                );
-                Finding::ok("settings", detail)
+                let signers = u64::try_from(settings.signers.len()).unwrap_or(u64::MAX);
+                let signers = count(signers, "expected signer");
+                Finding::ok("settings", format!("{}, {signers}", file.display()))
             }
         },
     }
+}
+
+// What, where and why, in one line.
+fn told(failure: &Failure) -> String {
+    let parts = [Some(failure.what()), failure.place()];
+    let why = failure.reasons().iter().map(String::as_str);
+    let parts: Vec<&str> = parts.into_iter().flatten().chain(why).collect();
+    parts.join("; ")
 }
 
 fn check_log(context: &Context, home: &Home) -> Finding {
@@ -193,11 +216,7 @@ fn check_log(context: &Context, home: &Home) -> Finding {
                 checkpoint.origin()
             ),
         ),
-        Err(failure) => Finding::fail(
-            "log",
-            format!("{}: {}", failure.what(), failure.reasons().join("; ")),
-            "custos log fsck",
-        ),
+        Err(failure) => Finding::fail("log", told(&failure), "custos log fsck"),
     }
 }
 
@@ -212,24 +231,68 @@ fn check_store(context: &Context, home: &Home) -> Finding {
     let inspected = stores::readable(context)
         .and_then(|store| store.inspect().map_err(|error| stores::failure(&error)));
     match inspected {
-        Ok(faults) if faults.is_empty() => Finding::ok("store", "sound"),
+        Ok(faults) if faults.is_empty() => {
+            let file = home.root().join(stores::DATABASE);
+            if writable(&file) {
+                Finding::ok("store", "sound")
+            } else {
+                let mend = format!("chmod u+w {}", file.display());
+                Finding::warn(
+                    "store",
+                    "sound, and read-only: nothing can be recorded",
+                    mend,
+                )
+            }
+        }
         Ok(faults) => Finding::fail(
             "store",
             faults.join("; "),
             "keep a copy, and restore custos.db from a backup",
         ),
-        Err(failure) => Finding::fail("store", failure.what().to_owned(), "custos explain E0601"),
+        Err(failure) => Finding::fail("store", told(&failure), "custos explain E0601"),
     }
 }
 
+// Whether the store has what the log says was recorded; nothing if one of them cannot be read,
+// which is said elsewhere.
+fn check_evidence(context: &Context) -> Option<Finding> {
+    let store = stores::readable(context).ok()?;
+    let (_, checkpoint) = logs::reader(context).ok()?;
+    let gaps = store.gaps(checkpoint.origin(), checkpoint.size()).ok()?;
+    let drafts = store.staged().ok()?.len();
+    let interrupted = count(u64::try_from(drafts).unwrap_or(u64::MAX), "draft");
+    Some(match gaps.indexes().next() {
+        Some(first) => Finding::fail(
+            "evidence",
+            format!(
+                "{} of {} log entries have no statement in the store, #{first} the first; \
+                 {interrupted} of interrupted commands",
+                gaps.count,
+                checkpoint.size()
+            ),
+            "custos evidence check",
+        ),
+        None if drafts > 0 => Finding::warn(
+            "evidence",
+            format!("{interrupted} of interrupted commands"),
+            "custos evidence reindex",
+        ),
+        None => Finding::ok("evidence", "every log entry has its statement"),
+    })
+}
+
 fn check_policy(context: &Context, settings: Option<&Settings>) -> Finding {
-    let Some(path) = settings.and_then(|settings| settings.gate_policy.as_ref()) else {
+    let Some(settings) = settings else {
+        let mend = "mend the settings, which name it";
+        return Finding::warn("policy", "not looked at", mend);
+    };
+    let Some(path) = settings.gate_policy.as_ref() else {
         return Finding::warn("policy", "no `[policy] gate` is set", "custos init");
     };
     let named = path.display().to_string();
     let files = match policies::files(std::slice::from_ref(&named), context) {
         Ok(files) => files,
-        Err(failure) => return Finding::fail("policy", failure.what().to_owned(), "custos init"),
+        Err(failure) => return Finding::fail("policy", told(&failure), "custos init"),
     };
     match PolicySet::load(files, &PolicyLimits::default()) {
         Err(errors) => Finding::fail(
@@ -315,7 +378,9 @@ fn report(context: &Context, findings: &[Finding]) -> Outcome {
             "{} {:<9} {}\n",
             context.term.paint(role, word),
             finding.name,
-            crate::term::visible(&finding.detail),
+            context
+                .term
+                .fold(&crate::term::visible(&finding.detail), 15),
         ));
         if let Some(mend) = &finding.mend {
             text.push_str(&format!(

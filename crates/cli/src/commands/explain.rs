@@ -48,9 +48,9 @@ fn explain(code: &str, context: &Context) -> Outcome {
         "{}: {}\n\n{}\n\n{} {}\n",
         context.term.paint(Role::Bad, entry.code),
         context.term.paint(Role::Strong, entry.title),
-        entry.meaning,
+        context.term.fold(entry.meaning, 0),
         context.term.paint(Role::Literal, "what to do:"),
-        entry.remedy,
+        context.term.fold(entry.remedy, 0),
     );
     context.term.result(
         &text,

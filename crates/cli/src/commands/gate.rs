@@ -27,6 +27,8 @@ use crate::{Failure, Outcome, stores};
 
 /// Who Custos says it is in a VSA.
 const VERIFIER: &str = "urn:custos:verifier:cli:v1";
+/// Most pieces of evidence that are shown for a reason; JSON has all.
+const SHOWN: usize = 30;
 
 /// Runs the command.
 pub fn run(args: &GateArgs, context: &Context) -> Outcome {
@@ -58,6 +60,10 @@ pub fn run(args: &GateArgs, context: &Context) -> Outcome {
             .map_err(|error| stores::failure(&error))?;
     }
     let recorded = recording.many(&statements)?;
+    if let (Some(dir), [summary, record]) = (&args.bundles, recorded.as_slice()) {
+        let bundles = [("verification-summary", summary), ("decision", record)];
+        recording::write_bundles(&context.resolve(dir), &artifact.file_stem(), &bundles)?;
+    }
     made.report(context, &recorded)
 }
 
@@ -205,28 +211,22 @@ impl Made<'_> {
             term.paint(role, word),
         );
         for reason in self.reasons() {
-            text.push_str(&format!(
-                "  {}: {}\n",
-                reason.code,
-                visible(&reason.message)
-            ));
-            for evidence in reason.evidence.iter().take(30) {
-                let at = evidence
-                    .log_index
-                    .map_or_else(String::new, |at| format!("  log #{at}"));
-                text.push_str(&term.paint(
-                    Role::Faint,
-                    &format!("      {}{at}", visible(&evidence.name)),
-                ));
+            let line = format!("  {}: {}\n", reason.code, visible(&reason.message));
+            text.push_str(&term.fold(&line, 6));
+            for evidence in reason.evidence.iter().take(SHOWN) {
+                text.push_str(&term.paint(Role::Faint, &shown(evidence)));
                 text.push('\n');
+            }
+            let more = reason.evidence.len().saturating_sub(SHOWN);
+            if more > 0 {
+                text.push_str(&format!("      and {more} more\n"));
             }
         }
         for warning in &self.decision().warnings {
-            text.push_str(&format!(
-                "  {}: {}\n",
-                term.paint(Role::Warn, "warning"),
-                visible(&warning.message)
-            ));
+            let line = format!("  warning: {}\n", visible(&warning.message));
+            let folded = term.fold(&line, 6);
+            let rest = folded.strip_prefix("  warning").unwrap_or(&folded);
+            text.push_str(&format!("  {}{rest}", term.paint(Role::Warn, "warning")));
         }
         text.push_str(&format!(
             "decision log #{}, summary (VSA) log #{}, policy {}\n",
@@ -257,6 +257,18 @@ impl Made<'_> {
             "facts": self.judged.facts,
         })
     }
+}
+
+// What it is, which bytes, and where they are logged.
+fn shown(evidence: &EvidenceReference) -> String {
+    let mut text = format!("      {}", visible(&evidence.name));
+    if let Some(digest) = evidence.digest.get(Algorithm::Sha256) {
+        text.push_str(&format!("  {}", digest.short()));
+    }
+    if let Some(at) = evidence.log_index {
+        text.push_str(&format!("  log #{at}"));
+    }
+    text
 }
 
 fn recorded(reason: &Reason) -> RecordedReason {

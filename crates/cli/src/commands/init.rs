@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::args::InitArgs;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::files::write_new;
+use crate::files::{shown, write_new};
 use crate::home::{Home, Origin, PROJECT_HOME};
 use crate::settings::PROJECT_FILE;
 use crate::term::Role;
@@ -67,9 +67,7 @@ pub fn run(args: &InitArgs, context: &Context) -> Outcome {
     // `custos init` names `.`; messages are easier to read without it.
     let dir = dir.canonicalize().unwrap_or(dir);
     if !dir.is_dir() {
-        return Err(
-            Failure::usage("E0003", "there is no such folder").at(dir.display().to_string())
-        );
+        return Err(Failure::usage("E0003", "there is no such folder").at(shown(&dir)));
     }
     // An explicit --home or CUSTOS_HOME stays where it is; otherwise the project gets its own.
     let home = match context.home() {
@@ -97,8 +95,7 @@ struct Written {
 fn write_all(files: &[(PathBuf, String)]) -> Result<(), Failure> {
     for (path, text) in files {
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)
-                .map_err(|error| Failure::io(parent.display().to_string(), &error))?;
+            std::fs::create_dir_all(parent).map_err(|error| Failure::io(shown(parent), &error))?;
         }
         write_new(path, text.as_bytes(), 0o644)?;
     }
@@ -108,21 +105,21 @@ fn write_all(files: &[(PathBuf, String)]) -> Result<(), Failure> {
 fn report(args: &InitArgs, context: &Context, dir: &Path, written: &Written) -> Outcome {
     let verb = if args.dry_run { "would write" } else { "wrote" };
     let term = &context.term;
-    let shown = |path: &Path| path.strip_prefix(dir).unwrap_or(path).display().to_string();
+    let short = |path: &Path| shown(path.strip_prefix(dir).unwrap_or(path));
     let mut human = format!(
         "home         {} ({})\n",
-        term.paint(Role::Literal, &written.home.root().display().to_string()),
+        term.paint(Role::Literal, &shown(written.home.root())),
         written.home.origin().describe(),
     );
     for (path, text) in &written.new {
         let lines = text.lines().count();
         human.push_str(&format!(
             "{verb:<12} {} (+{lines} lines)\n",
-            term.paint(Role::Literal, &shown(path))
+            term.paint(Role::Literal, &short(path))
         ));
     }
     for (path, _) in &written.kept {
-        human.push_str(&format!("{:<12} {}\n", "kept", shown(path)));
+        human.push_str(&format!("{:<12} {}\n", "kept", short(path)));
     }
     let found: Vec<&str> = NEIGHBOURS
         .iter()
@@ -143,9 +140,9 @@ fn report(args: &InitArgs, context: &Context, dir: &Path, written: &Written) -> 
         &json!({
             "schema": "custos.init/1",
             "dryRun": args.dry_run,
-            "home": written.home.root(),
-            "written": written.new.iter().map(|(path, _)| path).collect::<Vec<_>>(),
-            "kept": written.kept.iter().map(|(path, _)| path).collect::<Vec<_>>(),
+            "home": shown(written.home.root()),
+            "written": written.new.iter().map(|(path, _)| shown(path)).collect::<Vec<_>>(),
+            "kept": written.kept.iter().map(|(path, _)| shown(path)).collect::<Vec<_>>(),
             "found": found,
         }),
     )?;

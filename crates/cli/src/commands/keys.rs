@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use custos_core::crypto::KeyPair;
 use custos_trust::keys::{self as files, PasswordFile, PasswordSource as _};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::{KeysArgs, KeysCommand, KeysGenerateArgs};
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::files::shown;
 use crate::keys::{self, PRIVATE, PUBLIC};
+use crate::settings::Settings;
 use crate::term::Role;
 use crate::{Failure, Outcome};
 
@@ -30,7 +32,7 @@ fn generate(args: &KeysGenerateArgs, context: &Context) -> Outcome {
                 "E0008",
                 "the key exists, and Custos does not overwrite it",
             )
-            .at(path.display().to_string())
+            .at(shown(path))
             .help("name another key, or move this one away first"));
         }
     }
@@ -52,12 +54,8 @@ fn generate(args: &KeysGenerateArgs, context: &Context) -> Outcome {
     let id = pair.public_key().id();
     let mut human = format!(
         "private key  {}\npublic key   {}\nkey id       {}  ({})\n",
-        context
-            .term
-            .paint(Role::Literal, &private.display().to_string()),
-        context
-            .term
-            .paint(Role::Literal, &public.display().to_string()),
+        context.term.paint(Role::Literal, &shown(&private)),
+        context.term.paint(Role::Literal, &shown(&public)),
         id,
         args.kind,
     );
@@ -71,7 +69,7 @@ fn generate(args: &KeysGenerateArgs, context: &Context) -> Outcome {
         &human,
         &json!({
             "schema": "custos.keys.generate/1",
-            "private": private, "public": public, "keyId": id, "kind": args.kind.name(),
+            "private": shown(&private), "public": shown(&public), "keyId": id, "kind": args.kind.name(),
         }),
     )?;
     Ok(Exit::Yes)
@@ -80,11 +78,14 @@ fn generate(args: &KeysGenerateArgs, context: &Context) -> Outcome {
 // What makes verifications expect this key, ready to be pasted.
 fn expectation(public: &Path, context: &Context) -> String {
     let name = public.file_stem().unwrap_or_default().to_string_lossy();
-    let shown = public.strip_prefix(context.cwd()).unwrap_or(public);
+    let file = Settings::file_for(context);
+    // Paths in the settings start at the folder of the settings. Strings of JSON are also TOML's.
+    let base = file.parent().unwrap_or(context.cwd());
+    let key = Value::String(shown(public.strip_prefix(base).unwrap_or(public)));
     format!(
-        "\nto expect it, add to {}:\n  [[signer]]\n  name = \"{name}\"\n  key = \"{}\"\n",
-        crate::settings::PROJECT_FILE,
-        shown.display(),
+        "\nto expect it, add to {}:\n  [[signer]]\n  name = {}\n  key = {key}\n",
+        shown(file.strip_prefix(context.cwd()).unwrap_or(&file)),
+        Value::String(name.into_owned()),
     )
 }
 
@@ -122,7 +123,7 @@ fn list(context: &Context) -> Outcome {
             .filter(|path| path.extension().is_some_and(|ending| ending == PUBLIC))
             .collect(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(Failure::io(dir.display().to_string(), &error)),
+        Err(error) => return Err(Failure::io(shown(&dir), &error)),
     };
     names.sort();
     for path in names {
@@ -131,7 +132,14 @@ fn list(context: &Context) -> Outcome {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let key = files::load_public(&path).map_err(|error| keys::failure(&error))?;
+        let key = match files::load_public(&path) {
+            Ok(key) => key,
+            // One broken file hides no other key.
+            Err(error) => {
+                context.term.warn(&error.to_string());
+                continue;
+            }
+        };
         let private = path.with_extension(PRIVATE);
         let private = if private.is_file() {
             "private key here"
@@ -144,7 +152,7 @@ fn list(context: &Context) -> Outcome {
             context.term.paint(Role::Literal, &key.id().to_string()),
         ));
         rows.push(json!({
-            "name": name, "kind": key.kind().name(), "keyId": key.id(), "public": path,
+            "name": name, "kind": key.kind().name(), "keyId": key.id(), "public": shown(&path),
             "private": path.with_extension(PRIVATE).is_file(),
         }));
     }
@@ -169,7 +177,7 @@ fn public(named: &str, context: &Context) -> Outcome {
             key: Some(named.to_owned()),
             password_file: None,
         };
-        let settings = crate::settings::Settings::default();
+        let settings = Settings::default();
         let loaded = keys::signing(&args, &settings, context)?;
         loaded.pair.public_key().clone()
     };

@@ -28,17 +28,17 @@ pub fn run(args: &PolicyArgs, context: &Context) -> Outcome {
             policy,
             query,
             input,
-            now,
+            moment,
         } => {
-            let set = load(policy, context)?;
-            let evaluation = Evaluation::at(now.unwrap_or_else(|| context.now()));
+            let set = load(&policy.named, context)?;
+            let evaluation = Evaluation::at(moment.now.unwrap_or_else(|| context.now()));
             evaluate(&set, query, input.as_deref(), (&evaluation, context))
         }
-        PolicyCommand::Test { policy, now } => {
-            let options = TestOptions::at(now.unwrap_or_else(|| context.now()));
-            run_tests(policy, &options, context)
+        PolicyCommand::Test { policy, moment } => {
+            let options = TestOptions::at(moment.now.unwrap_or_else(|| context.now()));
+            run_tests(&policy.named, &options, context)
         }
-        PolicyCommand::Check { policy } => run_checks(policy, context),
+        PolicyCommand::Check { policy } => run_checks(&policy.named, context),
     }
 }
 

@@ -1,12 +1,14 @@
 //! `custos run`: run a step, and record what went in and what came out.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use custos_core::oms::{Difference, DifferenceKind, compare};
 use custos_policy::Verdict;
 use custos_provenance::hash::HashOptions;
 use custos_provenance::measure::Machine;
 use custos_provenance::run::{
-    Declared, Environment, Interrupt, Keep, Output, Prepared, RunError, Runner, Step, StepOutcome,
+    Declared, Environment, Input, Interrupt, Keep, Output, Prepared, RunError, Runner, Step,
+    StepOutcome,
 };
 use serde_json::{Value, json};
 
@@ -14,11 +16,12 @@ use crate::args::RunArgs;
 use crate::artifacts;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::files::write_atomic;
+use crate::files::shown;
 use crate::judging::{self, Judged, Judging};
 use crate::policies::Policy;
 use crate::progress::Bar;
 use crate::recording::{self, Recorded, Recording};
+use crate::running::Running;
 use crate::settings::Settings;
 use crate::system::{Stopwatch, environment};
 use crate::term::Role;
@@ -31,6 +34,7 @@ pub fn run(args: &RunArgs, context: &Context) -> Outcome {
     // Before anything runs: a step whose statement could not be signed would be lost work.
     let signer = recording::key_signer(&args.key, &settings, context)?;
     let step = declare(args, context)?;
+    let mut running = Running::begin(&context.home()?)?;
     let cache = artifacts::cache(context, false);
     let mut hashing = HashOptions::default();
     hashing.cache = cache.as_ref();
@@ -53,17 +57,24 @@ pub fn run(args: &RunArgs, context: &Context) -> Outcome {
         }
         None => None,
     };
+    Recording::check(context)?;
+    running.declares(prepared.products())?;
     let interrupt = Interrupt::on_signals().map_err(|error| Failure::io("signals", &error))?;
+    // Where nobody can tell what others declared, nothing is excused.
+    let others = || running.beside().unwrap_or_default();
     let outcome = prepared
         .execute(&interrupt)
-        .and_then(custos_provenance::run::Executed::finish)
+        .and_then(|executed| executed.beside(&others).finish())
         .map_err(|error| failure(&error))?;
     let statements = outcome
         .statements()
         .map_err(|error| Failure::internal(&error.to_string()))?;
     let recording = Recording::open(signer, context)?;
     let recorded = recording.many(&statements)?;
-    write_bundles(args, context, &recorded)?;
+    if let (Some(dir), [provenance, usage]) = (&args.bundles, recorded.as_slice()) {
+        let bundles = [("provenance", provenance), ("resource-usage", usage)];
+        recording::write_bundles(&context.resolve(dir), &args.name, &bundles)?;
+    }
     report(
         args,
         context,
@@ -141,7 +152,11 @@ fn require(
         if judged.decision.verdict == Verdict::Allow {
             continue;
         }
-        denied = Some(add_reasons(denied, &input.name, &judged));
+        let mut failure = add_reasons(denied, &input.name, &judged);
+        if let Some(files) = changed_files(&judging, input)? {
+            failure = failure.because(files);
+        }
+        denied = Some(failure);
     }
     match denied {
         Some(failure) => {
@@ -170,20 +185,44 @@ fn add_reasons(failure: Option<Failure>, name: &str, judged: &Judged) -> Failure
     failure
 }
 
-fn write_bundles(args: &RunArgs, context: &Context, recorded: &[Recorded]) -> Result<(), Failure> {
-    let Some(dir) = &args.bundles else {
-        return Ok(());
+/// Most files that a refusal names.
+const MAX_NAMED: usize = 5;
+
+// Which files of a folder are not those of the one that was recorded under its name. It is told
+// where that one was hashed with this home's digest cache.
+fn changed_files(judging: &Judging<'_>, input: &Input) -> Result<Option<String>, Failure> {
+    let cache = artifacts::cache(judging.context(), false);
+    let (Some(cache), Some(now)) = (cache, &input.artifact.manifest) else {
+        return Ok(None);
     };
-    let dir = context.resolve(dir);
-    std::fs::create_dir_all(&dir)
-        .map_err(|error| Failure::io(dir.display().to_string(), &error))?;
-    for (kind, one) in ["provenance", "resource-usage"].iter().zip(recorded) {
-        write_atomic(
-            &dir.join(format!("{}.{kind}.sigstore.json", args.name)),
-            &one.bytes,
-        )?;
+    let recorded = judging.recorded_as(&input.name)?;
+    let known = recorded
+        .iter()
+        .find_map(|artifact| cache.files_of(&artifact.digest));
+    let Some(Ok(found)) = known.map(|was| compare(&was, now, MAX_NAMED)) else {
+        return Ok(None);
+    };
+    if found.is_empty() {
+        return Ok(None);
     }
-    Ok(())
+    let mut files: Vec<String> = found.list.iter().map(difference).collect();
+    if found.total > files.len() {
+        files.push(format!("and {} more", found.total - files.len()));
+    }
+    let name = &input.name;
+    Ok(Some(format!(
+        "{name}: not the `{name}` that was recorded: {}",
+        files.join(", ")
+    )))
+}
+
+fn difference(one: &Difference) -> String {
+    let what = match one.kind {
+        DifferenceKind::Missing => "removed",
+        DifferenceKind::Unlisted => "added",
+        _ => "changed",
+    };
+    format!("`{}` {what}", one.path)
 }
 
 struct Done {
@@ -254,7 +293,6 @@ fn report(args: &RunArgs, context: &Context, done: &Done) -> Outcome {
 
 fn failure(error: &RunError) -> Failure {
     let why = error.to_string();
-    let shown = |path: &PathBuf| path.display().to_string();
     match error {
         RunError::CommandFailed { .. } => {
             Failure::no("E0302", "the command failed, so nothing was signed").because(why)

@@ -14,11 +14,11 @@ use crate::args::{HashArg, SignArgs};
 use crate::artifacts::{self, signature_path};
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::files::write_atomic;
+use crate::files::{shown, write_atomic};
 use crate::progress::Bar;
 use crate::recording::{self, Recorded, Recording};
 use crate::system::Stopwatch;
-use crate::term::Role;
+use crate::term::{Role, count};
 use crate::{Failure, Outcome};
 
 /// Runs the command.
@@ -83,14 +83,12 @@ impl Done<'_> {
         } = self;
         let root = hashed.manifest.root_digest();
         let human = format!(
-            "signed   {} ({} files, {} bytes)\ndigest   {}\nbundle   {}\nsigner   key:{}{}\n",
+            "signed   {} ({}, {})\ndigest   {}\nbundle   {}\nsigner   key:{}{}\n",
             context.term.paint(Role::Strong, &artifacts::name_of(path)),
-            hashed.files,
-            hashed.bytes,
+            count(hashed.files, "file"),
+            count(hashed.bytes, "byte"),
             context.term.paint(Role::Literal, &root.to_string()),
-            context
-                .term
-                .paint(Role::Literal, &file.display().to_string()),
+            context.term.paint(Role::Literal, &shown(file)),
             recording.key_id().short(),
             recorded.index.map_or_else(
                 || "  in no log".to_owned(),
@@ -106,9 +104,9 @@ impl Done<'_> {
             &human,
             &json!({
                 "schema": "custos.sign/1",
-                "artifact": path,
+                "artifact": shown(path),
                 "digest": hashed.digest,
-                "bundle": file,
+                "bundle": shown(file),
                 "keyId": recording.key_id(),
                 "logIndex": recorded.index,
                 "files": hashed.files,

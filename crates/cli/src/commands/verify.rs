@@ -4,7 +4,6 @@ use std::path::Path;
 
 use custos_core::digest::{Algorithm, DigestSet};
 use custos_core::oms::{Differences, LEGACY_PREDICATE_TYPE, PREDICATE_TYPE, SignedManifest};
-use custos_core::predicate;
 use custos_provenance::hash::{self, Report, VerifyOptions};
 use custos_trust::verify::{
     Check, CheckState, Expectation, Material, Message, PredicateTypes, Proof, VerifyRequest,
@@ -16,10 +15,10 @@ use crate::args::VerifyArgs;
 use crate::artifacts::{self, Artifact, signature_path};
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::files::read_bytes;
+use crate::files::{read_bytes, shown};
 use crate::judging::Judging;
 use crate::progress::Bar;
-use crate::term::{Role, Term};
+use crate::term::{Role, Term, count, visible};
 use crate::trusting::{Trusting, verify_failure};
 use crate::{Failure, Outcome};
 
@@ -35,21 +34,11 @@ pub fn run(args: &VerifyArgs, context: &Context) -> Outcome {
     let settings = context.settings()?;
     let trusting = Trusting::from_args(&args.expect, &settings, context)?;
     let path = artifacts::local_path(&args.artifact, context)?;
-    if !path.exists() {
-        return Err(Failure::usage("E0003", "there is no such file or folder")
-            .at(path.display().to_string()));
-    }
-    let file = args
-        .bundle
-        .as_ref()
-        .map_or_else(|| signature_path(&path), |b| context.resolve(b));
-    if args.bundle.is_none() && !file.is_file() {
-        return Err(
-            Failure::usage("E0131", "the artifact has no signature beside it")
-                .at(file.display().to_string())
-                .help("pass --bundle FILE, or sign it with `custos sign`"),
-        );
-    }
+    let file = artifacts::signature(&path, args.bundle.as_deref(), context)?.ok_or_else(|| {
+        Failure::usage("E0131", "the artifact has no signature beside it")
+            .at(shown(&signature_path(&path)))
+            .help("pass --bundle FILE, or sign it with `custos sign`")
+    })?;
     let bundle = read_bytes(&file, MAX_BUNDLE)?;
     let subject = subject(
         args,
@@ -89,10 +78,9 @@ pub fn own_signature(
         return Ok(absent);
     };
     let context = judging.context();
-    let file = bundle.map_or_else(|| signature_path(path), |b| context.resolve(b));
-    if bundle.is_none() && !file.is_file() {
+    let Some(file) = artifacts::signature(path, bundle, context)? else {
         return Ok(absent);
-    }
+    };
     let bytes = read_bytes(&file, MAX_BUNDLE)?;
     let invalid = |why: String| json!({ "present": true, "valid": false, "signer": null, "differences": [], "why": why });
     let signed = match unverified_statement(Material::Bundle(&bytes)) {
@@ -185,17 +173,14 @@ fn subject(
     candidate: &Candidate<'_>,
 ) -> Result<Subject, Failure> {
     if let Some(asked) = &args.predicate_type {
-        let kind = predicate::resolve(asked).ok_or_else(|| {
-            Failure::usage("E0002", format!("`{asked}` is no predicate type"))
-                .help("name one of docs/predicates, or write its URI")
-        })?;
+        let kind = artifacts::predicate_type(asked)?;
         let found = artifacts::find(&args.artifact, context)?;
         return Ok(Subject::Statement {
             kind: kind.to_owned(),
             digest: found.digest,
         });
     }
-    let place = || candidate.file.display().to_string();
+    let place = || shown(candidate.file);
     let statement = match unverified_statement(Material::Bundle(candidate.bundle)) {
         Ok(statement) => statement,
         Err(custos_trust::verify::VerifyError::ContentKind { .. }) => {
@@ -267,7 +252,7 @@ impl Request<'_> {
         subject: &Subject,
         expect: E,
     ) -> Outcome {
-        let name = self.file.display().to_string();
+        let name = shown(self.file);
         let request = VerifyRequest {
             artifact: subject.digest(),
             material: Material::Bundle(bundle),
@@ -295,8 +280,8 @@ impl Request<'_> {
     }
 
     fn differs(&self, differences: &Differences) -> Failure {
-        let mut failure = Failure::no("E0130", "the artifact differs from what was signed")
-            .at(self.path.display().to_string());
+        let mut failure =
+            Failure::no("E0130", "the artifact differs from what was signed").at(shown(self.path));
         for difference in differences.list.iter().take(SHOWN) {
             failure = failure.because(difference.to_string());
         }
@@ -321,11 +306,18 @@ impl Request<'_> {
         text.push_str(&check_list(term, checks));
         if let Subject::Model { report, .. } = subject {
             let (state, words) = if same {
-                ("ok", format!("{} files are as signed", report.files))
+                let (files, verb) = (
+                    count(report.files, "file"),
+                    if report.files == 1 { "is" } else { "are" },
+                );
+                ("ok", format!("{files} {verb} as signed"))
             } else {
                 (
                     "failed",
-                    format!("{} differences", report.differences.total),
+                    count(
+                        u64::try_from(report.differences.total).unwrap_or(u64::MAX),
+                        "difference",
+                    ),
                 )
             };
             text.push_str(&format!("  {} {words}\n", mark(term, state)));
@@ -377,7 +369,7 @@ impl Request<'_> {
         );
         if let Some(proof) = proof {
             let name = proof["signer"]["name"].as_str().unwrap_or_default();
-            text.push_str(&format!("  signed by {}", crate::term::visible(name)));
+            text.push_str(&format!("  signed by {}", visible(name)));
             if let Some(index) = proof["log"][0]["index"].as_u64() {
                 text.push_str(&format!("  log #{index}"));
             }
@@ -399,9 +391,9 @@ impl Request<'_> {
         };
         json!({
             "schema": "custos.verify/1",
-            "artifact": self.path,
+            "artifact": shown(self.path),
             "digest": subject.digest(),
-            "bundle": self.file,
+            "bundle": shown(self.file),
             "verdict": "pass",
             "signer": proof.map(|proof| &proof["signer"]),
             "log": proof.map(|proof| &proof["log"]),
@@ -424,12 +416,20 @@ fn check_list(term: &Term, checks: &[Check]) -> String {
                 CheckState::NotClaimed => "not-claimed",
                 _ => "not-reached",
             };
-            format!(
-                "  {} {:<21} {}\n",
-                mark(term, state),
+            let line = format!(
+                "     {:<21} {}",
                 check.name.as_str(),
-                term.paint(Role::Faint, &crate::term::visible(&check.detail))
-            )
+                visible(&check.detail)
+            );
+            let folded = term.fold(line.trim_end(), 27);
+            let (name, detail) = folded.split_at_checked(27).unwrap_or((folded.as_str(), ""));
+            let detail = if detail.is_empty() {
+                String::new()
+            } else {
+                term.paint(Role::Faint, detail)
+            };
+            let name = name.get(5..).unwrap_or_default();
+            format!("  {} {name}{detail}\n", mark(term, state))
         })
         .collect()
 }

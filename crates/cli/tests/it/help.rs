@@ -2,7 +2,7 @@
 
 use crate::sandbox::Sandbox;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "init",
     "doctor",
     "demo",
@@ -13,6 +13,7 @@ const COMMANDS: [&str; 15] = [
     "verify",
     "trace",
     "log",
+    "evidence",
     "explain",
     "gate",
     "policy",

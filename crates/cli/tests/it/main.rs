@@ -15,9 +15,11 @@
 
 mod bad_input;
 mod demo;
+mod evidence;
 mod help;
 mod keys;
 mod log;
+mod mistakes;
 mod policy;
 mod sandbox;
 mod sign_verify;

@@ -106,12 +106,18 @@ impl Sandbox {
             .current_dir(self.dir.path())
             .env("CUSTOS_HOME", self.path("home"))
             .env_remove("CLICOLOR_FORCE")
+            .env_remove("COLUMNS")
             .stdin(Stdio::null());
         command
     }
 
     pub fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Said {
         finish(self.command(args))
+    }
+
+    /// Runs a command line as it would be typed, with words in single quotes kept together.
+    pub fn line(&self, line: &str) -> Said {
+        self.run(&words(line))
     }
 
     /// The same with `--format json`.
@@ -133,6 +139,18 @@ impl Sandbox {
     pub fn root(&self) -> &Path {
         self.dir.path()
     }
+}
+
+pub fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (at, part) in line.split('\'').enumerate() {
+        if at % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
 }
 
 pub fn finish(mut command: Command) -> Said {

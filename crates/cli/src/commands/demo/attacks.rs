@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::child::{Answer, Custos};
 use super::project::{Project, copy_tree};
+use crate::artifacts;
 use crate::report::Failure;
 use crate::term::{Role, Term};
 
@@ -17,7 +18,7 @@ pub struct Attack {
     command: String,
     status: i32,
     // What the reason has to name for the attack to count as stopped.
-    named: &'static str,
+    named: String,
     reasons: Vec<String>,
     // What must not have happened, in words, and whether it did not.
     nothing_ran: bool,
@@ -37,7 +38,7 @@ impl Attack {
             && self
                 .reasons
                 .iter()
-                .any(|reason| reason.contains(self.named))
+                .any(|reason| reason.contains(&self.named))
     }
 
     /// Returns the JSON form.
@@ -69,9 +70,10 @@ impl Attack {
         let (first, rest): (Vec<_>, Vec<_>) = self
             .reasons
             .iter()
-            .partition(|reason| reason.contains(self.named));
+            .partition(|reason| reason.contains(&self.named));
         for reason in first.iter().chain(&rest).take(3) {
-            text.push_str(&format!("    {}\n", crate::term::visible(reason)));
+            let line = format!("    {}\n", crate::term::visible(reason));
+            text.push_str(&term.fold(&line, 6));
         }
         text
     }
@@ -88,7 +90,7 @@ fn changed_byte(custos: &Custos, project: &Project, _: u64) -> Result<Attack, Fa
         title: "one byte of the weights changed",
         command: "custos verify attacks/1-changed-byte --key release".to_owned(),
         status: answer.status,
-        named: "model.safetensors",
+        named: "model.safetensors".to_owned(),
         reasons: reasons(&answer),
         nothing_ran: true,
     })
@@ -98,7 +100,7 @@ fn changed_byte(custos: &Custos, project: &Project, _: u64) -> Result<Attack, Fa
 fn swapped_file(custos: &Custos, project: &Project, _: u64) -> Result<Attack, Failure> {
     let copy = project.root().join("attacks/2-swapped-file");
     copy_tree(&project.root().join("ingest"), &copy)?;
-    swap_two_images(&copy.join("images"))?;
+    let swapped = swap_two_images(&copy.join("images"))?;
     let binary = custos.binary().display().to_string();
     let product = "attacks/2-preprocess";
     let answer = custos.ask(&[
@@ -128,7 +130,7 @@ fn swapped_file(custos: &Custos, project: &Project, _: u64) -> Result<Attack, Fa
                   ingest=attacks/2-swapped-file ..."
             .to_owned(),
         status: answer.status,
-        named: "ingest",
+        named: format!("images/{swapped}"),
         reasons: reasons(&answer),
         nothing_ran: !project.root().join(product).exists(),
     })
@@ -256,7 +258,7 @@ fn gate(
         title,
         command: format!("custos gate {path} --key release"),
         status: answer.status,
-        named,
+        named: named.to_owned(),
         reasons: reasons(&answer),
         nothing_ran: true,
     })
@@ -291,7 +293,8 @@ fn flip_last_byte(file: &Path) -> Result<(), Failure> {
     std::fs::write(file, bytes).map_err(io)
 }
 
-fn swap_two_images(dir: &Path) -> Result<(), Failure> {
+// Returns the name of one of the two.
+fn swap_two_images(dir: &Path) -> Result<String, Failure> {
     let io = |error: std::io::Error| Failure::io(dir.display().to_string(), &error);
     let mut files: Vec<_> = std::fs::read_dir(dir)
         .map_err(io)?
@@ -308,7 +311,8 @@ fn swap_two_images(dir: &Path) -> Result<(), Failure> {
             );
             std::fs::write(one, b)
                 .and_then(|()| std::fs::write(other, a))
-                .map_err(io)
+                .map_err(io)?;
+            Ok(artifacts::name_of(one))
         }
         _ => Err(Failure::internal(
             "the demo's dataset has fewer than two images",

@@ -18,6 +18,7 @@ use super::child::Custos;
 use crate::files::{read_bytes, write_new};
 use crate::report::Failure;
 use crate::settings::PROJECT_FILE;
+use crate::system::environment;
 
 /// Everybody who has a key; `intruder` is nobody's expected signer.
 pub const KEYS: [&str; 6] = [
@@ -108,6 +109,12 @@ impl Project {
             &["commit", "-qm", "Declare the pipeline"],
         ] {
             let done = Command::new("git")
+                // The user's own repository, hooks and signing keys are none of the demo's.
+                .env_clear()
+                .envs(environment().into_iter().filter(|(name, _)| name == "PATH"))
+                .env("HOME", &self.root)
+                .env("GIT_CONFIG_NOSYSTEM", "1")
+                .env("GIT_CONFIG_GLOBAL", "/dev/null")
                 .args(identity)
                 .args(args)
                 .current_dir(&self.root)
@@ -253,7 +260,7 @@ impl Project {
         Ok(found
             .lines()
             .iter()
-            .map(|line| format!("              {line}\n"))
+            .map(|line| format!("            {line}\n"))
             .collect())
     }
 
