@@ -5,15 +5,21 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 fn main() -> io::Result<()> {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
+    // Cargo runs this in the package's folder. Neither this program nor what it writes may name
+    // that folder: checkouts that share a target folder share both.
+    let data = Path::new("data");
     let mut files = Vec::new();
-    collect(&data, &mut files)?;
+    collect(data, &mut files)?;
     files.sort();
     let mut table = String::from("pub(super) static FILES: &[(&str, &[u8])] = &[\n");
     for file in &files {
-        let name = utf8(file.strip_prefix(&data).map_err(io::Error::other)?)?;
-        let file = utf8(file)?;
-        writeln!(table, "    ({name:?}, include_bytes!({file:?})),").map_err(io::Error::other)?;
+        let name = utf8(file.strip_prefix(data).map_err(io::Error::other)?)?;
+        let file = format!("/{}", utf8(file)?);
+        writeln!(
+            table,
+            "    ({name:?}, include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {file:?}))),"
+        )
+        .map_err(io::Error::other)?;
     }
     table.push_str("];\n");
     fs::write(out_folder()?.join("raw_files.rs"), table)?;

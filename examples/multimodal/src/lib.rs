@@ -73,13 +73,13 @@ pub const RAW: &str = "raw";
 pub const STEPS: &[Step] = &[
     Step {
         name: "ingest",
-        about: "check the raw files against their digests, list the records",
+        about: "check the raw files, list the records",
         inputs: &[RAW],
         outputs: &["dataset.json", "records.jsonl", "images", "licenses"],
     },
     Step {
         name: "preprocess",
-        about: "decode the pictures, split the names into words, choose the held-out part",
+        about: "decode pictures, split names, hold out a part",
         inputs: &["ingest"],
         outputs: &["preprocess.json", "records.jsonl", "images.safetensors"],
     },
@@ -91,7 +91,7 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "train",
-        about: "train the model, and one network for each modality alone",
+        about: "train the model, and each modality alone",
         inputs: &["features"],
         outputs: &[
             "model.safetensors",
@@ -102,13 +102,13 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "evaluate",
-        about: "measure accuracy on the held-out part, with both modalities and with each removed",
+        about: "measure it, also with each modality removed",
         inputs: &["train", "features"],
         outputs: &["evaluation.json"],
     },
     Step {
         name: "package",
-        about: "put model, configuration, labels and model card into one folder",
+        about: "put model, labels and model card in a folder",
         inputs: &["train", "evaluate"],
         outputs: &[
             "model.safetensors",
