@@ -19,7 +19,8 @@ use crate::tally::Suite;
 const LIMIT: Duration = Duration::from_mins(2);
 const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
 const ALLOW: &str = "package custos.gate\nimport rego.v1\n\ndefault allow := false\n\n\
-                     allow if input.request.action == \"gate\"\n";
+                     allow if count(deny) == 0\n\n\
+                     deny contains \"not a gate\" if input.request.action != \"gate\"\n";
 const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 const TEST_RESULT: &str = "https://in-toto.io/attestation/test-result/v0.1";
 const OMS: &str = "https://model_signing/signature/v1.0";
