@@ -1,7 +1,8 @@
 //! Appends batches to the log in DIR until it is killed, and tells each acknowledgement.
 //!
-//! `log_writer DIR [BATCHES]`. Each line of its output, written at once with one call, is a JSON
-//! object: `first` and `last` number of the leaves, the index of the first, and the checkpoint.
+//! `log_writer DIR [BATCHES] [server]`, with the settings of the command line or of a server. Each
+//! line of its output, written at once with one call, is a JSON object: `first` and `last` number
+//! of the leaves, the index of the first, and the checkpoint.
 //! `log_check` reads them after the kill. Runs on where an earlier run ended.
 
 use std::error::Error;
@@ -15,10 +16,17 @@ use custos_log::{Log, LogOptions, Recorder as _};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let dir = args.next().ok_or("usage: log_writer DIR [BATCHES]")?;
+    let dir = args
+        .next()
+        .ok_or("usage: log_writer DIR [BATCHES] [server]")?;
     let batches: u64 = args.next().map_or(Ok(u64::MAX), |text| text.parse())?;
     let signer = Box::new(KeyPairSigner::new(ORIGIN, test_key()?)?);
-    let options = LogOptions::batch().with_segment_bytes(512 << 10);
+    let options = match args.next().as_deref() {
+        Some("server") => LogOptions::life(),
+        Some(_) => return Err("the settings are `server` or nothing".into()),
+        None => LogOptions::batch(),
+    };
+    let options = options.with_segment_bytes(512 << 10);
     let log = Log::open_or_create(Arc::new(OsDisk::new(dir)), signer, options)?;
     let mut next = log.head()?.size;
     for batch in 0..batches {

@@ -287,8 +287,8 @@ pub enum IntegrityFault {
     /// There is a checkpoint, but no write-ahead log. Entries that were acknowledged after that
     /// checkpoint may be gone with it; [`crate::Log::rebuild`] goes on without them.
     #[error(
-        "the write-ahead log (`wal`) is missing: put it back from where the folder came from, or \
-         rebuild it if nobody holds a checkpoint newer than the published one"
+        "the write-ahead log (`wal`) is missing: put it back from where the folder came from; \
+         entries acknowledged after the published checkpoint may be nowhere else"
     )]
     WalMissing,
 }

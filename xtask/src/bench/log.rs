@@ -46,12 +46,14 @@ pub fn append(bench: &Bench<'_>) -> Result<Table> {
     let mut table = Table::new(
         &format!(
             "`crates/log/examples/append` on the disk of the cache folder: {:.0} entries of {:.0} \
-             bytes in batches of {:.0}, each batch durable before it is acknowledged. The bare \
-             loop hashes the same entries and inner nodes with the same library, writes each \
-             batch with one call and calls `fdatasync`. Median of {} runs.",
+             bytes in batches of {:.0}, from {:.0} callers as a server has, each batch durable and \
+             published before its caller goes on. The bare loop, on one thread, hashes the same \
+             entries and inner nodes with the same library, writes each batch with one call and \
+             calls `fdatasync`. Median of {} runs.",
             number("entries")?,
             number("entry_bytes")?,
             number("batch")?,
+            number("callers")?,
             bench.runs
         ),
         &["what", "entries a second", "of the bare loop", "aim"],
