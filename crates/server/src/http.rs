@@ -71,10 +71,7 @@ pub(crate) fn router(services: Shared) -> Router {
         .route("/metrics", get(status::metrics))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::wrong_method)
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&services),
-            guard,
-        ))
+        .layer(middleware::from_fn_with_state(Arc::clone(&services), guard))
         .with_state(services)
 }
 

@@ -152,7 +152,10 @@ impl Metrics {
              # TYPE custos_http_overload_total counter\ncustos_http_overload_total {overload}"
         );
         if let Some(size) = log_size {
-            let _ = writeln!(out, "# TYPE custos_log_entries gauge\ncustos_log_entries {size}");
+            let _ = writeln!(
+                out,
+                "# TYPE custos_log_entries gauge\ncustos_log_entries {size}"
+            );
         }
         out
     }

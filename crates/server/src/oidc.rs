@@ -1,6 +1,6 @@
 //! ID tokens: who asks for a certificate.
 //!
-//! Spec: OpenID Connect Core 1.0 section 3.1.3.7 and Discovery 1.0; RFC 7515, RFC 7517, RFC 7519.
+//! Spec: `OpenID` Connect Core 1.0 section 3.1.3.7 and Discovery 1.0; RFC 7515, RFC 7517, RFC 7519.
 //! Issuers come from the settings alone. Keys come from the issuer's own documents, are kept per
 //! issuer, and are fetched again at most every half minute; nothing that a token names is ever
 //! fetched or believed (`jku`, `jwk`, `x5u`, `x5c`).
@@ -49,7 +49,10 @@ impl TokenVerifier {
         }
         let mut sources: Vec<Source> = Vec::with_capacity(issuers.len());
         for issuer in issuers {
-            if sources.iter().any(|source| source.issuer().url == issuer.url) {
+            if sources
+                .iter()
+                .any(|source| source.issuer().url == issuer.url)
+            {
                 return Err(SettingError::Twice { url: issuer.url });
             }
             sources.push(Source::new(issuer, std::sync::Arc::clone(fetch))?);

@@ -179,13 +179,11 @@ fn gather<T>(receiver: &Mutex<Receiver<Job<T>>>) -> Option<Vec<Job<T>>> {
 
 fn settle<T>(
     batch: Vec<Job<T>>,
-    write: &dyn Fn(&[Vec<u8>]) -> Result<Vec<T>, RecordError>,
+    write: &impl Fn(&[Vec<u8>]) -> Result<Vec<T>, RecordError>,
     failed: &Failed,
 ) {
-    let (leaves, answers): (Vec<_>, Vec<_>) = batch
-        .into_iter()
-        .map(|job| (job.leaf, job.answer))
-        .unzip();
+    let (leaves, answers): (Vec<_>, Vec<_>) =
+        batch.into_iter().map(|job| (job.leaf, job.answer)).unzip();
     match write(&leaves) {
         Ok(outcomes) => {
             for (answer, outcome) in answers.into_iter().zip(outcomes) {
@@ -208,9 +206,9 @@ fn settle<T>(
 mod tests {
     use super::*;
     use custos_core::crypto::{KeyKind, KeyPair};
+    use custos_log::LogOptions;
     use custos_log::disk::sim::SimDisk;
     use custos_log::note::KeyPairSigner;
-    use custos_log::LogOptions;
 
     fn log() -> Log {
         let pair = KeyPair::generate(KeyKind::Ed25519).unwrap();
@@ -221,7 +219,9 @@ mod tests {
     #[test]
     fn both_lanes_answer_and_threads_end() {
         let (sequencer, threads) = Sequencer::start(log()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             assert_eq!(sequencer.append(b"a".to_vec()).await, Ok(0));
             let recorded = sequencer.record(b"b".to_vec()).await.unwrap();
@@ -246,7 +246,9 @@ mod tests {
             })
         };
         let (lane, threads) = Lane::start("test", 1, &failed, fatal).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         let outcome = runtime.block_on(lane.submit(b"a".to_vec()));
         assert!(matches!(outcome, Err(AppendError::Log(error)) if error.must_end()));
         assert!(failed.is_set());

@@ -132,7 +132,12 @@ impl Config {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Config({}, {} issuers)", self.address, self.issuers.len())
+        write!(
+            f,
+            "Config({}, {} issuers)",
+            self.address,
+            self.issuers.len()
+        )
     }
 }
 
@@ -153,7 +158,9 @@ pub struct Server;
 impl Server {
     /// Starts a server on threads of its own and returns when it listens.
     pub fn start(config: Config) -> Result<Running, ServerError> {
-        if config.tls.is_none() && !config.address.ip().is_loopback() && !config.plain_beyond_loopback
+        if config.tls.is_none()
+            && !config.address.ip().is_loopback()
+            && !config.plain_beyond_loopback
         {
             return Err(ServerError::PlainBeyondLoopback {
                 address: config.address,

@@ -208,8 +208,8 @@ fn verify_prehashed(
     (hash, digest): (&'static digest::Algorithm, &[u8]),
     signature: &[u8],
 ) -> Result<(), SubjectKeyError> {
-    let digest = Digest::import_less_safe(digest, hash)
-        .map_err(|_| SubjectKeyError::DetailsDoNotFit)?;
+    let digest =
+        Digest::import_less_safe(digest, hash).map_err(|_| SubjectKeyError::DetailsDoNotFit)?;
     UnparsedPublicKey::new(algorithm, key)
         .verify_digest(&digest, signature)
         .map_err(|_| SubjectKeyError::BadSignature)
@@ -221,7 +221,9 @@ fn verify_ed25519ph(
     signature: &[u8],
 ) -> Result<(), SubjectKeyError> {
     let bad = |_| SubjectKeyError::BadSignature;
-    let key = key.ed25519_bytes().ok_or(SubjectKeyError::DetailsDoNotFit)?;
+    let key = key
+        .ed25519_bytes()
+        .ok_or(SubjectKeyError::DetailsDoNotFit)?;
     let key = ed25519_dalek::VerifyingKey::from_bytes(&key).map_err(bad)?;
     let signature = ed25519_dalek::Signature::from_slice(signature).map_err(bad)?;
     let digest = digest
@@ -267,7 +269,10 @@ fn rsa(spki: &[u8]) -> Result<Kind, SubjectKeyError> {
         SubjectPublicKeyInfoRef::from_der(spki).map_err(|_| SubjectKeyError::Unsupported)?;
     let der = parsed.subject_public_key.raw_bytes();
     let key = RsaPublicKey::from_der(der).map_err(|_| SubjectKeyError::Unsupported)?;
-    let null = parsed.algorithm.parameters.is_some_and(|any| any.is_null());
+    let null = parsed
+        .algorithm
+        .parameters
+        .is_some_and(der::AnyRef::is_null);
     let bytes = key.modulus.as_bytes();
     let bits = bytes.len().saturating_mul(8);
     let full = bytes.first().is_some_and(|first| first & 0x80 != 0);
@@ -343,7 +348,11 @@ mod tests {
                 Err(SubjectKeyError::DetailsDoNotFit)
             );
             assert_eq!(
-                key.verify_digest("PKIX_RSA_PKCS1V15_2048_SHA256", digest.as_bytes(), &signature),
+                key.verify_digest(
+                    "PKIX_RSA_PKCS1V15_2048_SHA256",
+                    digest.as_bytes(),
+                    &signature
+                ),
                 Err(SubjectKeyError::DetailsDoNotFit)
             );
         }
@@ -363,13 +372,17 @@ mod tests {
         let key = SubjectKey::from_spki_der(&rsa_spki(&pair)).unwrap();
         let digest = Algorithm::Sha256.digest(b"message");
         for (padding, details) in [
-            (&signature::RSA_PKCS1_SHA256, "PKIX_RSA_PKCS1V15_2048_SHA256"),
+            (
+                &signature::RSA_PKCS1_SHA256,
+                "PKIX_RSA_PKCS1V15_2048_SHA256",
+            ),
             (&signature::RSA_PSS_SHA256, "PKIX_RSA_PSS_2048_SHA256"),
         ] {
             let mut made = vec![0; pair.public_modulus_len()];
             pair.sign(padding, &SystemRandom::new(), b"message", &mut made)
                 .unwrap();
-            key.verify_digest(details, digest.as_bytes(), &made).unwrap();
+            key.verify_digest(details, digest.as_bytes(), &made)
+                .unwrap();
             let larger = details.replace("2048", "4096");
             assert_eq!(
                 key.verify_digest(&larger, digest.as_bytes(), &made),

@@ -14,7 +14,6 @@ use std::sync::{Mutex, PoisonError};
 use custos_core::clock::Timestamp;
 use der::asn1::ObjectIdentifier;
 
-
 use crate::authority::{AuthorityError, CertificateError, Member, Role, certificate_pem};
 
 pub use wire::Failure;
@@ -23,8 +22,7 @@ pub use wire::Failure;
 pub const MAX_REQUEST: usize = 4_096;
 
 /// The policy of tokens: that of Sigstore's timestamp authority.
-pub const DEFAULT_POLICY: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.2");
+pub const DEFAULT_POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.2");
 
 // Longest nonce, in bytes; clients use 8, some 20.
 const MAX_NONCE: usize = 32;
@@ -98,7 +96,11 @@ impl TimestampAuthority {
 
     /// Returns the chain in PEM, leaf first, root last.
     pub fn chain_pem(&self) -> String {
-        [certificate_pem(&self.member.der), certificate_pem(&self.root)].concat()
+        [
+            certificate_pem(&self.member.der),
+            certificate_pem(&self.root),
+        ]
+        .concat()
     }
 
     // The time to give: not before any that was given.
@@ -118,7 +120,11 @@ impl TimestampAuthority {
 
 impl std::fmt::Debug for TimestampAuthority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "TimestampAuthority({:?})", self.member.signer.public_key())
+        write!(
+            f,
+            "TimestampAuthority({:?})",
+            self.member.signer.public_key()
+        )
     }
 }
 

@@ -219,17 +219,19 @@ impl TrustedRoot {
             .push(instance("timestamp authority", authority.timestamp_der()));
         let key = authority.log_key();
         let id = sha256(key.as_spki_der()).to_vec();
-        self.ctlogs.push(log(place, key, id));
+        self.ctlogs.push(log(place.url, place.validity, key, id));
         self
     }
 
     /// Adds a log by the key of its checkpoints.
     ///
-    /// Sigstore's clients take the log's origin from the URL: host, port and path without the
-    /// scheme are to be the name of the key.
-    pub fn with_log(mut self, key: &VerifierKey, place: &Place<'_>) -> Self {
+    /// Sigstore's Go clients take the log's origin from the host of its URL, without port and
+    /// path, so the URL written here is made from the name of the key. It need not lead anywhere;
+    /// where the log is stands in the signing configuration. See [`is_host_name`].
+    pub fn with_log(mut self, key: &VerifierKey, validity: Validity) -> Self {
+        let url = format!("https://{}", key.name());
         let id = key.full_id().to_vec();
-        self.tlogs.push(log(place, key.public_key(), id));
+        self.tlogs.push(log(&url, validity, key.public_key(), id));
         self
     }
 
@@ -249,19 +251,33 @@ impl TrustedRoot {
     }
 }
 
-fn log(place: &Place<'_>, key: &PublicKey, id: Vec<u8>) -> LogInstance {
+/// Returns true if a log with this origin can be named in a trusted root so that all of Sigstore's
+/// clients find its key: it is a host name alone.
+pub fn is_host_name(origin: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    origin.len() <= 253 && origin.split('.').all(label)
+}
+
+fn log(url: &str, validity: Validity, key: &PublicKey, id: Vec<u8>) -> LogInstance {
     // Checkpoints are signed by pure Ed25519, never prehashed.
     let scheme = match key.kind() {
         KeyKind::Ed25519 => Scheme::Ed25519,
         kind => kind.statement_scheme(),
     };
     LogInstance {
-        base_url: place.url.to_owned(),
+        base_url: url.to_owned(),
         hash_algorithm: "SHA2_256".to_owned(),
         public_key: KeyInstance {
             raw_bytes: Base64(key.as_spki_der().to_vec()),
             key_details: scheme.key_details().to_owned(),
-            valid_for: Some(place.validity),
+            valid_for: Some(validity),
         },
         log_id: LogIdentity { key_id: Base64(id) },
         operator: None,
@@ -384,4 +400,38 @@ pub enum TrustedRootError {
     /// Another version, or something else.
     #[error("the media type is not the one that is needed")]
     MediaType,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_that_all_clients_understand() {
+        for (origin, ok) in [
+            ("log.example.com", true),
+            ("127.0.0.1", true),
+            ("localhost", true),
+            ("log.example.com/models", false),
+            ("localhost:8080", false),
+            ("Log", false),
+            ("a..b", false),
+            ("-a", false),
+            ("", false),
+        ] {
+            assert_eq!(is_host_name(origin), ok, "{origin}");
+        }
+    }
+
+    #[test]
+    fn other_documents_are_refused() {
+        assert_eq!(
+            TrustedRoot::parse(br#"{"mediaType":"x"}"#),
+            Err(TrustedRootError::MediaType)
+        );
+        for bad in ["{}", "[]", r#"{"mediaType":"x","mediaType":"x"}"#] {
+            let refused = SigningConfig::parse(bad.as_bytes());
+            assert!(matches!(refused, Err(TrustedRootError::Json(_))));
+        }
+    }
 }

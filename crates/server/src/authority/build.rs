@@ -55,7 +55,7 @@ pub(crate) fn signature_algorithm(scheme: Scheme) -> Option<AlgorithmIdentifierO
         Scheme::EcdsaP384 => "1.2.840.10045.4.3.3",
         Scheme::EcdsaP521 => "1.2.840.10045.4.3.4",
         Scheme::Ed25519 => "1.3.101.112",
-        Scheme::Ed25519ph => return None,
+        // X.509 knows no prehashed Ed25519.
         _ => return None,
     };
     Some(AlgorithmIdentifierOwned {
@@ -129,7 +129,10 @@ pub(super) fn root(params: &Params<'_>, pair: &KeyPair) -> Result<Vec<u8>, Autho
     let key = pair.public_key().as_spki_der();
     let mut draft = Draft::new(subject.clone(), subject, key)?;
     draft.valid_days(params.now, params.root_days)?;
-    draft.critical(KEY_USAGE, &key_usage(KeyUsages::KeyCertSign | KeyUsages::CRLSign))?;
+    draft.critical(
+        KEY_USAGE,
+        &key_usage(KeyUsages::KeyCertSign | KeyUsages::CRLSign),
+    )?;
     draft.critical(BASIC_CONSTRAINTS, &constraints(1))?;
     draft.add(SUBJECT_KEY_ID, &key_identifier(key)?)?;
     draft.sign_with(pair)
@@ -153,16 +156,28 @@ pub(super) fn below(
     let extended = ExtendedKeyUsage(vec![usage]);
     if role == Role::Timestamp {
         draft.critical(KEY_USAGE, &key_usage(KeyUsages::DigitalSignature))?;
-        draft.critical(BASIC_CONSTRAINTS, &BasicConstraints { ca: false, path_len_constraint: None })?;
+        draft.critical(
+            BASIC_CONSTRAINTS,
+            &BasicConstraints {
+                ca: false,
+                path_len_constraint: None,
+            },
+        )?;
         // RFC 3161 section 2.3: this one usage, and critical.
         draft.critical(EXTENDED_KEY_USAGE, &extended)?;
     } else {
-        draft.critical(KEY_USAGE, &key_usage(KeyUsages::KeyCertSign | KeyUsages::CRLSign))?;
+        draft.critical(
+            KEY_USAGE,
+            &key_usage(KeyUsages::KeyCertSign | KeyUsages::CRLSign),
+        )?;
         draft.critical(BASIC_CONSTRAINTS, &constraints(0))?;
         draft.add(EXTENDED_KEY_USAGE, &extended)?;
     }
     draft.add(SUBJECT_KEY_ID, &key_identifier(key.as_spki_der())?)?;
-    draft.add(AUTHORITY_KEY_ID, &issuer_identifier(root.public_key().as_spki_der())?)?;
+    draft.add(
+        AUTHORITY_KEY_ID,
+        &issuer_identifier(root.public_key().as_spki_der())?,
+    )?;
     draft.sign_with(root)
 }
 
@@ -190,15 +205,16 @@ pub(super) fn leaf<'a>(
     draft.critical(KEY_USAGE, &key_usage(KeyUsages::DigitalSignature))?;
     draft.add(EXTENDED_KEY_USAGE, &ExtendedKeyUsage(vec![CODE_SIGNING]))?;
     draft.add(SUBJECT_KEY_ID, &key_identifier(key.as_spki_der())?)?;
-    let spki = issuer_spki(issuing)?;
-    draft.add(AUTHORITY_KEY_ID, &issuer_identifier(&spki)?)?;
+    draft.add(AUTHORITY_KEY_ID, &issuer_identifier(issuer_spki(issuing))?)?;
     // The subject is empty, so this is critical (RFC 5280 section 4.2.1.6).
     draft.critical(ALT_NAME, &vec![general_name(identity.san())?])?;
     for extension in extensions::of(identity)? {
         draft.push(extension);
     }
-    draft.tbs.signature = signature_algorithm(issuing.signer.scheme())
-        .ok_or(AuthorityError::UnsupportedKey { role: Role::Issuing })?;
+    draft.tbs.signature =
+        signature_algorithm(issuing.signer.scheme()).ok_or(AuthorityError::UnsupportedKey {
+            role: Role::Issuing,
+        })?;
     Ok(Leaf {
         issuing,
         tbs: draft.tbs,
@@ -224,8 +240,8 @@ impl Leaf<'_> {
 }
 
 /// Returns the DER of the issuing authority's key.
-pub(super) fn issuer_spki(issuing: &Member) -> Result<Vec<u8>, CertificateError> {
-    Ok(issuing.signer.public_key().as_spki_der().to_vec())
+pub(super) fn issuer_spki(issuing: &Member) -> &[u8] {
+    issuing.signer.public_key().as_spki_der()
 }
 
 // A certificate in the making.
@@ -256,7 +272,9 @@ impl Draft {
     }
 
     fn valid_days(&mut self, now: Timestamp, days: u16) -> Result<(), AuthorityError> {
-        let micros = i64::from(days).saturating_mul(DAY).saturating_mul(1_000_000);
+        let micros = i64::from(days)
+            .saturating_mul(DAY)
+            .saturating_mul(1_000_000);
         self.tbs.validity = Validity {
             not_before: time(now)?,
             not_after: time(now.plus_micros(micros))?,
@@ -264,7 +282,11 @@ impl Draft {
         Ok(())
     }
 
-    fn critical<T: Encode>(&mut self, oid: ObjectIdentifier, value: &T) -> Result<(), AuthorityError> {
+    fn critical<T: Encode>(
+        &mut self,
+        oid: ObjectIdentifier,
+        value: &T,
+    ) -> Result<(), AuthorityError> {
         self.push(extension(oid, true, value)?);
         Ok(())
     }
@@ -300,7 +322,9 @@ impl Signer for Pair<'_> {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        self.0.sign(self.scheme(), message).map_err(SignError::Signature)
+        self.0
+            .sign(self.scheme(), message)
+            .map_err(SignError::Signature)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Fulcio's extensions: what the token said, arc 1.3.6.1.4.1.57264.1.
 //!
 //! Spec: <https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md>. Numbers 1 to 6 are the
-//! old ones, whose value is the bare text; from 8 on the value is a DER UTF8String.
+//! old ones, whose value is the bare text; from 8 on the value is a DER `UTF8String`.
 
 use der::asn1::{ObjectIdentifier, Utf8StringRef};
 use x509_cert::ext::Extension;

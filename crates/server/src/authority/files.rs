@@ -86,7 +86,11 @@ fn write_all(dir: &Path, params: &Params<'_>, made: &Made) -> Result<(), Authori
     Ok(())
 }
 
-fn write_key(path: &Path, pair: &KeyPair, protection: Protection<'_>) -> Result<(), AuthorityError> {
+fn write_key(
+    path: &Path,
+    pair: &KeyPair,
+    protection: Protection<'_>,
+) -> Result<(), AuthorityError> {
     match protection {
         Protection::Password(password) => keys::write_encrypted(path, pair, password),
         Protection::Plain => keys::write_plain(path, pair),

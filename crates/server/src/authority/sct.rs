@@ -57,10 +57,10 @@ pub(super) fn promise(
         role: Role::CertificateLog,
     };
     let algorithm = algorithm(log.scheme()).ok_or(unsupported)?;
-    let millis = u64::try_from(now.as_micros().div_euclid(1_000))
-        .map_err(|_| CertificateError::Encoding)?;
-    let spki = build::issuer_spki(issuing)?;
-    let message = sct_message(millis, &spki, tbs).ok_or(CertificateError::Encoding)?;
+    let millis =
+        u64::try_from(now.as_micros().div_euclid(1_000)).map_err(|_| CertificateError::Encoding)?;
+    let spki = build::issuer_spki(issuing);
+    let message = sct_message(millis, spki, tbs).ok_or(CertificateError::Encoding)?;
     let signature = log.sign(&message).map_err(AuthorityError::Sign)?;
     let length = u16::try_from(signature.len()).map_err(|_| CertificateError::Encoding)?;
     Ok([

@@ -42,6 +42,12 @@ fn extension<'a>(certificate: &'a Certificate, oid: &str) -> Option<(bool, &'a [
         .map(|extension| (extension.critical, extension.extn_value.as_bytes()))
 }
 
+fn life(certificate: &Certificate) -> u64 {
+    let validity = &certificate.tbs_certificate.validity;
+    let seconds = |time: &x509_cert::time::Time| time.to_unix_duration().as_secs();
+    seconds(&validity.not_after) - seconds(&validity.not_before)
+}
+
 #[test]
 fn a_leaf_has_the_profile_of_fulcio() {
     let authority = authority();
@@ -51,11 +57,16 @@ fn a_leaf_has_the_profile_of_fulcio() {
     build::check_signed_by(&leaf, &build::parse(authority.issuing_der()).unwrap()).unwrap();
     let tbs = &leaf.tbs_certificate;
     assert!(tbs.subject.0.is_empty());
-    assert_eq!(tbs.subject_public_key_info.to_der().unwrap(), key.as_spki_der());
-    let life = tbs.validity.not_after.to_unix_duration() - tbs.validity.not_before.to_unix_duration();
-    assert_eq!(life.as_secs(), 600);
+    assert_eq!(
+        tbs.subject_public_key_info.to_der().unwrap(),
+        key.as_spki_der()
+    );
+    assert_eq!(life(&leaf), 600);
     // Digital signature alone; code signing alone.
-    assert_eq!(extension(&leaf, "2.5.29.15"), Some((true, &[3, 2, 7, 128][..])));
+    assert_eq!(
+        extension(&leaf, "2.5.29.15"),
+        Some((true, &[3, 2, 7, 128][..]))
+    );
     assert_eq!(
         extension(&leaf, "2.5.29.37"),
         Some((false, &[48, 10, 6, 8, 43, 6, 1, 5, 5, 7, 3, 3][..]))
@@ -68,9 +79,9 @@ fn a_leaf_has_the_profile_of_fulcio() {
         extension(&leaf, "1.3.6.1.4.1.57264.1.1"),
         Some((false, ISSUER.as_bytes()))
     );
-    let (_, issuer) = extension(&leaf, "1.3.6.1.4.1.57264.1.8").unwrap();
-    assert_eq!(&issuer[..2], [0x0c, u8::try_from(ISSUER.len()).unwrap()]);
-    assert_eq!(&issuer[2..], ISSUER.as_bytes());
+    let (_, url) = extension(&leaf, "1.3.6.1.4.1.57264.1.8").unwrap();
+    assert_eq!(&url[..2], [0x0c, u8::try_from(ISSUER.len()).unwrap()]);
+    assert_eq!(&url[2..], ISSUER.as_bytes());
     let last = tbs.extensions.as_ref().unwrap().last().unwrap();
     assert_eq!(last.extn_id.to_string(), "1.3.6.1.4.1.11129.2.4.2");
 }
@@ -80,12 +91,21 @@ fn the_promise_signs_the_certificate_without_itself() {
     let authority = authority();
     let issued = authority.issue(&identity(), &subject_key(), NOW).unwrap();
     let mut leaf = Certificate::from_der(&issued.leaf).unwrap();
-    let sct = leaf.tbs_certificate.extensions.as_mut().unwrap().pop().unwrap();
+    let sct = leaf
+        .tbs_certificate
+        .extensions
+        .as_mut()
+        .unwrap()
+        .pop()
+        .unwrap();
     let without = leaf.tbs_certificate.to_der().unwrap();
     // OCTET STRING, list, one element (RFC 6962 section 3.3).
     let list = der::asn1::OctetString::from_der(sct.extn_value.as_bytes()).unwrap();
     let sct = &list.as_bytes()[4..];
-    assert_eq!(list.as_bytes().len() - 2, usize::from(list.as_bytes()[0]) * 256 + usize::from(list.as_bytes()[1]));
+    assert_eq!(
+        list.as_bytes().len() - 2,
+        usize::from(list.as_bytes()[0]) * 256 + usize::from(list.as_bytes()[1])
+    );
     let (head, signature) = sct.split_at(1 + 32 + 8 + 2 + 2 + 2);
     assert_eq!(head[0], 0);
     let log = authority.log_key();
@@ -93,8 +113,8 @@ fn the_promise_signs_the_certificate_without_itself() {
     let millis = u64::from_be_bytes(head[33..41].try_into().unwrap());
     assert_eq!(millis, u64::try_from(NOW.as_micros() / 1_000).unwrap());
     assert_eq!(head[41..45], [0, 0, 4, 3]);
-    let issuer = build::public_key(&build::parse(authority.issuing_der()).unwrap()).unwrap();
-    let message = sct_message(millis, issuer.as_spki_der(), &without).unwrap();
+    let parent = build::public_key(&build::parse(authority.issuing_der()).unwrap()).unwrap();
+    let message = sct_message(millis, parent.as_spki_der(), &without).unwrap();
     log.verify(custos_core::crypto::Scheme::EcdsaP256, &message, signature)
         .unwrap();
     let mut other = message;
@@ -129,12 +149,17 @@ fn an_authority_survives_its_files_and_hides_its_root() {
     Authority::open(&place, &FixedPassword::new("online")).unwrap();
     assert_eq!(
         Authority::init(&place, &params).unwrap_err(),
-        AuthorityError::AlreadyThere { path: place.clone() }
+        AuthorityError::AlreadyThere {
+            path: place.clone()
+        }
     );
     for key in ["issuing.key", "timestamp.key", "ct.key"] {
         use std::os::unix::fs::PermissionsExt as _;
-        let mode = std::fs::metadata(place.join(key)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        let bits = std::fs::metadata(place.join(key))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(bits & 0o777, 0o600);
     }
     assert!(!place.with_file_name("authority.new").exists());
 }
@@ -147,7 +172,9 @@ fn foreign_certificates_and_keys_are_noticed() {
     swapped.issuing_key = KeyPair::generate(KeyKind::P256).unwrap();
     assert_eq!(
         Authority::from_parts(swapped.parts()).unwrap_err(),
-        AuthorityError::KeyMismatch { role: Role::Issuing }
+        AuthorityError::KeyMismatch {
+            role: Role::Issuing
+        }
     );
     let mut foreign = made();
     foreign.root = made().root;
@@ -159,7 +186,9 @@ fn foreign_certificates_and_keys_are_noticed() {
     wrong.log_key = KeyPair::generate(KeyKind::P384).unwrap();
     assert_eq!(
         Authority::from_parts(wrong.parts()).unwrap_err(),
-        AuthorityError::UnsupportedKey { role: Role::CertificateLog }
+        AuthorityError::UnsupportedKey {
+            role: Role::CertificateLog
+        }
     );
 }
 
@@ -179,9 +208,7 @@ fn nothing_is_issued_outside_of_the_issuing_certificates_life() {
     // A leaf does not outlive its issuer.
     let last = NOW.plus_micros(3_650 * day - 60_000_000);
     let issued = authority.issue(&identity(), &subject_key(), last).unwrap();
-    let validity = build::parse(&issued.leaf).unwrap().tbs_certificate.validity;
-    let life = validity.not_after.to_unix_duration() - validity.not_before.to_unix_duration();
-    assert_eq!(life.as_secs(), 60);
+    assert_eq!(life(&build::parse(&issued.leaf).unwrap()), 60);
 }
 
 #[test]

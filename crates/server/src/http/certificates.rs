@@ -48,7 +48,10 @@ fn issue(
         .or(header)
         .ok_or_else(|| Refusal::BadToken("an OIDC identity token is needed".to_owned()))?;
     let now = services.clock.now();
-    let identity = services.verifier.verify(&token, now).map_err(refused)?;
+    let identity = services
+        .verifier
+        .verify(&token, now)
+        .map_err(|error| refused(&error))?;
     let key = request.key(&identity)?;
     let issued = authority
         .issue(&identity, &key, now)
@@ -66,7 +69,7 @@ fn issue(
     })
 }
 
-fn refused(error: TokenError) -> Refusal {
+fn refused(error: &TokenError) -> Refusal {
     let message = error.to_string();
     match error {
         TokenError::Keys(_) => Refusal::Unavailable(message),

@@ -27,9 +27,12 @@ pub(super) async fn create_entry(
     }
     require_type(&request, "application/json")?;
     let body = body::read(request, entries::MAX_REQUEST).await?;
-    let leaf =
-        entries::leaf_of_request(&body).map_err(|error| Refusal::Bad(error.to_string()))?;
-    let recorded = log.sequencer.record(leaf.clone()).await.map_err(refused)?;
+    let leaf = entries::leaf_of_request(&body).map_err(|error| Refusal::Bad(error.to_string()))?;
+    let recorded = log
+        .sequencer
+        .record(leaf.clone())
+        .await
+        .map_err(|error| refused(&error))?;
     with_json(201, &recorded.to_entry(&leaf))
 }
 
@@ -41,9 +44,15 @@ pub(super) async fn add(
     require_token(&services, &request)?;
     let leaf = body::read(request, MAX_ENTRY_BYTES).await?;
     if leaf.is_empty() {
-        return Err(Refusal::Bad("the body is the entry; it is empty".to_owned()));
+        return Err(Refusal::Bad(
+            "the body is the entry; it is empty".to_owned(),
+        ));
     }
-    let index = log.sequencer.append(leaf).await.map_err(refused)?;
+    let index = log
+        .sequencer
+        .append(leaf)
+        .await
+        .map_err(|error| refused(&error))?;
     Ok(with_type(
         200,
         "text/plain; charset=utf-8",
@@ -86,7 +95,7 @@ fn log(services: &Services) -> Result<&LogService, Refusal> {
     services.log.as_ref().ok_or(Refusal::NotFound)
 }
 
-fn refused(error: AppendError) -> Refusal {
+fn refused(error: &AppendError) -> Refusal {
     match error {
         AppendError::Busy => Refusal::Busy,
         // Nothing was acknowledged, and trying again is safe; what is wrong stands at the server.

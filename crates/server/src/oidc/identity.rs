@@ -236,7 +236,9 @@ fn text<'a>(claim: &'static str, value: &'a str) -> Result<&'a str, ClaimError> 
 // No blank, nothing beyond ASCII, and no step upwards: what a verifier compares is what is
 // written.
 fn uri_part<'a>(claim: &'static str, value: &'a str) -> Result<&'a str, ClaimError> {
-    let upwards = value.split('/').any(|segment| matches!(segment, "." | ".."));
+    let upwards = value
+        .split('/')
+        .any(|segment| matches!(segment, "." | ".."));
     if is_plain(value) && !upwards {
         Ok(value)
     } else {
@@ -341,7 +343,10 @@ fn kubernetes(claims: Others<'_>) -> Result<San, ClaimError> {
     let name = |value: &'_ str, claim| {
         // DNS labels, so no slash leads out of the path.
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        if value.bytes().all(|byte| plain(byte) || b"-.".contains(&byte)) {
+        if value
+            .bytes()
+            .all(|byte| plain(byte) || b"-.".contains(&byte))
+        {
             Ok(())
         } else {
             Err(ClaimError::Invalid { claim })

@@ -319,7 +319,10 @@ impl<'a> Origin<'a> {
         if url.len() > MAX_URL || !matches!(scheme, "https" | "http") {
             return None;
         }
-        if url.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'\\') {
+        if url
+            .bytes()
+            .any(|byte| !byte.is_ascii_graphic() || byte == b'\\')
+        {
             return None;
         }
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());

@@ -69,7 +69,9 @@ impl KeySet {
     pub(super) fn check(&self, token: &Token<'_>) -> Outcome {
         let fitting = self.keys.iter().filter(|key| {
             key.material.algorithm() == token.algorithm()
-                && token.kid().is_none_or(|kid| key.kid.as_deref() == Some(kid))
+                && token
+                    .kid()
+                    .is_none_or(|kid| key.kid.as_deref() == Some(kid))
         });
         let mut outcome = Outcome::NoKey;
         for key in fitting.take(MAX_TRIES) {
@@ -127,8 +129,11 @@ impl Material {
 
     fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
-            Self::Rsa { n, e } => RsaPublicKeyComponents { n, e }
-                .verify(&RSA_PKCS1_2048_8192_SHA256, message, signature),
+            Self::Rsa { n, e } => RsaPublicKeyComponents { n, e }.verify(
+                &RSA_PKCS1_2048_8192_SHA256,
+                message,
+                signature,
+            ),
             Self::P256(key) => {
                 UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key).verify(message, signature)
             }

@@ -63,8 +63,14 @@ impl TestKey {
             Self::Ed25519(pair) => json!({"kty": "OKP", "crv": "Ed25519", "kid": kid,
                                           "x": b64(pair.public_key().as_ref())}),
             Self::Rsa(pair) => {
-                let n = pair.public_key().modulus().big_endian_without_leading_zero();
-                let e = pair.public_key().exponent().big_endian_without_leading_zero();
+                let n = pair
+                    .public_key()
+                    .modulus()
+                    .big_endian_without_leading_zero();
+                let e = pair
+                    .public_key()
+                    .exponent()
+                    .big_endian_without_leading_zero();
                 json!({"kty": "RSA", "alg": "RS256", "kid": kid, "n": b64(n), "e": b64(e)})
             }
         }
@@ -88,7 +94,10 @@ impl TestKey {
     }
 
     pub(crate) fn token(&self, claims: &Value) -> String {
-        self.token_with(&json!({"alg": self.alg(), "kid": "1", "typ": "JWT"}), claims)
+        self.token_with(
+            &json!({"alg": self.alg(), "kid": "1", "typ": "JWT"}),
+            claims,
+        )
     }
 
     fn token_with(&self, header: &Value, claims: &Value) -> String {
@@ -276,7 +285,11 @@ fn times_audience_and_issuer_are_checked() {
         ("aud", json!(7)),
         ("sub", json!(7)),
     ] {
-        assert_eq!(check(with(name, value)), Err(TokenError::Malformed), "{name}");
+        assert_eq!(
+            check(with(name, value)),
+            Err(TokenError::Malformed),
+            "{name}"
+        );
     }
 }
 
@@ -379,6 +392,7 @@ fn ghsa_f5mr_q85p_6hh6_keys_of_one_issuer_do_not_sign_for_another() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one list of lies")]
 fn ghsa_f5mr_q85p_6hh6_discovery_stays_on_the_host() {
     let key = TestKey::p256();
     let page = format!("{ISSUER}/.well-known/openid-configuration");
@@ -422,7 +436,10 @@ fn ghsa_f5mr_q85p_6hh6_discovery_stays_on_the_host() {
         outcome(&|web| web.put(&page, document(evil, &own))),
         keys(KeysError::OtherIssuer)
     );
-    for uri in [format!("{evil}/keys"), "http://issuer.example/keys".to_owned()] {
+    for uri in [
+        format!("{evil}/keys"),
+        "http://issuer.example/keys".to_owned(),
+    ] {
         assert_eq!(
             outcome(&|web| web.put(&page, document(ISSUER, &uri))),
             keys(KeysError::OtherHost)
@@ -473,7 +490,10 @@ fn a_poisoned_key_set_takes_no_good_keys_away() {
     verifier.verify(&token, NOW).unwrap();
     let secret = json!({"keys": [{"kty": "oct", "kid": "1", "k": "AAAA"}]}).to_string();
     let many = json!({"keys": vec![key.jwk("1"); 257]}).to_string();
-    for (n, bad) in ["", "{}", r#"{"keys":[]}"#, &secret, &many].iter().enumerate() {
+    for (n, bad) in ["", "{}", r#"{"keys":[]}"#, &secret, &many]
+        .iter()
+        .enumerate()
+    {
         web.put(&format!("{ISSUER}/keys"), *bad);
         let then = later(3_700 + 100 * i64::try_from(n).unwrap());
         verifier.verify(&token, then).unwrap();
@@ -526,15 +546,23 @@ fn addresses_have_to_be_verified_and_look_like_one() {
             Err(TokenError::Claim(ClaimError::EmailNotVerified))
         );
     }
-    assert_eq!(check(&strict, with("email_verified", json!("true"))), Ok(()));
+    assert_eq!(
+        check(&strict, with("email_verified", json!("true"))),
+        Ok(())
+    );
     let lenient = static_verifier(
         &key,
         IdentityKind::Email {
             allow_unverified: true,
         },
     );
-    assert_eq!(check(&lenient, with("email_verified", json!(false))), Ok(()));
-    for bad in ["", "jane", "@x", "a@", "a@b@c", "a b@c", "a@b..c", "ä@b.c", "a\n@b.c"] {
+    assert_eq!(
+        check(&lenient, with("email_verified", json!(false))),
+        Ok(())
+    );
+    for bad in [
+        "", "jane", "@x", "a@", "a@b@c", "a b@c", "a@b..c", "ä@b.c", "a\n@b.c",
+    ] {
         assert!(
             matches!(
                 check(&strict, with("email", json!(bad))),
@@ -546,6 +574,7 @@ fn addresses_have_to_be_verified_and_look_like_one() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one list of kinds")]
 fn kinds_of_subjects() {
     let key = TestKey::p256();
     let san = |kind: IdentityKind, claims: Value| {
@@ -617,7 +646,10 @@ fn kinds_of_subjects() {
 fn github_claims() -> Value {
     let mut claims = with("sub", json!("repo:octo/models:ref:refs/heads/main"));
     for (name, value) in [
-        ("job_workflow_ref", "octo/models/.github/workflows/train.yml@refs/heads/main"),
+        (
+            "job_workflow_ref",
+            "octo/models/.github/workflows/train.yml@refs/heads/main",
+        ),
         ("job_workflow_sha", "aa"),
         ("sha", "bb"),
         ("event_name", "push"),
@@ -629,7 +661,10 @@ fn github_claims() -> Value {
         ("repository_owner", "octo"),
         ("repository_owner_id", "2"),
         ("repository_visibility", "private"),
-        ("workflow_ref", "octo/models/.github/workflows/top.yml@refs/heads/main"),
+        (
+            "workflow_ref",
+            "octo/models/.github/workflows/top.yml@refs/heads/main",
+        ),
         ("workflow_sha", "cc"),
         ("run_id", "3"),
         ("run_attempt", "4"),
@@ -653,14 +688,25 @@ fn jobs_of_github_have_all_their_claims() {
         "https://github.com/octo/models/.github/workflows/train.yml@refs/heads/main".to_owned();
     assert_eq!(identity.san(), &San::Uri(workflow.clone()));
     assert_eq!(identity.challenge(), "repo:octo/models:ref:refs/heads/main");
-    let numbers: Vec<u8> = identity.claims().iter().map(|(number, _)| *number).collect();
+    let numbers: Vec<u8> = identity
+        .claims()
+        .iter()
+        .map(|(number, _)| *number)
+        .collect();
     assert_eq!(
         numbers,
-        [2, 3, 4, 5, 6].into_iter().chain(9..=22).collect::<Vec<_>>()
+        [2, 3, 4, 5, 6]
+            .into_iter()
+            .chain(9..=22)
+            .collect::<Vec<_>>()
     );
     let of = |wanted| {
         let claims = identity.claims();
-        &claims.iter().find(|(number, _)| *number == wanted).unwrap().1
+        &claims
+            .iter()
+            .find(|(number, _)| *number == wanted)
+            .unwrap()
+            .1
     };
     assert_eq!(of(9), &workflow);
     assert_eq!(
@@ -696,7 +742,10 @@ fn jobs_of_gitlab() {
         ("project_path", "a/b"),
         ("project_id", "1"),
         ("pipeline_source", "push"),
-        ("ci_config_ref_uri", "gitlab.com/a/b//.gitlab-ci.yml@refs/heads/main"),
+        (
+            "ci_config_ref_uri",
+            "gitlab.com/a/b//.gitlab-ci.yml@refs/heads/main",
+        ),
         ("ci_config_sha", "dd"),
         ("namespace_path", "a"),
         ("namespace_id", "2"),
@@ -712,7 +761,11 @@ fn jobs_of_gitlab() {
     let identity = verifier.verify(&key.token(&claims), NOW).unwrap();
     let config = "https://gitlab.com/a/b//.gitlab-ci.yml@refs/heads/main";
     assert_eq!(identity.san().as_str(), config);
-    assert!(identity.claims().contains(&(14, "refs/heads/main".to_owned())));
+    assert!(
+        identity
+            .claims()
+            .contains(&(14, "refs/heads/main".to_owned()))
+    );
     assert!(
         identity
             .claims()

@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use custos_core::json;
 use custos_core::limits::Limits;
-use serde::de::{self, Deserializer, Visitor};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
 use serde_json::{Map, Value};
 
 use super::{ClaimError, KeysError};
@@ -201,10 +201,7 @@ impl Visitor<'_> for DateVisitor {
 
 /// Cuts what an error repeats of a token.
 pub(super) fn shortened(text: &str) -> String {
-    text.chars()
-        .filter(|c| !c.is_control())
-        .take(128)
-        .collect()
+    text.chars().filter(|c| !c.is_control()).take(128).collect()
 }
 
 /// Why a token was not accepted. Never holds the token or its signature.

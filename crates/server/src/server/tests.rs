@@ -1,6 +1,6 @@
 //! The server from the outside, over a socket: what Sigstore's clients do, and what attackers do.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::Path;
 
@@ -84,7 +84,12 @@ impl World {
     }
 
     fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
-        self.send(&request("POST", path, &[("content-type", content_type)], body))
+        self.send(&request(
+            "POST",
+            path,
+            &[("content-type", content_type)],
+            body,
+        ))
     }
 
     fn post_json(&self, path: &str, body: &Value) -> Answer {
@@ -93,7 +98,10 @@ impl World {
 
     fn certificate(&self, pair: &KeyPair) -> Answer {
         let proof = pair.sign(Scheme::EcdsaP256, b"jane@example.com").unwrap();
-        self.post_json("/api/v2/signingCert", &self.certificate_request(pair, &proof))
+        self.post_json(
+            "/api/v2/signingCert",
+            &self.certificate_request(pair, &proof),
+        )
     }
 
     fn certificate_request(&self, pair: &KeyPair, proof: &[u8]) -> Value {
@@ -153,14 +161,14 @@ impl World {
         })
     }
 
-    fn place(&self) -> Place<'static> {
+    fn place() -> Place<'static> {
         Place::new("Example", URL, Validity::from(NOW.plus_micros(-1)))
     }
 
     fn trusted_root(&self) -> Vec<u8> {
         TrustedRoot::trusting_nothing()
-            .with_authority(&self.authority, &self.place())
-            .with_log(&self.log_key, &self.place())
+            .with_authority(&self.authority, &Self::place())
+            .with_log(&self.log_key, Self::place().validity)
             .to_bytes()
             .unwrap()
     }
@@ -189,12 +197,13 @@ impl World {
 }
 
 fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    use std::fmt::Write as _;
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
     for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
+        let _ = write!(head, "{name}: {value}\r\n");
     }
     if method == "POST" {
-        head += &format!("content-length: {}\r\n", body.len());
+        let _ = write!(head, "content-length: {}\r\n", body.len());
     }
     [head.as_bytes(), b"\r\n", body].concat()
 }
@@ -273,7 +282,7 @@ fn sigstore_verifies_what_was_signed_here_and_nothing_else() {
 #[test]
 fn sigstore_reads_the_signing_configuration() {
     let world = World::new();
-    let config = SigningConfig::of_server(&world.place(), Some("https://login.example"));
+    let config = SigningConfig::of_server(&World::place(), Some("https://login.example"));
     let bytes = config.to_bytes().unwrap();
     assert_eq!(SigningConfig::parse(&bytes).unwrap(), config);
     let read = SigstoreConfig::from_json(std::str::from_utf8(&bytes).unwrap()).unwrap();
@@ -345,7 +354,10 @@ fn a_certificate_needs_a_token_and_the_key() {
     assert_eq!(answer.status, 401);
     // Tokens never come back in an answer.
     assert!(!answer.text().contains(&stranger[..40]));
-    assert_eq!(changed("/publicKeyRequest/publicKey/content", json!("x")), 400);
+    assert_eq!(
+        changed("/publicKeyRequest/publicKey/content", json!("x")),
+        400
+    );
     assert_eq!(changed("/publicKeyRequest", Value::Null), 400);
     let mut both = good.clone();
     both["certificateSigningRequest"] = json!("AAAA");
@@ -358,7 +370,10 @@ fn a_certificate_needs_a_token_and_the_key() {
 fn the_chains_and_the_issuers_are_public() {
     let world = World::new();
     let bundle = world.get("/api/v2/trustBundle").json();
-    let chain = bundle["chains"][0]["certificates"].as_array().unwrap().clone();
+    let chain = bundle["chains"][0]["certificates"]
+        .as_array()
+        .unwrap()
+        .clone();
     let root = Pem::parse(chain[1].as_str().unwrap()).unwrap();
     assert_eq!(root.bytes(), world.authority.root_der());
     let issuers = world.get("/api/v2/configuration").json();
@@ -483,7 +498,14 @@ fn hostile_requests_are_refused_on_every_route() {
         ("/api/v1/timestamp", query_type, 4_096),
     ] {
         let post = |body: &[u8]| world.post(path, content_type, body).status;
-        for body in [&b""[..], b"x", b"{", b"null", b"{\"a\":1,\"a\":2}", &[0xff; 64]] {
+        for body in [
+            &b""[..],
+            b"x",
+            b"{",
+            b"null",
+            b"{\"a\":1,\"a\":2}",
+            &[0xff; 64],
+        ] {
             assert_eq!(post(body), 400, "{path} {body:?}");
         }
         let nested = [b"[".repeat(4_000), b"]".repeat(90)].concat();
@@ -509,17 +531,41 @@ fn hostile_requests_are_refused_on_every_route() {
     for path in ["/", "/nothing", "/api/v2", "/api/v2/log/entries/"] {
         assert_eq!(world.get(path).status, 404, "{path}");
     }
+}
+
+#[test]
+fn what_is_not_http_is_refused() {
+    let world = World::new();
     // Two lengths, two tokens, a huge header, a thousand headers, no HTTP at all.
     let two = format!("Bearer {TOKEN}\r\nauthorization: Bearer {TOKEN}");
     let headers = [("authorization", two.as_str())];
-    assert_eq!(world.send(&request("GET", "/metrics", &headers, b"")).status, 401);
-    let huge = "a".repeat(70 * 1024);
+    assert_eq!(
+        world
+            .send(&request("GET", "/metrics", &headers, b""))
+            .status,
+        401
+    );
+    let huge = "a".repeat(300 * 1024);
     let headers = [("x", huge.as_str())];
-    assert_eq!(world.send(&request("GET", "/healthz", &headers, b"")).status, 431);
+    assert_eq!(
+        world
+            .send(&request("GET", "/healthz", &headers, b""))
+            .status,
+        431
+    );
     let many = vec![("x", "y"); 1_000];
-    assert_eq!(world.send(&request("GET", "/healthz", &many, b"")).status, 431);
-    assert_eq!(world.send(b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n\r\n").status, 400);
-    let smuggled = b"POST /add HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab";
+    assert_eq!(
+        world.send(&request("GET", "/healthz", &many, b"")).status,
+        431
+    );
+    assert_eq!(
+        world
+            .send(b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n\r\n")
+            .status,
+        400
+    );
+    let smuggled =
+        b"POST /add HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab";
     assert_eq!(world.send(smuggled).status, 400);
     assert_eq!(world.get("/healthz").json()["status"], "ok");
 }
@@ -531,7 +577,9 @@ fn metrics_need_the_token_and_count() {
     world.add(Some(TOKEN), b"first");
     let bearer = format!("bearer {TOKEN}");
     let headers = [("authorization", bearer.as_str())];
-    let text = world.send(&request("GET", "/metrics", &headers, b"")).text();
+    let text = world
+        .send(&request("GET", "/metrics", &headers, b""))
+        .text();
     assert!(text.contains("custos_http_requests_total{route=\"add\",status=\"2xx\"} 1\n"));
     assert!(text.contains("custos_log_entries 1\n"));
     assert_eq!(world.get("/healthz").json()["log_entries"], 1);
@@ -580,7 +628,12 @@ fn services_that_are_not_switched_on_are_not_found() {
 fn too_many_requests_are_told_to_come_back() {
     let world = World::with(|config| config.tuning.requests = 1);
     let mut first = world.connect();
-    let whole = request("POST", "/add", &[("authorization", &format!("Bearer {TOKEN}"))], b"entry");
+    let whole = request(
+        "POST",
+        "/add",
+        &[("authorization", &format!("Bearer {TOKEN}"))],
+        b"entry",
+    );
     let (most, rest) = whole.split_at(whole.len() - 2);
     first.write_all(most).unwrap();
     // The first request is at work as soon as the second is turned away.
@@ -623,12 +676,19 @@ fn a_stop_lets_requests_end_and_takes_no_more() {
     let running = world.running.take().unwrap();
     let address = running.address();
     let mut stream = TcpStream::connect(address).unwrap();
-    let whole = request("POST", "/add", &[("authorization", &format!("Bearer {TOKEN}"))], b"entry");
+    let whole = request(
+        "POST",
+        "/add",
+        &[("authorization", &format!("Bearer {TOKEN}"))],
+        b"entry",
+    );
     let (most, rest) = whole.split_at(whole.len() - 2);
     stream.write_all(most).unwrap();
     // A second answer on another connection: the server has seen the first by then.
     let mut other = TcpStream::connect(address).unwrap();
-    other.write_all(&request("GET", "/healthz", &[], b"")).unwrap();
+    other
+        .write_all(&request("GET", "/healthz", &[], b""))
+        .unwrap();
     assert_eq!(Answer::read(&mut other).status, 200);
     running.stopper().stop();
     let waiting = thread::spawn(move || running.wait());

@@ -69,7 +69,7 @@ pub(super) fn sign(
     let signed = attributes.to_der().map_err(CertificateError::from)?;
     let signature = member.signer.sign(&signed).map_err(AuthorityError::Sign)?;
     let tbs = &member.certificate.tbs_certificate;
-    let signer = SignerInfo {
+    let signer_info = SignerInfo {
         version: CmsVersion::V1,
         sid: SignerIdentifier::IssuerAndSerialNumber(IssuerAndSerialNumber {
             issuer: tbs.issuer.clone(),
@@ -86,14 +86,14 @@ pub(super) fn sign(
         .transpose()
         .map_err(CertificateError::from)?
         .map(CertificateSet);
-    Ok(content_info(info, digest_alg, certificates, signer)?)
+    Ok(content_info(info, digest_alg, certificates, signer_info)?)
 }
 
 fn content_info(
     info: Vec<u8>,
     digest_alg: AlgorithmIdentifierOwned,
     certificates: Option<CertificateSet>,
-    signer: SignerInfo,
+    signer_info: SignerInfo,
 ) -> Result<Vec<u8>, CertificateError> {
     let signed_data = SignedData {
         version: CmsVersion::V3,
@@ -104,7 +104,7 @@ fn content_info(
         },
         certificates,
         crls: None,
-        signer_infos: SignerInfos(SetOfVec::try_from([signer])?),
+        signer_infos: SignerInfos(SetOfVec::try_from([signer_info])?),
     };
     let content = ContentInfo {
         content_type: SIGNED_DATA,

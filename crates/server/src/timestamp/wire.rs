@@ -96,7 +96,11 @@ impl Request {
         }
         let algorithm = &request.message_imprint.hash_algorithm;
         // The parameters are absent or NULL (RFC 5754 section 2).
-        if algorithm.parameters.as_ref().is_some_and(|any| !any.is_null()) {
+        if algorithm
+            .parameters
+            .as_ref()
+            .is_some_and(|any| !any.is_null())
+        {
             return Err(Failure::BadAlgorithm);
         }
         let length = match algorithm.oid.to_string().as_str() {
@@ -105,7 +109,10 @@ impl Request {
             "2.16.840.1.101.3.4.2.3" => 64,
             _ => return Err(Failure::BadAlgorithm),
         };
-        let nonce = request.nonce.as_ref().map_or(0, |nonce| nonce.as_bytes().len());
+        let nonce = request
+            .nonce
+            .as_ref()
+            .map_or(0, |nonce| nonce.as_bytes().len());
         if request.message_imprint.hashed_message.as_bytes().len() != length || nonce > MAX_NONCE {
             return Err(Failure::BadDataFormat);
         }
@@ -192,7 +199,9 @@ pub(super) fn refusal(failure: Failure) -> der::Result<Vec<u8>> {
     let mut bytes = vec![0_u8; bit.div_euclid(8).saturating_add(1)];
     let within = bit.rem_euclid(8);
     if let Some(last) = bytes.last_mut() {
-        *last = 0x80_u8.checked_shr(u32::try_from(within).unwrap_or(0)).unwrap_or(0);
+        *last = 0x80_u8
+            .checked_shr(u32::try_from(within).unwrap_or(0))
+            .unwrap_or(0);
     }
     // DER drops the zero bits behind the last one of a named bit list (X.690 section 11.2.2).
     let unused = u8::try_from(7_usize.saturating_sub(within)).unwrap_or(0);
