@@ -29,6 +29,16 @@ PREDICATES = {
 }
 
 
+def readable(typed, predicate):
+    """The predicate as this release of the library can read it. Up to 0.9.3 it takes the list
+    `verifiedLevels` of a summary for a single text (mended in the sources of 1.2.0): then each
+    level is read by itself, and everything else every time."""
+    field = typed.DESCRIPTOR.fields_by_name.get("verified_levels")
+    if field is None or field.is_repeated:
+        return [predicate]
+    return [{**predicate, "verifiedLevels": level} for level in predicate["verifiedLevels"]]
+
+
 def check(public, path):
     bundle = json.loads(path.read_text())
     envelope = bundle["dsseEnvelope"]
@@ -46,7 +56,8 @@ def check(public, path):
     typed = PREDICATES.get(message.predicate_type)
     if typed is not None:
         # Strict: a field that the schema does not have is an error.
-        json_format.ParseDict(predicate, typed())
+        for one in readable(typed, predicate):
+            json_format.ParseDict(one, typed())
     return {
         "predicate_type": message.predicate_type,
         "subjects": [

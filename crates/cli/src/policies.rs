@@ -8,6 +8,7 @@ use custos_policy::{PolicyError, PolicyFile, PolicyLimits, PolicySet, Severity, 
 use crate::context::Context;
 use crate::files::{read_bytes, shown};
 use crate::report::Failure;
+use crate::settings::Settings;
 
 /// What stands for the policies that are built in.
 pub const STARTER: &str = "starter";
@@ -32,6 +33,17 @@ impl Policy {
         Ok(Self {
             name: named.to_owned(),
             set,
+        })
+    }
+
+    /// Loads the policy that the settings name. It keeps the name that it has there: where a
+    /// project lies on a machine is nothing to sign.
+    pub fn set(path: &Path, settings: &Settings, context: &Context) -> Result<Self, Failure> {
+        let base = settings.file.as_deref().and_then(Path::parent);
+        let name = base.and_then(|base| path.strip_prefix(base).ok());
+        Ok(Self {
+            name: shown(name.unwrap_or(path)),
+            ..Self::load(&shown(path), context)?
         })
     }
 

@@ -241,15 +241,18 @@ impl Desk {
         suite.check("the decision of a gate", || {
             // The gate knows whom to expect from the settings of its folder.
             let folder = self.scratch.join("gated");
-            let (artifact, out) = (folder.join("gated.txt"), folder.join("out"));
+            let (artifact, out) = (self.scratch.join("data.csv"), folder.join("out"));
             let (secret, public) = self.keys("p256")?;
             let settings = format!("[[signer]]\nname = \"p256\"\nkey = {:?}\n", text(&public));
-            tree::put(&artifact, b"gated\n")?;
+            // Something to rest on: an attestation that the summary has to name.
+            let attested = json!({"result": "PASSED",
+                "configuration": [{"name": "t", "digest": {"sha256": "00".repeat(32)}}]});
+            self.attest("p256", TEST_RESULT, &attested)?;
             tree::put(&folder.join("policy/gate.rego"), ALLOW.as_bytes())?;
             tree::put(&folder.join("custos.toml"), settings.as_bytes())?;
             let words = [
                 "gate",
-                "gated.txt",
+                text(&artifact),
                 "--policy",
                 "policy",
                 "--bundles",
@@ -259,14 +262,21 @@ impl Desk {
                 .custos
                 .command(words.into_iter().chain(["--key", text(&secret)]));
             process::run(command.current_dir(&folder), LIMIT)?.success()?;
-            let summary = out.join("gated.txt.verification-summary.sigstore.json");
+            let summary = out.join("data.csv.verification-summary.sigstore.json");
             let read = self.accept("p256", &summary)?;
             expect(&read, "/predicate_type", &json!(SUMMARY))?;
             expect(&read, "/typed", &json!(true))?;
             expect(&read, "/predicate/verificationResult", &json!("PASSED"))?;
             let digest = self.sha256(&artifact)?;
             expect(&read, "/subjects/0/digest/sha256", &json!(digest))?;
-            let decision = out.join("gated.txt.decision.sigstore.json");
+            let used = read
+                .pointer("/predicate/inputAttestations")
+                .and_then(Value::as_array);
+            ensure!(
+                used.is_some_and(|all| !all.is_empty()),
+                "it rests on nothing"
+            );
+            let decision = out.join("data.csv.decision.sigstore.json");
             let read = self.accept("p256", &decision)?;
             expect(&read, "/predicate/verdict", &json!("allow"))
         });

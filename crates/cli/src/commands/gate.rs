@@ -68,15 +68,13 @@ pub fn run(args: &GateArgs, context: &Context) -> Outcome {
 }
 
 fn policy(args: &GateArgs, settings: &Settings, context: &Context) -> Result<Policy, Failure> {
-    let set = settings
-        .gate_policy
-        .as_ref()
-        .map(|path| path.display().to_string());
-    let named = args.policy.clone().or(set).ok_or_else(|| {
-        Failure::usage("E0002", "no policy was named")
-            .help("pass --policy DIR or --policy starter, or set `[policy] gate` in custos.toml")
-    })?;
-    Policy::load(&named, context)
+    let set = settings.gate_policy.as_deref();
+    match (args.policy.as_deref(), set) {
+        (Some(named), _) => Policy::load(named, context),
+        (None, Some(path)) => Policy::set(path, settings, context),
+        (None, None) => Err(Failure::usage("E0002", "no policy was named")
+            .help("pass --policy DIR or --policy starter, or set `[policy] gate` in custos.toml")),
+    }
 }
 
 struct Made<'a> {
@@ -107,19 +105,21 @@ impl Made<'_> {
 
     fn summary(&self, context: &Context) -> Result<Statement, Failure> {
         let passed = self.decision().verdict == Verdict::Allow;
-        let attestations = self.judged.gathered.verified.iter().map(|verified| {
-            let digest = DigestSet::from(verified.bundle_digest());
-            ResourceDescriptor::new(verified.statement().predicate_type(), digest)
-        });
+        let attestations = self
+            .judged
+            .gathered
+            .verified
+            .iter()
+            .map(|verified| referred(None, DigestSet::from(verified.bundle_digest())));
+        let policy = format!("urn:custos:policy:{}", self.policy.digest());
         let summary = VerificationSummary {
             verifier: Verifier {
                 id: VERIFIER.to_owned(),
-                version: [("custos".to_owned(), env!("CARGO_PKG_VERSION").to_owned())].into(),
+                version: std::collections::BTreeMap::new(),
             },
             time_verified: Some(context.now()),
             resource_uri: self.resource(),
-            policy: ResourceDescriptor::new(self.policy.name.as_str(), self.policy_digest())
-                .with_uri(format!("urn:custos:policy:{}", self.policy.digest())),
+            policy: referred(Some(policy), self.policy_digest()),
             input_attestations: attestations.collect(),
             verification_result: if passed {
                 VerificationResult::Passed
@@ -257,6 +257,15 @@ impl Made<'_> {
             "facts": self.judged.facts,
         })
     }
+}
+
+// in-toto's schema of the summary knows URI and digest only (no names, no versions of a verifier),
+// and strict readers refuse whatever else there is.
+fn referred(uri: Option<String>, digest: DigestSet) -> ResourceDescriptor {
+    let mut reference = ResourceDescriptor::default();
+    reference.uri = uri;
+    reference.digest = digest;
+    reference
 }
 
 // What it is, which bytes, and where they are logged.

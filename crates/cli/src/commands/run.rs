@@ -132,7 +132,7 @@ fn required_policy(named: &str, settings: &Settings, context: &Context) -> Resul
             "pass --require DIR or --require starter, or set `[policy] require` in custos.toml",
         )
     })?;
-    Policy::load(&path.display().to_string(), context)
+    Policy::set(path, settings, context)
 }
 
 // Each input has to be allowed; the first that is not stops the step, and all are reported.

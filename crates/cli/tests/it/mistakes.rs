@@ -229,7 +229,8 @@ fn every_setting_does_what_its_page_says() {
         .failed(2, "E0002")
         .says("[policy] gate");
     with("[policy]\ngate = \"ok\"\n");
-    below("gate x --key k").ok();
+    let said = below("--format json gate x --key k").ok().json();
+    assert_eq!(said["policy"]["name"], "ok", "no path of this machine");
     let run = "run --name s --input x --product y --require --key k -- cp x y";
     below(run).failed(2, "E0002").says("[policy] require");
     with("[policy]\nrequire = \"ok\"\n");
