@@ -168,6 +168,16 @@ impl Authority {
         Self::from_parts(made.parts())
     }
 
+    /// Makes new issuing, timestamp and certificate log keys below a root that is there, in a new
+    /// folder. The old ones count as long as the trusted root names them.
+    ///
+    /// The root's key is not written, and the life of the root in `params` is not used.
+    pub fn renew(dir: &Path, params: &Params<'_>, root: &Root) -> Result<Self, AuthorityError> {
+        let made = Made::below(params, root)?;
+        files::write(dir, params, &made)?;
+        Self::from_parts(made.parts())
+    }
+
     /// Opens an authority; `passwords` is asked for encrypted keys. The root's key is not read.
     pub fn open(dir: &Path, passwords: &dyn PasswordSource) -> Result<Self, AuthorityError> {
         Self::from_parts(files::read(dir, passwords)?)
@@ -300,10 +310,44 @@ impl Parts {
     }
 }
 
-// A new authority, with the root's key.
+/// A root with its key, to make authorities below it.
+pub struct Root {
+    der: Vec<u8>,
+    certificate: Certificate,
+    signer: Box<dyn Signer>,
+}
+
+impl Root {
+    /// Returns the root of a certificate in DER and its key, which may lie in a hardware token.
+    pub fn new(der: Vec<u8>, signer: Box<dyn Signer>) -> Result<Self, AuthorityError> {
+        let certificate = build::parse(&der)?;
+        build::check_signed_by(&certificate, &certificate)?;
+        if build::public_key(&certificate)? != *signer.public_key() {
+            return Err(AuthorityError::KeyMismatch { role: Role::Root });
+        }
+        Ok(Self {
+            der,
+            certificate,
+            signer,
+        })
+    }
+
+    /// Opens the root of an authority's folder, or of wherever `root.pem` and `root.key` lie.
+    pub fn open(dir: &Path, passwords: &dyn PasswordSource) -> Result<Self, AuthorityError> {
+        files::read_root(dir, passwords)
+    }
+}
+
+impl fmt::Debug for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Root({:?})", self.signer.public_key())
+    }
+}
+
+// A new authority, with the root's key if that is new as well.
 struct Made {
     root: Vec<u8>,
-    root_key: KeyPair,
+    root_key: Option<KeyPair>,
     issuing: Vec<u8>,
     issuing_key: KeyPair,
     timestamp: Vec<u8>,
@@ -313,22 +357,34 @@ struct Made {
 
 impl Made {
     fn new(params: &Params<'_>) -> Result<Self, AuthorityError> {
-        if !build::is_name(params.organization) {
-            return Err(AuthorityError::Organization);
-        }
-        let generate = || KeyPair::generate(KeyKind::P256).map_err(AuthorityError::Key);
-        let (root_key, issuing_key) = (generate()?, generate()?);
-        let (timestamp_key, log_key) = (generate()?, generate()?);
-        let root = build::root(params, &root_key)?;
-        let issuing = build::below(params, &root_key, issuing_key.public_key(), Role::Issuing)?;
-        let key = timestamp_key.public_key();
-        let timestamp = build::below(params, &root_key, key, Role::Timestamp)?;
+        check_organization(params)?;
+        let root_key = generate()?;
+        // The same key twice: one signs here, the other is written.
+        let der = root_key.to_pkcs8_der().map_err(AuthorityError::Key)?;
+        let signer = KeySigner::new(KeyPair::from_pkcs8_der(&der).map_err(AuthorityError::Key)?);
+        let root = Root::new(build::root(params, &signer)?, Box::new(signer))?;
         Ok(Self {
-            root,
-            root_key,
-            issuing,
+            root_key: Some(root_key),
+            ..Self::below(params, &root)?
+        })
+    }
+
+    fn below(params: &Params<'_>, root: &Root) -> Result<Self, AuthorityError> {
+        check_organization(params)?;
+        if !build::is_valid_at(&root.certificate, params.now) {
+            return Err(AuthorityError::Expired { role: Role::Root });
+        }
+        let (issuing_key, timestamp_key, log_key) = (generate()?, generate()?, generate()?);
+        let below = |key: &KeyPair, role| {
+            let parent = (&root.certificate, root.signer.as_ref());
+            build::below(params, parent, key.public_key(), role)
+        };
+        Ok(Self {
+            root: root.der.clone(),
+            root_key: None,
+            issuing: below(&issuing_key, Role::Issuing)?,
             issuing_key,
-            timestamp,
+            timestamp: below(&timestamp_key, Role::Timestamp)?,
             timestamp_key,
             log_key,
         })
@@ -342,6 +398,18 @@ impl Made {
             (self.timestamp, signer(self.timestamp_key)),
             signer(self.log_key),
         )
+    }
+}
+
+fn generate() -> Result<KeyPair, AuthorityError> {
+    KeyPair::generate(KeyKind::P256).map_err(AuthorityError::Key)
+}
+
+fn check_organization(params: &Params<'_>) -> Result<(), AuthorityError> {
+    if build::is_name(params.organization) {
+        Ok(())
+    } else {
+        Err(AuthorityError::Organization)
     }
 }
 

@@ -51,3 +51,54 @@ pub fn trusted_root(data: &[u8]) {
     let _ = TrustedRoot::parse(data);
     let _ = SigningConfig::parse(data);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type Seed = (fn(&[u8]), &'static [u8]);
+
+    // What a fuzzer would start from, by parser.
+    const SEEDS: [Seed; 7] = [
+        (
+            log_request,
+            br#"{"hashedRekordRequestV002":{"digest":"AAAA","signature":{"content":"AAAA","verifier":{"publicKey":{"rawBytes":"AAAA"},"keyDetails":"PKIX_ECDSA_P256_SHA_256"}}}}"#,
+        ),
+        (
+            certificate_request,
+            b"-----BEGIN CERTIFICATE REQUEST-----\nMAAwAAMBAA==\n-----END CERTIFICATE REQUEST-----\n",
+        ),
+        (
+            timestamp_request,
+            b"\x30\x38\x02\x01\x01\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\x01\x01\xff",
+        ),
+        (certificate, b"\x30\x82\x01\x00\x30\x81\xa7\xa0\x03\x02\x01\x02"),
+        (token, b"eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJhIn0.AAAA"),
+        (key_set, br#"{"keys":[{"kty":"EC","crv":"P-256","x":"AAAA","y":"AAAA"}]}"#),
+        (
+            trusted_root,
+            br#"{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1","tlogs":[]}"#,
+        ),
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn no_parser_panics(
+            which in 0..SEEDS.len(),
+            at in any::<prop::sample::Index>(),
+            with in prop::collection::vec(any::<u8>(), 0..6),
+            drop in 0_usize..6,
+        ) {
+            let (parse, seed) = SEEDS[which];
+            let mut bytes = seed.to_vec();
+            let start = at.index(bytes.len());
+            let end = (start + drop).min(bytes.len());
+            bytes.splice(start..end, with.iter().copied());
+            parse(&bytes);
+            parse(&with);
+        }
+    }
+}

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use custos_core::clock::Timestamp;
-use custos_core::crypto::{KeyError, KeyPair, PublicKey, Scheme, SignatureError, sha256};
-use custos_trust::signer::{SignError, Signer};
+use custos_core::crypto::{KeyError, PublicKey, Scheme, sha256};
+use custos_trust::signer::Signer;
 use der::asn1::{
     Any, BitString, GeneralizedTime, Ia5String, ObjectIdentifier, OctetString, SetOfVec, UtcTime,
     Utf8StringRef,
@@ -124,9 +124,9 @@ pub(crate) fn is_name(name: &str) -> bool {
 }
 
 /// Builds the self-signed root.
-pub(super) fn root(params: &Params<'_>, pair: &KeyPair) -> Result<Vec<u8>, AuthorityError> {
+pub(super) fn root(params: &Params<'_>, signer: &dyn Signer) -> Result<Vec<u8>, AuthorityError> {
     let subject = name(params.organization, "root")?;
-    let key = pair.public_key().as_spki_der();
+    let key = signer.public_key().as_spki_der();
     let mut draft = Draft::new(subject.clone(), subject, key)?;
     draft.valid_days(params.now, params.root_days)?;
     draft.critical(
@@ -135,24 +135,28 @@ pub(super) fn root(params: &Params<'_>, pair: &KeyPair) -> Result<Vec<u8>, Autho
     )?;
     draft.critical(BASIC_CONSTRAINTS, &constraints(1))?;
     draft.add(SUBJECT_KEY_ID, &key_identifier(key)?)?;
-    draft.sign_with(pair)
+    sign(draft.tbs, signer)
 }
 
 /// Builds a certificate below the root.
 pub(super) fn below(
     params: &Params<'_>,
-    root: &KeyPair,
+    (root, signer): (&Certificate, &dyn Signer),
     key: &PublicKey,
     role: Role,
 ) -> Result<Vec<u8>, AuthorityError> {
-    let issuer = name(params.organization, "root")?;
+    let issuer = root.tbs_certificate.subject.clone();
     let (common_name, usage) = match role {
         Role::Timestamp => ("timestamp authority", TIME_STAMPING),
         _ => ("issuing authority", CODE_SIGNING),
     };
     let subject = name(params.organization, common_name)?;
     let mut draft = Draft::new(issuer, subject, key.as_spki_der())?;
-    draft.valid_days(params.now, params.issuing_days.min(params.root_days))?;
+    draft.valid_days(params.now, params.issuing_days)?;
+    let validity = &mut draft.tbs.validity;
+    validity.not_after = validity
+        .not_after
+        .min_of(root.tbs_certificate.validity.not_after);
     let extended = ExtendedKeyUsage(vec![usage]);
     if role == Role::Timestamp {
         draft.critical(KEY_USAGE, &key_usage(KeyUsages::DigitalSignature))?;
@@ -176,9 +180,9 @@ pub(super) fn below(
     draft.add(SUBJECT_KEY_ID, &key_identifier(key.as_spki_der())?)?;
     draft.add(
         AUTHORITY_KEY_ID,
-        &issuer_identifier(root.public_key().as_spki_der())?,
+        &issuer_identifier(signer.public_key().as_spki_der())?,
     )?;
-    draft.sign_with(root)
+    sign(draft.tbs, signer)
 }
 
 /// A leaf certificate that is not signed yet.
@@ -298,33 +302,6 @@ impl Draft {
 
     fn push(&mut self, extension: Extension) {
         self.tbs.extensions.get_or_insert_default().push(extension);
-    }
-
-    fn sign_with(self, pair: &KeyPair) -> Result<Vec<u8>, AuthorityError> {
-        let signer = Pair(pair);
-        sign(self.tbs, &signer)
-    }
-}
-
-// The root signs with its own key pair; X.509 knows no prehashed Ed25519.
-struct Pair<'a>(&'a KeyPair);
-
-impl Signer for Pair<'_> {
-    fn public_key(&self) -> &PublicKey {
-        self.0.public_key()
-    }
-
-    fn scheme(&self) -> Scheme {
-        match self.0.public_key().kind().statement_scheme() {
-            Scheme::Ed25519ph => Scheme::Ed25519,
-            scheme => scheme,
-        }
-    }
-
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        self.0
-            .sign(self.scheme(), message)
-            .map_err(SignError::Signature)
     }
 }
 
@@ -485,9 +462,6 @@ pub enum CertificateError {
     /// Somebody else's signature, or a broken one.
     #[error("the certificate is not signed by its issuer")]
     NotSignedByIssuer,
-    /// A signature did not verify or was not made.
-    #[error("{0}")]
-    Signature(SignatureError),
     /// More than 16 KiB.
     #[error("a certificate of {found} bytes is too large")]
     TooLarge {

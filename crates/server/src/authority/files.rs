@@ -9,7 +9,7 @@ use custos_core::crypto::{KeyError, KeyPair, Pem};
 use custos_trust::keys::{self, PasswordSource};
 use custos_trust::signer::{KeySigner, Signer};
 
-use super::{AuthorityError, Made, Params, Parts, Protection, certificate_pem};
+use super::{AuthorityError, Made, Params, Parts, Protection, Root, certificate_pem};
 
 const MAX_PEM: u64 = 64 * 1024;
 const ROOT: &str = "root";
@@ -47,6 +47,19 @@ pub(super) fn write(dir: &Path, params: &Params<'_>, made: &Made) -> Result<(), 
     written
 }
 
+/// Reads the root's certificate and key.
+pub(super) fn read_root(
+    dir: &Path,
+    passwords: &dyn PasswordSource,
+) -> Result<Root, AuthorityError> {
+    let path = dir.join(format!("{ROOT}.key"));
+    let loaded = keys::load_private(&path, passwords).map_err(AuthorityError::KeyFile)?;
+    Root::new(
+        certificate(dir, ROOT)?,
+        Box::new(KeySigner::new(loaded.pair)),
+    )
+}
+
 /// Reads certificates and keys, but not the root's key.
 pub(super) fn read(dir: &Path, passwords: &dyn PasswordSource) -> Result<Parts, AuthorityError> {
     let key = |name: &str| -> Result<Box<dyn Signer>, AuthorityError> {
@@ -65,10 +78,10 @@ pub(super) fn read(dir: &Path, passwords: &dyn PasswordSource) -> Result<Parts, 
 fn write_all(dir: &Path, params: &Params<'_>, made: &Made) -> Result<(), AuthorityError> {
     restrict(dir)?;
     let members = [
-        (ROOT, Some(&made.root), &made.root_key),
-        (ISSUING, Some(&made.issuing), &made.issuing_key),
-        (TIMESTAMP, Some(&made.timestamp), &made.timestamp_key),
-        (LOG, None, &made.log_key),
+        (ROOT, Some(&made.root), made.root_key.as_ref()),
+        (ISSUING, Some(&made.issuing), Some(&made.issuing_key)),
+        (TIMESTAMP, Some(&made.timestamp), Some(&made.timestamp_key)),
+        (LOG, None, Some(&made.log_key)),
     ];
     for (name, certificate, pair) in members {
         let protection = if name == ROOT {
@@ -76,14 +89,15 @@ fn write_all(dir: &Path, params: &Params<'_>, made: &Made) -> Result<(), Authori
         } else {
             params.online_protection
         };
-        write_key(&dir.join(format!("{name}.key")), pair, protection)?;
-        match certificate {
-            Some(der) => write_text(&dir.join(format!("{name}.pem")), &certificate_pem(der))?,
-            None => keys::write_public(&dir.join(format!("{name}.pub")), pair.public_key())
-                .map_err(AuthorityError::KeyFile)?,
+        if let Some(pair) = pair {
+            write_key(&dir.join(format!("{name}.key")), pair, protection)?;
+        }
+        if let Some(der) = certificate {
+            write_text(&dir.join(format!("{name}.pem")), &certificate_pem(der))?;
         }
     }
-    Ok(())
+    let log = made.log_key.public_key();
+    keys::write_public(&dir.join(format!("{LOG}.pub")), log).map_err(AuthorityError::KeyFile)
 }
 
 fn write_key(

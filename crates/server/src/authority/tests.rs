@@ -221,3 +221,52 @@ fn names_are_checked() {
         ));
     }
 }
+
+#[test]
+fn new_keys_come_below_the_old_root() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (dir.path().join("1"), dir.path().join("2"));
+    let params = Params::new(
+        "Example",
+        NOW,
+        Protection::Password(b"r"),
+        Protection::Plain,
+    );
+    let old = Authority::init(&first, &params).unwrap();
+    let root = Root::open(&first, &FixedPassword::new("r")).unwrap();
+    let later = NOW.plus_micros(DAY * 3_600 * 1_000_000);
+    let params = Params::new("Example", later, Protection::Plain, Protection::Plain);
+    let new = Authority::renew(&second, &params, &root).unwrap();
+    assert_eq!(old.root_der(), new.root_der());
+    assert_ne!(old.issuing_der(), new.issuing_der());
+    assert_ne!(old.log_key(), new.log_key());
+    assert!(!second.join("root.key").exists());
+    // Nothing below the root outlives it.
+    let ends = |der: &[u8]| {
+        let certificate = build::parse(der).unwrap();
+        certificate
+            .tbs_certificate
+            .validity
+            .not_after
+            .to_unix_duration()
+    };
+    assert_eq!(ends(new.issuing_der()), ends(new.root_der()));
+    let opened = Authority::open(&second, &NoPassword).unwrap();
+    opened.issue(&identity(), &subject_key(), later).unwrap();
+    let never = Params::new(
+        "Example",
+        NOW.plus_micros(-1_000_000),
+        Protection::Plain,
+        Protection::Plain,
+    );
+    assert_eq!(
+        Authority::renew(&dir.path().join("3"), &never, &root).unwrap_err(),
+        AuthorityError::Expired { role: Role::Root }
+    );
+    let stranger = Made::new(&params).unwrap();
+    let signer = Box::new(KeySigner::new(stranger.root_key.unwrap()));
+    assert_eq!(
+        Root::new(old.root_der().to_vec(), signer).unwrap_err(),
+        AuthorityError::KeyMismatch { role: Role::Root }
+    );
+}
