@@ -44,13 +44,17 @@ fn explain(code: &str, context: &Context) -> Outcome {
         Failure::usage("E0002", format!("there is no code `{code}`"))
             .help("`custos explain` lists all codes")
     })?;
+    // Folded behind blanks in place of its label, whatever colour that takes.
+    let advice = context
+        .term
+        .fold(&format!("            {}", entry.remedy), 0);
     let text = format!(
         "{}: {}\n\n{}\n\n{} {}\n",
         context.term.paint(Role::Bad, entry.code),
         context.term.paint(Role::Strong, entry.title),
         context.term.fold(entry.meaning, 0),
         context.term.paint(Role::Literal, "what to do:"),
-        context.term.fold(entry.remedy, 0),
+        advice.trim_start(),
     );
     context.term.result(
         &text,

@@ -1,5 +1,7 @@
 //! `custos trace`: where an artifact comes from, or what came of it.
 
+use std::path::PathBuf;
+
 use custos_core::lineage::{Direction, Mark, Tree, TreeOptions};
 use serde_json::json;
 
@@ -24,13 +26,7 @@ pub fn run(args: &TraceArgs, context: &Context) -> Outcome {
     let gathered = judging.trace(named(&artifact.name, artifact.digest.clone()), direction)?;
     let trace = &gathered.trace;
     if trace.steps.is_empty() && gathered.verified.is_empty() && gathered.rejected.is_empty() {
-        return Err(Failure::no("E0603", "nothing is known about this artifact")
-            .at(args.artifact.as_str())
-            .because(format!(
-                "no statement in the store is about {}",
-                digest_of(&artifact)
-            ))
-            .help("`custos run` and `custos attest` record statements"));
+        return Err(unknown(&args.artifact, &artifact, context));
     }
     if context.term.format() == Format::Dot {
         context.term.result(&trace.to_dot(), &())?;
@@ -72,6 +68,24 @@ pub fn run(args: &TraceArgs, context: &Context) -> Outcome {
         }),
     )?;
     Ok(Exit::Yes)
+}
+
+fn unknown(named: &str, artifact: &artifacts::Artifact, context: &Context) -> Failure {
+    let failure = Failure::no("E0603", "nothing is known about this artifact")
+        .at(named)
+        .because(format!(
+            "no statement in the store is about {}",
+            digest_of(artifact)
+        ))
+        .help("`custos run` and `custos attest` record statements");
+    let signature = |path: &PathBuf| artifacts::signature(path, None, context).ok().flatten();
+    match artifact.path.as_ref().and_then(signature) {
+        // OpenSSF Model Signing signs a list of files, also for a single one.
+        Some(_) => {
+            failure.help("its signature is about a list of files; `custos verify` checks it")
+        }
+        None => failure,
+    }
 }
 
 fn digest_of(artifact: &artifacts::Artifact) -> String {

@@ -309,6 +309,9 @@ fn the_lines_that_generate_prints_can_be_pasted_anywhere() {
     at("p/sub", "trace f").failed(3, "E0601");
     at("p/sub", "sign f --key k").ok();
     at("p", "verify sub/f").ok();
+    at("p", "trace sub/f")
+        .failed(1, "E0603")
+        .says("custos verify");
     at("p", "run --name s --product g --key k -- touch g").ok();
     at("p/sub", "trace ../g").ok();
 }
