@@ -171,9 +171,7 @@ fn assume_role(
         },
     };
     let net = ServiceError::net(STS, "connecting");
-    let client = surroundings
-        .client(&url, Roots::System)
-        .map_err(net)?;
+    let client = surroundings.client(&url, Roots::System).map_err(net)?;
     let body = form(&[
         ("Action", "AssumeRoleWithWebIdentity"),
         ("Version", "2011-06-15"),

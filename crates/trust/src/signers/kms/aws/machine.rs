@@ -84,7 +84,10 @@ impl Machine {
             }
             Self::Instance { base } => instance(base, surroundings)?,
         };
-        let ends = found.expiration.parse().map_err(|_| answer("its end is no time"))?;
+        let ends = found
+            .expiration
+            .parse()
+            .map_err(|_| answer("its end is no time"))?;
         let key = Credentials::new(
             &found.access_key_id,
             found.secret_access_key.expose(),
