@@ -419,6 +419,15 @@ pub enum LogCommand {
     },
     /// Derive the whole log again from its entries, and compare.
     Fsck,
+    /// Make a new write-ahead log for a log that has lost it.
+    Rebuild {
+        /// The newest checkpoint that anybody holds [default: the last seen here].
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+        /// Go on although no checkpoint says how far the log had come.
+        #[arg(long)]
+        accept_loss: bool,
+    },
 }
 
 /// `custos gate`.

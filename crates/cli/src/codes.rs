@@ -361,6 +361,12 @@ pub const TABLE: &[Entry] = &[
         "`custos log checkpoint` prints the size; indexes start at 0.",
     ),
     entry(
+        "E0405",
+        "the log is not rebuilt",
+        "`custos log rebuild` goes on after a lost write-ahead log; there is nothing to rebuild, or nothing says how far the log had come.",
+        "Give the newest checkpoint that anybody holds with --checkpoint; without one, say --accept-loss.",
+    ),
+    entry(
         "E0501",
         "the policy is not accepted",
         "A policy does not compile, or has a construct that fails open: see the lint's name and line.",

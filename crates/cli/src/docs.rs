@@ -126,11 +126,11 @@ fn the_example_of_the_settings_is_read() {
     std::fs::create_dir(dir.path().join("keys")).unwrap();
     let key = dir.path().join("keys/trainer.pub");
     std::fs::write(key, pair.public_key().to_pem()).unwrap();
-    let log = custos_log::note::VerifierKey::new("custos.local/x", pair.public_key().clone());
+    let log = custos_log::note::VerifierKey::new("x.custos.local", pair.public_key().clone());
     // The page shows the form of a log's key, not a real one.
     let placeholder = example
         .lines()
-        .find(|line| line.contains("custos.local/"))
+        .find(|line| line.contains(".custos.local+"))
         .unwrap();
     let text = example.replace(placeholder, &format!("key = \"{}\"", log.unwrap()));
     let file = dir.path().join("custos.toml");

@@ -35,6 +35,44 @@ pub fn open_or_create(context: &Context) -> Result<Log, Failure> {
     Log::open_or_create(disk(&home), Box::new(signer), options).map_err(|e| failure(&e, &home))
 }
 
+/// Makes a new write-ahead log for the home's log, which has lost it. `known` is the newest
+/// checkpoint that somebody holds; without one, the last that was seen here.
+pub fn rebuild(home: &Home, known: Option<&Path>, accept_loss: bool) -> Result<Log, Failure> {
+    let Some(pair) = load_key(home)? else {
+        return Err(no_log(home));
+    };
+    let known = match known {
+        Some(path) => Some(checkpoint_file(path, home)?),
+        None => last_seen(home)?,
+    };
+    let mut options = LogOptions::batch();
+    match known {
+        Some(known) => options = options.with_known(known),
+        None if accept_loss => {}
+        None => {
+            return Err(Failure::usage(
+                "E0405",
+                "no checkpoint says how far the log had come",
+            )
+            .because(
+                "entries that were acknowledged after the published checkpoint may be gone, and \
+                 whoever holds a newer one would see a fork",
+            )
+            .help("give the newest checkpoint that anybody holds with `--checkpoint FILE`")
+            .help("or say with `--accept-loss` that there is none"));
+        }
+    }
+    Log::rebuild(disk(home), Box::new(signer(home, pair)?), options).map_err(|error| match error {
+        RecordError::AlreadyThere => Failure::usage(
+            "E0405",
+            "the log has its write-ahead log: nothing to rebuild",
+        )
+        .at(home.log().display().to_string())
+        .help("`custos log fsck` checks it"),
+        error => failure(&error, home),
+    })
+}
+
 /// Opens the home's log for reading.
 pub fn reader(context: &Context) -> Result<(LogReader, VerifiedCheckpoint), Failure> {
     let home = context.home()?;
@@ -79,22 +117,25 @@ pub fn remember(context: &Context, checkpoint: &str) {
 
 fn last_seen(home: &Home) -> Result<Option<VerifiedCheckpoint>, Failure> {
     let path = home.trust().join("log.checkpoint");
-    if !path.is_file() {
-        return Ok(None);
+    if path.is_file() {
+        checkpoint_file(&path, home).map(Some)
+    } else {
+        Ok(None)
     }
-    let text = read_text(&path, 64 << 10)?;
+}
+
+fn checkpoint_file(path: &Path, home: &Home) -> Result<VerifiedCheckpoint, Failure> {
+    let text = read_text(path, 64 << 10)?;
     let key = verifier_key(home)?;
-    SignedCheckpoint::open(text.as_bytes(), &[key])
-        .map(Some)
-        .map_err(|error| {
-            Failure::new(
-                "E0403",
-                Exit::Alarm,
-                "the checkpoint that was seen last is not the log's own",
-            )
-            .at(path.display().to_string())
-            .because(error.to_string())
-        })
+    SignedCheckpoint::open(text.as_bytes(), &[key]).map_err(|error| {
+        Failure::new(
+            "E0403",
+            Exit::Alarm,
+            "the checkpoint that was seen last is not the log's own",
+        )
+        .at(path.display().to_string())
+        .because(error.to_string())
+    })
 }
 
 fn load_key(home: &Home) -> Result<Option<KeyPair>, Failure> {
@@ -126,12 +167,14 @@ fn create_key(home: &Home, context: &Context) -> Result<KeyPair, Failure> {
 }
 
 fn signer(home: &Home, pair: KeyPair) -> Result<KeyPairSigner, Failure> {
-    let id = pair.public_key().id().short();
-    let origin = format!("custos.local/{id}");
     let internal = |error: &dyn std::error::Error| Failure::internal(&error.to_string());
-    let key = VerifierKey::new(&origin, pair.public_key().clone()).map_err(|e| internal(&e))?;
-    publish_new(&home.log_vkey(), format!("{key}\n").as_bytes(), 0o644)?;
-    KeyPairSigner::new(&origin, pair).map_err(|e| internal(&e))
+    if !home.log_vkey().is_file() {
+        // A bare host name: Sigstore's clients take the origin of a log from the host of its URL.
+        let origin = format!("{}.custos.local", pair.public_key().id().short());
+        let key = VerifierKey::new(&origin, pair.public_key().clone()).map_err(|e| internal(&e))?;
+        publish_new(&home.log_vkey(), format!("{key}\n").as_bytes(), 0o644)?;
+    }
+    KeyPairSigner::new(verifier_key(home)?.name(), pair).map_err(|e| internal(&e))
 }
 
 fn no_log(home: &Home) -> Failure {

@@ -11,7 +11,10 @@ mod core;
 
 use custos_log::fuzz as log;
 use custos_policy::fuzz as policy;
+use custos_provenance::{cache, layout};
+use custos_server::fuzz as server;
 use custos_trust::fuzz as trust;
+use custos_trust::signers::fuzz as signers;
 
 /// What is fuzzed under one name.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +60,31 @@ pub const TARGETS: &[Target] = &[
     target("verify", trust::bundle, &[".sigstore.json"]),
     target("certificate", trust::certificate, &[]),
     target("encrypted-key", trust::encrypted_key, &[".key"]),
+    target("digest-cache", cache::fuzz_cache, &[]),
+    target("digest-list", cache::fuzz_list, &[]),
+    target("layout", layout::fuzz_layout, &[".toml"]),
+    target(
+        "index",
+        custos_evidence::fuzz::fuzz_parts,
+        &[".sigstore.json"],
+    ),
+    target("key-reference", signers::fuzz_reference, &[]),
+    target("kubeconfig", signers::fuzz_kubeconfig, &[]),
+    target("log-request", server::log_request, &[]),
+    target(
+        "certificate-request",
+        server::certificate_request,
+        &[".pub", ".pem"],
+    ),
+    target("timestamp-request", server::timestamp_request, &[]),
+    target("issued-certificate", server::certificate, &[]),
+    target("id-token", server::token, &[]),
+    target("key-set", server::key_set, &[]),
+    target(
+        "signing-config",
+        server::trusted_root,
+        &["public-good.json"],
+    ),
     Target {
         mutations: 40,
         ..target("trust-root", trust::trust_root, &["public-good.json"])

@@ -28,21 +28,7 @@ pub fn append(bench: &Bench<'_>) -> Result<Table> {
         let value: Value = serde_json::from_str(&done.stdout).context("append printed no JSON")?;
         runs.push(value);
     }
-    let number = |name: &str| -> Result<f64> {
-        // Micro-units order well; the medians are of whole numbers.
-        let values: Vec<f64> = runs
-            .iter()
-            .filter_map(|run| run.get(name)?.as_f64())
-            .collect();
-        ensure!(values.len() == runs.len(), "append did not print `{name}`");
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "rates lie far below the limit"
-        )]
-        let median = middle(values.iter().map(|value| (value * 1000.0) as i64))?;
-        #[expect(clippy::cast_precision_loss, reason = "a number for people")]
-        Ok(median as f64 / 1000.0)
-    };
+    let number = |name: &str| median(&runs, name);
     let mut table = Table::new(
         &format!(
             "`crates/log/examples/append` on the disk of the cache folder: {:.0} entries of {:.0} \
@@ -80,4 +66,21 @@ pub fn append(bench: &Bench<'_>) -> Result<Table> {
         ]);
     }
     Ok(table)
+}
+
+/// The middle of what all runs printed under this name.
+fn median(runs: &[Value], name: &str) -> Result<f64> {
+    let values: Vec<f64> = runs
+        .iter()
+        .filter_map(|run| run.get(name)?.as_f64())
+        .collect();
+    ensure!(values.len() == runs.len(), "append did not print `{name}`");
+    // Thousandths order well; the medians are of whole numbers.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rates lie far below the limit"
+    )]
+    let median = middle(values.iter().map(|value| (value * 1000.0) as i64))?;
+    #[expect(clippy::cast_precision_loss, reason = "a number for people")]
+    Ok(median as f64 / 1000.0)
 }

@@ -144,19 +144,23 @@ pub fn main(place: &Place, choice: &Choice) -> Result<ExitCode> {
         .iter()
         .filter(|suite| choice.wants(suite.name))
         .collect();
-    if chosen.iter().any(|suite| suite.needs_build)
-        && let Err(error) = custos::build(place)
-    {
-        // The suites below then say which of them cannot run without the binary.
-        say::problem(&format!("error: {error:#}"));
-    }
+    let built = if chosen.iter().any(|suite| suite.needs_build) {
+        custos::build(place)
+    } else {
+        Ok(())
+    };
     let run = Run {
         place,
         full: choice.full,
     };
     for entry in chosen {
         let mut suite = Suite::new(entry.name);
-        if let Err(error) = (entry.run)(&run, &mut suite) {
+        // An older binary may still lie there: a suite that ran it would show nothing of this tree.
+        if entry.needs_build
+            && let Err(error) = &built
+        {
+            suite.fail("build", &format!("{error:#}"));
+        } else if let Err(error) = (entry.run)(&run, &mut suite) {
             suite.fail("setup", &format!("{error:#}"));
         }
         tally.add([suite.finish()]);

@@ -131,7 +131,8 @@ pub(super) const LOG_EXAMPLES: &str = "Examples:
   custos log key                 what others put into their settings
   custos log get 12              entry 12
   custos log proof 12            proof that entry 12 is in the log
-  custos log fsck                check everything";
+  custos log fsck                check everything
+  custos log rebuild             go on after the folder wal/ was lost";
 pub(super) const GATE_EXAMPLES: &str = "Examples:
   custos gate package/ --policy starter --key release
   custos gate package/ --policy policy/            your own rules

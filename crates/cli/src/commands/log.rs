@@ -1,5 +1,6 @@
 //! `custos log`: look into the transparency log and check it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -15,12 +16,16 @@ use crate::{Failure, Outcome};
 
 /// Runs the command.
 pub fn run(args: &LogArgs, context: &Context) -> Outcome {
-    match args.command {
+    match &args.command {
         LogCommand::Checkpoint => checkpoint(context),
         LogCommand::Key => key(context),
-        LogCommand::Proof { index } => proof(index, context),
-        LogCommand::Get { index } => get(index, context),
+        LogCommand::Proof { index } => proof(*index, context),
+        LogCommand::Get { index } => get(*index, context),
         LogCommand::Fsck => fsck(context),
+        LogCommand::Rebuild {
+            checkpoint,
+            accept_loss,
+        } => rebuild(checkpoint.as_deref(), *accept_loss, context),
     }
 }
 
@@ -121,6 +126,18 @@ fn fsck(context: &Context) -> Outcome {
             "walRecords": report.records,
             "faults": [],
         }),
+    )?;
+    Ok(Exit::Yes)
+}
+
+fn rebuild(known: Option<&Path>, accept_loss: bool, context: &Context) -> Outcome {
+    let home = context.home()?;
+    let log = logs::rebuild(&home, known, accept_loss)?;
+    let head = log.head().map_err(|error| logs::failure(&error, &home))?;
+    let size = head.size;
+    context.term.result(
+        &format!("the log goes on after its {size} entries\n"),
+        &json!({ "schema": "custos.log.rebuild/1", "size": size }),
     )?;
     Ok(Exit::Yes)
 }

@@ -50,6 +50,41 @@ fn checkpoint_key_proof_and_entry() {
 }
 
 #[test]
+fn a_lost_write_ahead_log_is_rebuilt_only_up_to_what_was_seen() {
+    let sandbox = logged(2);
+    sandbox.run(&["log", "rebuild"]).failed(2, "E0405");
+    let published = sandbox.run(&["log", "checkpoint"]).ok().stdout;
+    let log = sandbox.path("home").join("log");
+    std::fs::remove_dir_all(log.join("wal")).unwrap();
+    let sign = ["sign", "f0", "--key", "k"];
+    sandbox.run(&sign).failed(4, "E0403").says("wal");
+    // Without anything that says how far it had come, somebody has to take the blame.
+    let seen = sandbox.path("home").join("trust/log.checkpoint");
+    let kept = std::fs::read(&seen).unwrap();
+    std::fs::remove_file(&seen).unwrap();
+    sandbox
+        .run(&["log", "rebuild"])
+        .failed(2, "E0405")
+        .says("--accept-loss");
+    std::fs::write(&seen, kept).unwrap();
+    // The published checkpoint of an older day: what came after it is missing.
+    let older = logged(1);
+    let strange = older.run(&["log", "checkpoint"]).ok().stdout;
+    sandbox.write("strange", strange);
+    sandbox
+        .run(&["log", "rebuild", "--checkpoint", "strange"])
+        .failed(4, "E0403");
+    sandbox
+        .run(&["log", "rebuild"])
+        .ok()
+        .says("goes on after its 2 entries");
+    sandbox.run(&sign).ok();
+    assert_eq!(sandbox.log_size(), 3);
+    sandbox.write("published", published);
+    sandbox.run(&["log", "fsck"]).ok();
+}
+
+#[test]
 fn a_home_without_a_log_says_so() {
     let sandbox = Sandbox::new();
     sandbox
