@@ -420,6 +420,8 @@ fn a_rebuild_sweeps_nothing_away_that_others_write_meanwhile() {
         });
         while !writer.is_finished() {
             world.store.wait(world.store.inner().rebuild(NOW)).unwrap();
+            // SQLite keeps no queue: without a pause this loop would starve the writer.
+            std::thread::sleep(std::time::Duration::from_millis(20));
         }
     });
     let report = check(&world.store, &log.reader()).unwrap();
