@@ -5,7 +5,9 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::digest::{Algorithm, Digest};
 use crate::dsse::{Base64, Envelope};
+use crate::entry;
 use crate::json::{self, JsonError};
 use crate::limits::{Limits, MAX_CERTIFICATES, MAX_LOG_ENTRIES};
 use crate::merkle::MAX_PROOF_LEN;
@@ -82,6 +84,16 @@ impl Bundle {
             verification_material: material,
             dsse_envelope: Some(envelope),
             message_signature: None,
+        }
+    }
+
+    /// Returns a v0.3 bundle around a signature over a file.
+    pub fn of_message(material: VerificationMaterial, message: MessageSignature) -> Self {
+        Self {
+            media_type: MediaType::V03,
+            verification_material: material,
+            dsse_envelope: None,
+            message_signature: Some(message),
         }
     }
 
@@ -253,6 +265,32 @@ pub struct MessageSignature {
     pub message_digest: Option<MessageDigest>,
     /// The signature.
     pub signature: Base64,
+}
+
+impl MessageSignature {
+    /// Returns a signature over the file with this digest. A digest that Sigstore has no name for
+    /// is left out.
+    pub fn new(digest: &Digest, signature: Vec<u8>) -> Self {
+        let named = entry::algorithm_name(digest.algorithm()).ok();
+        Self {
+            message_digest: named.map(|name| MessageDigest {
+                algorithm: name.to_owned(),
+                digest: Base64(digest.as_bytes().to_vec()),
+            }),
+            signature: Base64(signature),
+        }
+    }
+
+    /// Returns the hash that the bundle says was signed: SHA-256 where it says nothing; `None` for
+    /// one that nobody knows.
+    pub fn algorithm(&self) -> Option<Algorithm> {
+        let Some(claimed) = &self.message_digest else {
+            return Some(Algorithm::Sha256);
+        };
+        [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512]
+            .into_iter()
+            .find(|algorithm| entry::algorithm_name(*algorithm) == Ok(claimed.algorithm.as_str()))
+    }
 }
 
 /// A digest with Sigstore's algorithm name.

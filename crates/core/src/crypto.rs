@@ -1,11 +1,14 @@
 //! Thin signatures over aws-lc-rs: public keys, key pairs, PEM.
 //!
 //! Keys are accepted in one encoding only, the DER `SubjectPublicKeyInfo` that OpenSSL writes
-//! (RFC 5480, RFC 8410), so that a key has one identity: its [`KeyId`], the SHA-256 of that DER.
+//! (RFC 5480, RFC 8410, RFC 3279 for RSA), so that a key has one identity: its [`KeyId`], the SHA-256 of that DER.
 //! Where keys lie, how they are encrypted, and who is trusted is the `trust` room's business.
 
+mod kind;
 mod pem;
+mod prehashed;
 
+pub use kind::{KeyKind, RsaSize, Scheme};
 pub use pem::{Pem, PemError};
 
 use std::fmt;
@@ -13,151 +16,21 @@ use std::str::FromStr;
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use aws_lc_rs::signature::{
+    self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaEncoding, UnparsedPublicKey,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256, Sha512};
 use zeroize::Zeroizing;
 
+use kind::RSA_OID;
+
+/// Largest private key in DER, in bytes: RSA of 4096 bits has about 2,400.
+const MAX_PRIVATE_KEY: usize = 4096;
+
 /// Hashes `bytes` with SHA-256.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
-}
-
-/// A signature scheme with its curve and hash, named as in Sigstore's `PublicKeyDetails`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Scheme {
-    /// ECDSA over P-256 with SHA-256.
-    EcdsaP256,
-    /// ECDSA over P-384 with SHA-384.
-    EcdsaP384,
-    /// ECDSA over P-521 with SHA-512.
-    EcdsaP521,
-    /// Pure Ed25519 (RFC 8032).
-    Ed25519,
-    /// Ed25519 over the SHA-512 of the message, empty context (RFC 8032, Ed25519ph). A log that
-    /// stores only digests can check this one.
-    Ed25519ph,
-}
-
-impl Scheme {
-    /// All schemes.
-    pub const ALL: [Self; 5] = [
-        Self::EcdsaP256,
-        Self::EcdsaP384,
-        Self::EcdsaP521,
-        Self::Ed25519,
-        Self::Ed25519ph,
-    ];
-
-    /// Returns the name in Sigstore's `PublicKeyDetails`.
-    pub const fn key_details(self) -> &'static str {
-        match self {
-            Self::EcdsaP256 => "PKIX_ECDSA_P256_SHA_256",
-            Self::EcdsaP384 => "PKIX_ECDSA_P384_SHA_384",
-            Self::EcdsaP521 => "PKIX_ECDSA_P521_SHA_512",
-            Self::Ed25519 => "PKIX_ED25519",
-            Self::Ed25519ph => "PKIX_ED25519_PH",
-        }
-    }
-
-    /// Returns the scheme that Sigstore's `PublicKeyDetails` name `name` stands for.
-    pub fn from_key_details(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|scheme| scheme.key_details() == name)
-    }
-
-    /// Returns the kind of key that the scheme needs.
-    pub const fn key_kind(self) -> KeyKind {
-        match self {
-            Self::EcdsaP256 => KeyKind::P256,
-            Self::EcdsaP384 => KeyKind::P384,
-            Self::EcdsaP521 => KeyKind::P521,
-            Self::Ed25519 | Self::Ed25519ph => KeyKind::Ed25519,
-        }
-    }
-}
-
-/// A kind of key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-#[non_exhaustive]
-pub enum KeyKind {
-    /// NIST P-256, the default.
-    #[default]
-    P256,
-    /// NIST P-384.
-    P384,
-    /// NIST P-521.
-    P521,
-    /// Ed25519.
-    Ed25519,
-}
-
-impl KeyKind {
-    /// All kinds.
-    pub const ALL: [Self; 4] = [Self::P256, Self::P384, Self::P521, Self::Ed25519];
-
-    /// Returns the name on the command line: `p256`, `p384`, `p521`, `ed25519`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::P256 => "p256",
-            Self::P384 => "p384",
-            Self::P521 => "p521",
-            Self::Ed25519 => "ed25519",
-        }
-    }
-
-    /// Returns the scheme that signs statements: Ed25519 keys sign as Ed25519ph, which a log of
-    /// digests can check.
-    pub const fn statement_scheme(self) -> Scheme {
-        match self {
-            Self::P256 => Scheme::EcdsaP256,
-            Self::P384 => Scheme::EcdsaP384,
-            Self::P521 => Scheme::EcdsaP521,
-            Self::Ed25519 => Scheme::Ed25519ph,
-        }
-    }
-
-    // DER of SubjectPublicKeyInfo up to the key bits, and how many bytes follow. Matching the
-    // whole prefix leaves one encoding for each key.
-    const fn spki_prefix(self) -> (&'static [u8], usize) {
-        match self {
-            Self::P256 => (
-                b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\
-                  \x3d\x03\x01\x07\x03\x42\x00\x04",
-                64,
-            ),
-            Self::P384 => (
-                b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\
-                  \x22\x03\x62\x00\x04",
-                96,
-            ),
-            Self::P521 => (
-                b"\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\
-                  \x00\x23\x03\x81\x86\x00\x04",
-                132,
-            ),
-            Self::Ed25519 => (b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00", 32),
-        }
-    }
-}
-
-impl fmt::Display for KeyKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for KeyKind {
-    type Err = KeyError;
-
-    fn from_str(name: &str) -> Result<Self, KeyError> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == name)
-            .ok_or(KeyError::UnknownKind)
-    }
 }
 
 /// The identity of a public key: SHA-256 of its DER `SubjectPublicKeyInfo`, in lower-case hex.
@@ -225,20 +98,13 @@ pub struct PublicKey {
 impl PublicKey {
     /// Parses a DER `SubjectPublicKeyInfo` in the one accepted encoding.
     pub fn from_spki_der(der: &[u8]) -> Result<Self, KeyError> {
-        let kind = KeyKind::ALL
-            .into_iter()
-            .find(|kind| {
-                let (prefix, len) = kind.spki_prefix();
-                der.strip_prefix(prefix)
-                    .is_some_and(|rest| rest.len() == len)
-            })
-            .ok_or(KeyError::UnsupportedPublicKey)?;
+        let kind = KeyKind::of_spki(der).ok_or_else(|| unsupported(der))?;
         let key = Self {
             kind,
             spki: der.to_vec(),
         };
         // A point that is not on the curve must fail here, not at the first signature.
-        UnparsedPublicKey::new(key.algorithm(), key.raw())
+        UnparsedPublicKey::new(algorithm(kind.statement_scheme()), key.raw())
             .parse()
             .map_err(|_| KeyError::UnsupportedPublicKey)?;
         Ok(key)
@@ -293,6 +159,32 @@ impl PublicKey {
         Self::from_spki_der(&der)
     }
 
+    /// Returns the key on a NIST curve with this uncompressed point, 0x04 and both coordinates
+    /// (SEC 1 section 2.3.3), as tokens hold it.
+    pub fn from_ec_point(kind: KeyKind, point: &[u8]) -> Result<Self, KeyError> {
+        let (prefix, _) = kind.spki_prefix();
+        let coordinates = match (kind, point) {
+            (KeyKind::P256 | KeyKind::P384 | KeyKind::P521, [4, coordinates @ ..]) => coordinates,
+            _ => return Err(KeyError::UnsupportedPublicKey),
+        };
+        Self::from_spki_der(&[prefix, coordinates].concat())
+    }
+
+    /// Returns the RSA key with this modulus, big-endian, and the exponent 65537.
+    pub fn from_rsa_modulus(modulus: &[u8]) -> Result<Self, KeyError> {
+        let start = modulus.iter().position(|byte| *byte != 0);
+        let digits = start.and_then(|start| modulus.get(start..));
+        let digits = digits.ok_or(KeyError::UnsupportedRsaKey)?;
+        let size = match digits.len() {
+            256 => RsaSize::Bits2048,
+            384 => RsaSize::Bits3072,
+            512 => RsaSize::Bits4096,
+            _ => return Err(KeyError::UnsupportedRsaKey),
+        };
+        let (prefix, _) = KeyKind::Rsa(size).spki_prefix();
+        Self::from_spki_der(&[prefix, digits, kind::RSA_TAIL].concat())
+    }
+
     /// Verifies `signature` over `message`. ECDSA signatures are DER `Ecdsa-Sig-Value`.
     pub fn verify(
         &self,
@@ -304,42 +196,15 @@ impl PublicKey {
             return Err(SignatureError::SchemeDoesNotFitKey);
         }
         if scheme == Scheme::Ed25519ph {
-            return self.verify_ed25519ph(message, signature);
+            return self.verify_prehashed(Sha512::new_with_prefix(message), signature);
         }
-        UnparsedPublicKey::new(self.algorithm(), self.raw())
+        UnparsedPublicKey::new(algorithm(scheme), self.raw())
             .verify(message, signature)
             .map_err(|_| SignatureError::Invalid)
     }
 
-    fn verify_ed25519ph(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
-        let bytes = self
-            .ed25519_bytes()
-            .ok_or(SignatureError::SchemeDoesNotFitKey)?;
-        let key =
-            ed25519_dalek::VerifyingKey::from_bytes(&bytes).map_err(|_| SignatureError::Invalid)?;
-        let signature =
-            ed25519_dalek::Signature::from_slice(signature).map_err(|_| SignatureError::Invalid)?;
-        // Strict: no small-order points, so that one signature fits one message and one key.
-        key.verify_prehashed_strict(Sha512::new_with_prefix(message), None, &signature)
-            .map_err(|_| SignatureError::Invalid)
-    }
-
-    fn algorithm(&self) -> &'static dyn signature::VerificationAlgorithm {
-        match self.kind {
-            KeyKind::P256 => &signature::ECDSA_P256_SHA256_ASN1,
-            KeyKind::P384 => &signature::ECDSA_P384_SHA384_ASN1,
-            KeyKind::P521 => &signature::ECDSA_P521_SHA512_ASN1,
-            KeyKind::Ed25519 => &signature::ED25519,
-        }
-    }
-
-    // The uncompressed point with its 0x04, or the 32 bytes of Ed25519.
     fn raw(&self) -> &[u8] {
-        let (prefix, _) = self.kind.spki_prefix();
-        let point_tag = usize::from(self.kind != KeyKind::Ed25519);
-        self.spki
-            .get(prefix.len().saturating_sub(point_tag)..)
-            .unwrap_or_default()
+        self.kind.raw(&self.spki)
     }
 }
 
@@ -356,9 +221,12 @@ pub struct KeyPair {
     public: PublicKey,
 }
 
+type RsaPair = signature::RsaKeyPair;
+
 enum Inner {
     Ecdsa(Box<EcdsaKeyPair>),
     Ed25519(Box<Ed25519KeyPair>),
+    Rsa(Box<RsaPair>),
 }
 
 impl KeyPair {
@@ -367,6 +235,9 @@ impl KeyPair {
         let inner = match kind {
             KeyKind::Ed25519 => Inner::Ed25519(Box::new(
                 Ed25519KeyPair::generate().map_err(|_| KeyError::NoRandomness)?,
+            )),
+            KeyKind::Rsa(size) => Inner::Rsa(Box::new(
+                RsaPair::generate(rsa_size(size)).map_err(|_| KeyError::NoRandomness)?,
             )),
             _ => Inner::Ecdsa(Box::new(
                 EcdsaKeyPair::generate(ecdsa_algorithm(kind))
@@ -378,7 +249,7 @@ impl KeyPair {
 
     /// Parses a DER PKCS#8 private key (RFC 5958), version 1 or 2, unencrypted.
     pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, KeyError> {
-        if der.len() > 1024 {
+        if der.len() > MAX_PRIVATE_KEY {
             return Err(KeyError::UnsupportedPrivateKey);
         }
         for kind in [KeyKind::P256, KeyKind::P384, KeyKind::P521] {
@@ -386,17 +257,31 @@ impl KeyPair {
                 return Self::from_inner(kind, Inner::Ecdsa(Box::new(pair)));
             }
         }
-        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der)
-            .map_err(|_| KeyError::UnsupportedPrivateKey)?;
+        if let Ok(pair) = RsaPair::from_pkcs8(der) {
+            return Self::from_rsa(pair);
+        }
+        let pair =
+            Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(|_| {
+                match unsupported(der) {
+                    KeyError::UnsupportedRsaKey => KeyError::UnsupportedRsaKey,
+                    _ => KeyError::UnsupportedPrivateKey,
+                }
+            })?;
         Self::from_inner(KeyKind::Ed25519, Inner::Ed25519(Box::new(pair)))
     }
 
-    /// Parses a PEM block `PRIVATE KEY` (PKCS#8) or `EC PRIVATE KEY` (SEC 1, RFC 5915).
+    /// Parses a PEM block `PRIVATE KEY` (PKCS#8), `EC PRIVATE KEY` (SEC 1, RFC 5915) or
+    /// `RSA PRIVATE KEY` (PKCS#1, RFC 8017).
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         let pem = Pem::parse(text).map_err(KeyError::Pem)?;
         match pem.label() {
             "PRIVATE KEY" => Self::from_pkcs8_der(pem.bytes()),
             "EC PRIVATE KEY" => Self::from_sec1_der(pem.bytes()),
+            "RSA PRIVATE KEY" if pem.bytes().len() <= MAX_PRIVATE_KEY => {
+                let pair =
+                    RsaPair::from_der(pem.bytes()).map_err(|_| KeyError::UnsupportedRsaKey)?;
+                Self::from_rsa(pair)
+            }
             other => Err(KeyError::WrongPemLabel {
                 expected: "PRIVATE KEY",
                 found: other.to_owned(),
@@ -408,6 +293,11 @@ impl KeyPair {
     pub fn to_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let document = match &self.inner {
             Inner::Ecdsa(pair) => pair.to_pkcs8v1(),
+            Inner::Rsa(pair) => {
+                let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> =
+                    pair.as_der().map_err(|_| KeyError::UnsupportedPrivateKey)?;
+                return Ok(Zeroizing::new(der.as_ref().to_vec()));
+            }
             Inner::Ed25519(pair) => {
                 // aws-lc writes version 2 with the public key even here for some kinds; the
                 // seed form of RFC 8410 section 7 is what every reader takes.
@@ -441,6 +331,13 @@ impl KeyPair {
                 .sign(&SystemRandom::new(), message)
                 .map(|signature| signature.as_ref().to_vec())
                 .map_err(|_| SignatureError::SigningFailed),
+            Inner::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                let random = SystemRandom::new();
+                pair.sign(rsa_encoding(scheme), &random, message, &mut signature)
+                    .map_err(|_| SignatureError::SigningFailed)?;
+                Ok(signature)
+            }
             Inner::Ed25519(pair) if scheme == Scheme::Ed25519ph => sign_ed25519ph(pair, message),
             Inner::Ed25519(pair) => pair
                 .try_sign(message)
@@ -458,6 +355,11 @@ impl KeyPair {
         Err(KeyError::UnsupportedPrivateKey)
     }
 
+    // The size is looked at where the public key is read.
+    fn from_rsa(pair: RsaPair) -> Result<Self, KeyError> {
+        Self::from_inner(KeyKind::Rsa(RsaSize::Bits2048), Inner::Rsa(Box::new(pair)))
+    }
+
     fn from_inner(kind: KeyKind, inner: Inner) -> Result<Self, KeyError> {
         let spki = match &inner {
             Inner::Ecdsa(pair) => pair
@@ -466,6 +368,13 @@ impl KeyPair {
                 .map_err(|_| KeyError::UnsupportedPrivateKey)?
                 .as_ref()
                 .to_vec(),
+            Inner::Rsa(pair) => {
+                let der: aws_lc_rs::encoding::PublicKeyX509Der<'_> = pair
+                    .public_key()
+                    .as_der()
+                    .map_err(|_| KeyError::UnsupportedPrivateKey)?;
+                der.as_ref().to_vec()
+            }
             Inner::Ed25519(pair) => {
                 let mut der = kind.spki_prefix().0.to_vec();
                 der.extend_from_slice(pair.public_key().as_ref());
@@ -483,28 +392,70 @@ impl fmt::Debug for KeyPair {
     }
 }
 
+// How a scheme verifies; Ed25519ph goes another way, and its keys are parsed as Ed25519's.
+fn algorithm(scheme: Scheme) -> &'static dyn signature::VerificationAlgorithm {
+    match scheme {
+        Scheme::EcdsaP256 => &signature::ECDSA_P256_SHA256_ASN1,
+        Scheme::EcdsaP384 => &signature::ECDSA_P384_SHA384_ASN1,
+        Scheme::EcdsaP521 => &signature::ECDSA_P521_SHA512_ASN1,
+        Scheme::Ed25519 | Scheme::Ed25519ph => &signature::ED25519,
+        Scheme::RsaPkcs1Sha256(_) => &signature::RSA_PKCS1_2048_8192_SHA256,
+        Scheme::RsaPssSha256(_) => &signature::RSA_PSS_2048_8192_SHA256,
+    }
+}
+
+fn rsa_encoding(scheme: Scheme) -> &'static dyn RsaEncoding {
+    match scheme {
+        Scheme::RsaPssSha256(_) => &signature::RSA_PSS_SHA256,
+        _ => &signature::RSA_PKCS1_SHA256,
+    }
+}
+
+const fn rsa_size(size: RsaSize) -> aws_lc_rs::rsa::KeySize {
+    match size {
+        RsaSize::Bits2048 => aws_lc_rs::rsa::KeySize::Rsa2048,
+        RsaSize::Bits3072 => aws_lc_rs::rsa::KeySize::Rsa3072,
+        RsaSize::Bits4096 => aws_lc_rs::rsa::KeySize::Rsa4096,
+    }
+}
+
+// Which of the two refusals fits: an RSA key says so near its beginning.
+fn unsupported(der: &[u8]) -> KeyError {
+    let head = der.get(..48).unwrap_or(der);
+    if head.windows(RSA_OID.len()).any(|window| window == RSA_OID) {
+        KeyError::UnsupportedRsaKey
+    } else {
+        KeyError::UnsupportedPublicKey
+    }
+}
+
 fn ecdsa_algorithm(kind: KeyKind) -> &'static signature::EcdsaSigningAlgorithm {
     match kind {
         KeyKind::P384 => &signature::ECDSA_P384_SHA384_ASN1_SIGNING,
         KeyKind::P521 => &signature::ECDSA_P521_SHA512_ASN1_SIGNING,
-        // Ed25519 never comes here; a wrong curve would only fail to parse.
-        KeyKind::P256 | KeyKind::Ed25519 => &signature::ECDSA_P256_SHA256_ASN1_SIGNING,
+        // Others never come here; a wrong curve would only fail to parse.
+        KeyKind::P256 | KeyKind::Ed25519 | KeyKind::Rsa(_) => {
+            &signature::ECDSA_P256_SHA256_ASN1_SIGNING
+        }
     }
 }
 
 fn sign_ed25519ph(pair: &Ed25519KeyPair, message: &[u8]) -> Result<Vec<u8>, SignatureError> {
+    let seed = ed25519_seed(pair)?;
+    ed25519_dalek::SigningKey::from_bytes(&seed)
+        .sign_prehashed(Sha512::new_with_prefix(message), None)
+        .map(|signature| signature.to_bytes().to_vec())
+        .map_err(|_| SignatureError::SigningFailed)
+}
+
+fn ed25519_seed(pair: &Ed25519KeyPair) -> Result<Zeroizing<[u8; 32]>, SignatureError> {
     let seed = pair.seed().map_err(|_| SignatureError::SigningFailed)?;
     let seed: aws_lc_rs::encoding::Curve25519SeedBin<'_> =
         aws_lc_rs::encoding::AsBigEndian::as_be_bytes(&seed)
             .map_err(|_| SignatureError::SigningFailed)?;
-    let seed: Zeroizing<[u8; 32]> = Zeroizing::new(
-        seed.as_ref()
-            .try_into()
-            .map_err(|_| SignatureError::SigningFailed)?,
-    );
-    ed25519_dalek::SigningKey::from_bytes(&seed)
-        .sign_prehashed(Sha512::new_with_prefix(message), None)
-        .map(|signature| signature.to_bytes().to_vec())
+    seed.as_ref()
+        .try_into()
+        .map(Zeroizing::new)
         .map_err(|_| SignatureError::SigningFailed)
 }
 
@@ -521,15 +472,20 @@ pub enum KeyError {
     /// Not a PEM block.
     #[error("not a PEM block: {0}")]
     Pem(PemError),
-    /// The name is none of `p256`, `p384`, `p521`, `ed25519`.
-    #[error("a kind of key is one of p256, p384, p521, ed25519")]
+    /// The name is none of [`KeyKind::ALL`].
+    #[error("a kind of key is one of p256, p384, p521, ed25519, rsa2048, rsa3072, rsa4096")]
     UnknownKind,
-    /// Not an unencrypted PKCS#8 key on P-256, P-384, P-521 or Ed25519.
-    #[error("not a private key on P-256, P-384, P-521 or Ed25519 in PKCS#8")]
+    /// Not an unencrypted PKCS#8 key on P-256, P-384, P-521 or Ed25519, or of RSA.
+    #[error("not a private key on P-256, P-384, P-521 or Ed25519, or of RSA, in PKCS#8")]
     UnsupportedPrivateKey,
     /// Not a canonical SPKI of one of the kinds, or a point off the curve.
-    #[error("not a public key on P-256, P-384, P-521 or Ed25519 in the DER form of OpenSSL")]
+    #[error(
+        "not a public key on P-256, P-384, P-521 or Ed25519, or of RSA, in the DER form of OpenSSL"
+    )]
     UnsupportedPublicKey,
+    /// An RSA key of another size or exponent.
+    #[error("an RSA key has 2048, 3072 or 4096 bits here, and the exponent 65537")]
+    UnsupportedRsaKey,
     /// A PEM block of another type.
     #[error("a PEM block `{expected}` is needed, this one is `{found}`")]
     WrongPemLabel {
@@ -547,6 +503,9 @@ pub enum SignatureError {
     /// The signature is not one by this key over this message.
     #[error("the signature does not verify")]
     Invalid,
+    /// Pure Ed25519 signs whole messages, never a digest.
+    #[error("pure Ed25519 signs whole messages, not digests")]
+    MessageNeeded,
     /// For instance P-384 asked of a P-256 key.
     #[error("the signature scheme does not fit the key")]
     SchemeDoesNotFitKey,
@@ -556,85 +515,4 @@ pub enum SignatureError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_scheme_signs_verifies_and_rejects() {
-        for scheme in Scheme::ALL {
-            let pair = KeyPair::generate(scheme.key_kind()).unwrap();
-            let signature = pair.sign(scheme, b"message").unwrap();
-            let key = pair.public_key();
-            key.verify(scheme, b"message", &signature).unwrap();
-            assert_eq!(
-                key.verify(scheme, b"messagf", &signature),
-                Err(SignatureError::Invalid)
-            );
-            let mut flipped = signature.clone();
-            *flipped.last_mut().unwrap() ^= 1;
-            assert_eq!(
-                key.verify(scheme, b"message", &flipped),
-                Err(SignatureError::Invalid)
-            );
-            let other = KeyPair::generate(scheme.key_kind()).unwrap();
-            assert!(
-                other
-                    .public_key()
-                    .verify(scheme, b"message", &signature)
-                    .is_err()
-            );
-        }
-    }
-
-    #[test]
-    fn ed25519_and_ed25519ph_do_not_stand_in_for_each_other() {
-        let pair = KeyPair::generate(KeyKind::Ed25519).unwrap();
-        let pure = pair.sign(Scheme::Ed25519, b"m").unwrap();
-        assert!(
-            pair.public_key()
-                .verify(Scheme::Ed25519ph, b"m", &pure)
-                .is_err()
-        );
-        let ph = pair.sign(Scheme::Ed25519ph, b"m").unwrap();
-        assert!(
-            pair.public_key()
-                .verify(Scheme::Ed25519, b"m", &ph)
-                .is_err()
-        );
-    }
-
-    #[test]
-    fn keys_survive_their_encodings() {
-        for kind in KeyKind::ALL {
-            let pair = KeyPair::generate(kind).unwrap();
-            let again = KeyPair::from_pkcs8_der(&pair.to_pkcs8_der().unwrap()).unwrap();
-            assert_eq!(again.public_key(), pair.public_key());
-            let public = PublicKey::from_pem(&pair.public_key().to_pem()).unwrap();
-            assert_eq!(public.id(), pair.public_key().id());
-            assert_eq!(public.kind(), kind);
-        }
-    }
-
-    #[test]
-    fn a_point_off_the_curve_is_no_key() {
-        let pair = KeyPair::generate(KeyKind::P256).unwrap();
-        let mut der = pair.public_key().as_spki_der().to_vec();
-        *der.last_mut().unwrap() ^= 1;
-        assert_eq!(
-            PublicKey::from_spki_der(&der),
-            Err(KeyError::UnsupportedPublicKey)
-        );
-        der.push(0);
-        assert_eq!(
-            PublicKey::from_spki_der(&der),
-            Err(KeyError::UnsupportedPublicKey)
-        );
-    }
-
-    #[test]
-    fn debug_shows_no_secret() {
-        let pair = KeyPair::generate(KeyKind::Ed25519).unwrap();
-        let secret = hex::encode(pair.to_pkcs8_der().unwrap().as_slice());
-        assert!(!format!("{pair:?}").contains(secret.get(32..).unwrap()));
-    }
-}
+mod tests;

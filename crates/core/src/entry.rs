@@ -26,7 +26,9 @@ pub fn kind_version() -> KindVersion {
 /// Returns the digest algorithm that goes with a signature scheme in an entry.
 pub const fn entry_algorithm(scheme: Scheme) -> Algorithm {
     match scheme {
-        Scheme::EcdsaP256 => Algorithm::Sha256,
+        Scheme::EcdsaP256 | Scheme::RsaPkcs1Sha256(_) | Scheme::RsaPssSha256(_) => {
+            Algorithm::Sha256
+        }
         Scheme::EcdsaP384 => Algorithm::Sha384,
         Scheme::EcdsaP521 | Scheme::Ed25519 | Scheme::Ed25519ph => Algorithm::Sha512,
     }
@@ -157,7 +159,8 @@ impl HashedRekord {
     }
 }
 
-fn algorithm_name(algorithm: Algorithm) -> Result<&'static str, EntryError> {
+/// Returns the name that Sigstore has for a hash.
+pub(crate) fn algorithm_name(algorithm: Algorithm) -> Result<&'static str, EntryError> {
     match algorithm {
         Algorithm::Sha256 => Ok("SHA2_256"),
         Algorithm::Sha384 => Ok("SHA2_384"),
