@@ -46,8 +46,8 @@ impl SubjectKey {
             return Err(SubjectKeyError::Unsupported);
         }
         let kind = match PublicKey::from_spki_der(der) {
-            Ok(key) => Kind::Curve(key),
-            Err(_) => rsa(der)?,
+            Ok(key) if !key.kind().is_rsa() => Kind::Curve(key),
+            _ => rsa(der)?,
         };
         Ok(Self {
             spki: der.to_vec(),
@@ -156,14 +156,10 @@ impl SubjectKey {
 /// of digests can check.
 pub fn digest_length(details: &str) -> Option<usize> {
     match Scheme::from_key_details(details) {
-        Some(Scheme::EcdsaP256) => Some(32),
+        Some(Scheme::EcdsaP256 | Scheme::RsaPkcs1Sha256(_) | Scheme::RsaPssSha256(_)) => Some(32),
         Some(Scheme::EcdsaP384) => Some(48),
         Some(Scheme::EcdsaP521 | Scheme::Ed25519ph) => Some(64),
-        Some(_) => None,
-        None => [2_048, 3_072, 4_096]
-            .into_iter()
-            .any(|bits| rsa_padding(details, bits).is_ok())
-            .then_some(32),
+        _ => None,
     }
 }
 

@@ -23,7 +23,7 @@ const WORK_FACTOR: u32 = 65_536;
 /// Largest JSON body, in bytes.
 const MAX_BODY: usize = 8 * 1024;
 /// Largest ciphertext: a PKCS#8 key is at most 1 KiB, the tag 16 bytes.
-const MAX_CIPHERTEXT: usize = 1024 + 16;
+const MAX_CIPHERTEXT: usize = 4096 + 16;
 
 /// Returns true if the block is an encrypted key in this form.
 pub fn is_encrypted(pem: &Pem) -> bool {
@@ -298,7 +298,7 @@ mod tests {
         short["kdf"]["salt"] = "AAAA".into();
         assert_eq!(open(&short), EncryptionError::Length { field: "salt" });
         let mut long = body();
-        long["ciphertext"] = "A".repeat(4096).into();
+        long["ciphertext"] = "A".repeat(6000).into();
         assert_eq!(
             open(&long),
             EncryptionError::Length {

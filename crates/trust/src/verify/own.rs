@@ -4,15 +4,11 @@
 //! Keys come from the expected signers alone. What a bundle says about its key (hint, bytes,
 //! details) can only narrow the choice, and whatever it says must be true of the key chosen.
 
-use aws_lc_rs::digest as lc_digest;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, UnparsedPublicKey,
-};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use custos_core::bundle::{PublicKeyIdentifier, VerificationMaterial};
 use custos_core::crypto::{KeyKind, PublicKey, Scheme, SignatureError, sha256};
-use custos_core::digest::{Algorithm, Digest};
+use custos_core::digest::Digest;
 use custos_core::entry::{Verifier, entry_algorithm};
 use custos_core::identity::{ExpectedSigner, Identity};
 
@@ -347,10 +343,10 @@ fn expected_subject<'a>(
             issuer,
         } = signer
         {
-            match (names.contains(identity), issuer) {
-                (true, None) => return Ok((name, identity.clone())),
-                (true, Some(_)) => of_sigstore = true,
-                (false, _) => {}
+            match (names.iter().find(|found| identity.accepts(found)), issuer) {
+                (Some(found), None) => return Ok((name, found.clone())),
+                (Some(_), Some(_)) => of_sigstore = true,
+                (None, _) => {}
             }
         }
     }
@@ -423,29 +419,8 @@ fn verify_digest(
     digest: &Digest,
     signature: &[u8],
 ) -> Result<Scheme, SignatureError> {
-    let (scheme, algorithm, hash) = match (key.kind(), digest.algorithm()) {
-        (KeyKind::P256, Algorithm::Sha256) => (
-            Scheme::EcdsaP256,
-            &ECDSA_P256_SHA256_ASN1,
-            &lc_digest::SHA256,
-        ),
-        (KeyKind::P384, Algorithm::Sha384) => (
-            Scheme::EcdsaP384,
-            &ECDSA_P384_SHA384_ASN1,
-            &lc_digest::SHA384,
-        ),
-        (KeyKind::P521, Algorithm::Sha512) => (
-            Scheme::EcdsaP521,
-            &ECDSA_P521_SHA512_ASN1,
-            &lc_digest::SHA512,
-        ),
-        _ => return Err(SignatureError::SchemeDoesNotFitKey),
-    };
-    let digest = lc_digest::Digest::import_less_safe(digest.as_bytes(), hash)
-        .map_err(|_| SignatureError::Invalid)?;
-    UnparsedPublicKey::new(algorithm, key.as_spki_der())
-        .verify_digest(&digest, signature)
-        .map_err(|_| SignatureError::Invalid)?;
+    let scheme = key.kind().statement_scheme();
+    key.verify_digest(scheme, digest, signature)?;
     Ok(scheme)
 }
 

@@ -160,7 +160,7 @@ impl Job<'_> {
                     name,
                     identity,
                     issuer: Some(expected),
-                } if identity == subject.as_str() && expected == issuer => Some(name.clone()),
+                } if identity.accepts(subject.as_str()) && expected.accepts(issuer) => Some(name.clone()),
                 _ => None,
             })
             .ok_or_else(|| terms.not_expected(format!("{subject} (issuer {issuer})")))?;
