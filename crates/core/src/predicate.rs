@@ -21,10 +21,12 @@ macro_rules! own_type {
     };
 }
 
+pub mod approval;
 mod check;
 pub mod cyclonedx;
 pub mod dataset;
 pub mod decision;
+pub mod deployment;
 pub mod evaluation;
 pub mod evaluation_plan;
 pub mod link;
@@ -95,8 +97,10 @@ pub fn validate(statement: &Statement) -> Result<(), PredicateError> {
         read::<P>(statement).map(|_| ())
     }
     match statement.predicate_type() {
+        approval::Approval::TYPE => of::<approval::Approval>(statement),
         dataset::Dataset::TYPE => of::<dataset::Dataset>(statement),
         decision::Decision::TYPE => of::<decision::Decision>(statement),
+        deployment::Deployment::TYPE => of::<deployment::Deployment>(statement),
         evaluation::Evaluation::TYPE => of::<evaluation::Evaluation>(statement),
         evaluation_plan::EvaluationPlan::TYPE => of::<evaluation_plan::EvaluationPlan>(statement),
         provenance::Provenance::TYPE => of::<provenance::Provenance>(statement),
@@ -157,9 +161,11 @@ pub fn fuzz_predicates(data: &[u8]) {
             .and_then(|bytes| parse::<P>(&bytes).ok());
         assert_eq!(again.as_ref(), Some(&predicate));
     }
+    round_trip::<approval::Approval>(data);
     round_trip::<cyclonedx::CycloneDx>(data);
     round_trip::<dataset::Dataset>(data);
     round_trip::<decision::Decision>(data);
+    round_trip::<deployment::Deployment>(data);
     round_trip::<evaluation::Evaluation>(data);
     round_trip::<evaluation_plan::EvaluationPlan>(data);
     round_trip::<link::Link>(data);

@@ -32,8 +32,10 @@ fn to_value<T: Serialize>(value: &T) -> Value {
 // Each type with a page, and an example in which every optional field is there.
 fn examples() -> Vec<(&'static str, Value)> {
     vec![
+        ("approval", to_value(&approval::Approval::example())),
         ("dataset", to_value(&dataset::Dataset::example())),
         ("decision", to_value(&decision::Decision::example())),
+        ("deployment", to_value(&deployment::Deployment::example())),
         ("evaluation", to_value(&evaluation::Evaluation::example())),
         (
             "evaluation-plan",

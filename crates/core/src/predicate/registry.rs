@@ -1,9 +1,11 @@
 //! The predicate types that Custos knows by name, for `--type NAME` and for the documentation.
 
 use super::Predicate;
+use super::approval::Approval;
 use super::cyclonedx::CycloneDx;
 use super::dataset::Dataset;
 use super::decision::Decision;
+use super::deployment::Deployment;
 use super::evaluation::Evaluation;
 use super::evaluation_plan::EvaluationPlan;
 use super::link::Link;
@@ -110,8 +112,10 @@ const fn passed_on(name: &'static str, uri: &'static str, origin: Origin) -> Kno
 }
 
 const KNOWN: &[KnownType] = &[
+    own("approval", Approval::TYPE, "approval.md"),
     own("dataset", Dataset::TYPE, "dataset.md"),
     own("decision", Decision::TYPE, "decision.md"),
+    own("deployment", Deployment::TYPE, "deployment.md"),
     own("evaluation", Evaluation::TYPE, "evaluation.md"),
     own(
         "evaluation-plan",
