@@ -75,3 +75,12 @@ pub fn trust_root(data: &[u8]) {
     }
     let _ = TrustRoot::trusting_nothing().with_sigstore(data);
 }
+
+/// Parses bytes as a list of revocations; what is accepted is written and read again.
+pub fn revocations(data: &[u8]) {
+    use crate::revocation::Revocations;
+    if let Ok(list) = Revocations::parse(data) {
+        let again = list.to_bytes().and_then(|bytes| Revocations::parse(&bytes));
+        assert_eq!(again.as_ref(), Ok(&list));
+    }
+}

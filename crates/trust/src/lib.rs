@@ -4,6 +4,7 @@
 //! - [`signer`]: what makes signatures, whatever holds the key.
 //! - [`signers`]: keys in key services and Kubernetes Secrets, and key references.
 //! - [`seal`]: statements become bundles, and are logged on the way.
+//! - [`revocation`]: which keys were revoked, and which took over from which.
 //! - [`root`]: the logs and authorities that somebody decided to trust.
 //! - [`verify`]: bundle, artifact, trust root and expected signers go in together; out comes a
 //!   [`Verified`] value or a precise reason why not.
@@ -32,6 +33,7 @@
 )]
 
 pub mod keys;
+pub mod revocation;
 pub mod root;
 pub mod seal;
 pub mod signer;

@@ -16,6 +16,7 @@ use custos_core::limits::Limits;
 use custos_log::note::{VerifierKey, VerifierKeyError};
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 
+use crate::revocation::Revocations;
 use crate::verify::{Certificate, CertificateFault};
 
 /// Most log keys and most authorities.
@@ -35,6 +36,7 @@ pub struct TrustRoot {
     log_keys: Vec<VerifierKey>,
     anchors: Vec<Anchor>,
     sigstore: Option<SigstoreRoot>,
+    revocations: Option<Arc<Revocations>>,
 }
 
 impl TrustRoot {
@@ -45,6 +47,7 @@ impl TrustRoot {
             log_keys: Vec::new(),
             anchors: Vec::new(),
             sigstore: None,
+            revocations: None,
         }
     }
 
@@ -90,6 +93,20 @@ impl TrustRoot {
         Ok(Self { sigstore, ..self })
     }
 
+    /// Takes into account which keys were revoked or replaced.
+    pub fn with_revocations(self, list: Revocations) -> Self {
+        let revocations = Some(Arc::new(list));
+        Self {
+            revocations,
+            ..self
+        }
+    }
+
+    /// Returns which keys were revoked or replaced, if that is known.
+    pub fn revocations(&self) -> Option<&Revocations> {
+        self.revocations.as_deref()
+    }
+
     /// Returns the keys of logs and witnesses.
     pub fn log_keys(&self) -> &[VerifierKey] {
         &self.log_keys
@@ -122,6 +139,11 @@ impl TrustRoot {
             self.sigstore
                 .iter()
                 .map(|sigstore| [b"sigstore ".as_slice(), sigstore.digest.as_bytes()].concat()),
+        );
+        members.extend(
+            self.revocations
+                .iter()
+                .map(|list| [b"revocations ".as_slice(), list.digest().as_bytes()].concat()),
         );
         members.sort_unstable();
         let mut hasher = Algorithm::Sha256.hasher();

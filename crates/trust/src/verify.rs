@@ -17,6 +17,7 @@ mod certificate;
 mod chain;
 mod error;
 mod legacy;
+mod life;
 mod log;
 mod own;
 mod report;
@@ -381,6 +382,7 @@ fn prove(
             own::prove_bundle(content, &bundle.verification_material, terms, checks)?
         }
     };
+    let proven = life::check(proven, terms)?;
     log::check_requirement(&proven.log, terms.log)?;
     match proven.log.as_slice() {
         [] => checks.not_claimed(CheckName::Log, "not logged, and that is allowed"),

@@ -10,6 +10,7 @@ use custos_log::checkpoint::CheckpointError;
 
 use super::certificate::CertificateFault;
 use super::report::CheckName;
+use crate::revocation::KeyFault;
 
 /// Why a verification failed.
 ///
@@ -78,6 +79,12 @@ pub enum VerifyError {
         field: &'static str,
         /// What was found.
         found: String,
+    },
+    /// The key was revoked or replaced, and nothing proves that it signed before.
+    #[error("{fault}")]
+    KeyRevoked {
+        /// What is wrong.
+        fault: KeyFault,
     },
     /// The log entry is of a kind that this log does not take.
     #[error("a log entry of kind `{kind}` {version} does not belong into this log")]
@@ -245,6 +252,7 @@ impl VerifyError {
             Self::ArtifactUnnamed => "E0125",
             Self::Sigstore { .. } => "E0126",
             Self::TooManyCandidates { .. } => "E0127",
+            Self::KeyRevoked { .. } => "E0801",
         }
     }
 
@@ -267,6 +275,7 @@ impl VerifyError {
             | Self::LogNotTrusted { .. }
             | Self::LogProofMissing { .. } => CheckName::Log,
             Self::KeyMaterialMismatch { .. }
+            | Self::KeyRevoked { .. }
             | Self::NoExpectedSigner
             | Self::SignerNotExpected { .. } => CheckName::Signer,
             Self::PayloadType { .. } | Self::Statement(_) => CheckName::Statement,
@@ -310,7 +319,9 @@ impl VerifyError {
             Self::PayloadType { .. } => "dsseEnvelope.payloadType".to_owned(),
             Self::PredicateType { .. } => "dsseEnvelope.payload:predicateType".to_owned(),
             Self::SignatureInvalid { .. } => "dsseEnvelope.signatures[0].sig".to_owned(),
-            Self::SignerNotExpected { .. } | Self::Sigstore { .. } => {
+            Self::KeyRevoked { .. }
+            | Self::SignerNotExpected { .. }
+            | Self::Sigstore { .. } => {
                 "verificationMaterial".to_owned()
             }
             Self::Statement(_) => "dsseEnvelope.payload".to_owned(),
@@ -342,6 +353,9 @@ impl VerifyError {
             Self::ContentKind { .. } => "statements and plain file signatures are asked for apart",
             Self::KeyMaterialMismatch { .. } | Self::SignerNotExpected { .. } => {
                 "if this signer is right, add them as expected signer; if not, do not use the artifact"
+            }
+            Self::KeyRevoked { .. } => {
+                "do not use the artifact; have it made again and signed by a key that counts"
             }
             Self::LogEntryKind { .. } | Self::LogEntryTwice { .. } => {
                 "the log part was not written by a Custos log; do not trust this bundle"

@@ -11,5 +11,6 @@ mod accept;
 mod mutate;
 mod oms;
 mod reject;
+mod revocation;
 mod sigstore;
 mod support;
