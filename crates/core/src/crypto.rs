@@ -163,9 +163,9 @@ impl PublicKey {
     /// (SEC 1 section 2.3.3), as tokens hold it.
     pub fn from_ec_point(kind: KeyKind, point: &[u8]) -> Result<Self, KeyError> {
         let (prefix, _) = kind.spki_prefix();
-        let coordinates = match (kind, point) {
-            (KeyKind::P256 | KeyKind::P384 | KeyKind::P521, [4, coordinates @ ..]) => coordinates,
-            _ => return Err(KeyError::UnsupportedPublicKey),
+        let (KeyKind::P256 | KeyKind::P384 | KeyKind::P521, [4, coordinates @ ..]) = (kind, point)
+        else {
+            return Err(KeyError::UnsupportedPublicKey);
         };
         Self::from_spki_der(&[prefix, coordinates].concat())
     }

@@ -177,17 +177,17 @@ impl KeyKind {
             Self::Rsa(RsaSize::Bits2048) => (
                 b"\x30\x82\x01\x22\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\
                   \x03\x82\x01\x0f\x00\x30\x82\x01\x0a\x02\x82\x01\x01\x00",
-                256 + RSA_TAIL.len(),
+                256_usize.saturating_add(RSA_TAIL.len()),
             ),
             Self::Rsa(RsaSize::Bits3072) => (
                 b"\x30\x82\x01\xa2\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\
                   \x03\x82\x01\x8f\x00\x30\x82\x01\x8a\x02\x82\x01\x81\x00",
-                384 + RSA_TAIL.len(),
+                384_usize.saturating_add(RSA_TAIL.len()),
             ),
             Self::Rsa(RsaSize::Bits4096) => (
                 b"\x30\x82\x02\x22\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\
                   \x03\x82\x02\x0f\x00\x30\x82\x02\x0a\x02\x82\x02\x01\x00",
-                512 + RSA_TAIL.len(),
+                512_usize.saturating_add(RSA_TAIL.len()),
             ),
         }
     }
