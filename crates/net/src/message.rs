@@ -138,6 +138,13 @@ impl Head {
             .find(|(found, _)| found.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
     }
+
+    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers
+            .iter()
+            .filter(move |(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
 }
 
 /// A whole answer of any status.
@@ -161,6 +168,11 @@ impl Response {
     /// Returns the first header of that name, in any case of letters.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.header(name)
+    }
+
+    /// Returns every header of that name, in any case of letters.
+    pub fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.head.all(name)
     }
 
     /// Returns the body.
@@ -226,6 +238,21 @@ impl Incoming {
     /// Returns the first header of that name, in any case of letters.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.header(name)
+    }
+
+    /// Returns every header of that name, in any case of letters.
+    pub fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.head.all(name)
+    }
+
+    /// Returns the answer with a lower limit for its body, in bytes.
+    #[must_use]
+    pub fn at_most(self, limit: u64) -> Self {
+        Self {
+            limit: self.limit.min(limit),
+            left: self.left.min(limit),
+            ..self
+        }
     }
 
     /// Reads the whole body.

@@ -33,7 +33,7 @@ fn a_call_and_its_answer() {
             request.head,
             String::from_utf8_lossy(&request.body)
         );
-        out.write_all(answer("200 OK", "X-Kind: echo\r\n", &seen).as_bytes())
+        out.write_all(answer("200 OK", "X-Kind: echo\r\nX-kind: again\r\n", &seen).as_bytes())
     });
     let base = server.url();
     let request = Request::post(base.with_path("/a?b=c").unwrap(), "text/plain", "body")
@@ -58,6 +58,10 @@ fn a_call_and_its_answer() {
         assert!(seen.contains(part), "{part} in {seen}");
     }
     assert_eq!(response.header("x-kind"), Some("echo"));
+    assert_eq!(
+        response.headers("X-KIND").collect::<Vec<_>>(),
+        ["echo", "again"]
+    );
     assert!(!format!("{response:?}").contains("t0ken"));
 }
 
