@@ -7,7 +7,7 @@ use custos_core::identity::ExpectedSigner;
 use custos_log::note::VerifierKey;
 use custos_trust::TrustRoot;
 use custos_trust::root::TrustRootError;
-use custos_trust::verify::{LogRequirement, VerifyError};
+use custos_trust::verify::{LogRequirement, TimestampFault, VerifyError};
 
 use crate::args::ExpectArgs;
 use crate::context::Context;
@@ -177,7 +177,10 @@ fn failure(error: &TrustRootError) -> Failure {
 pub fn verify_failure(error: &VerifyError, bundle: &str) -> Failure {
     let exit = match error {
         VerifyError::NoExpectedSigner | VerifyError::ArtifactUnnamed => Exit::Usage,
-        VerifyError::TimestampUnchecked => Exit::Undecided,
+        VerifyError::Timestamp {
+            fault: TimestampFault::NoAuthority,
+            ..
+        } => Exit::Undecided,
         _ => Exit::No,
     };
     let path = error.path();

@@ -191,6 +191,11 @@ impl VerifiedCheckpoint {
         &self.body.extensions
     }
 
+    /// Returns what the log signed.
+    pub const fn body(&self) -> &Checkpoint {
+        &self.body
+    }
+
     /// Returns the log key that signed.
     pub const fn log_key(&self) -> &VerifierKey {
         &self.log_key

@@ -5,16 +5,19 @@
 //! means that no log entry is believed, no authority means that no certificate is. Expected
 //! signers are not part of it; they are named for each verification.
 
+mod sigstore;
+
 use std::fmt;
 use std::sync::Arc;
 
 use custos_core::clock::Timestamp;
 use custos_core::crypto::{Pem, PemError};
 use custos_core::digest::{Algorithm, Digest};
-use custos_core::json::{self, JsonError};
-use custos_core::limits::Limits;
+use custos_core::json::JsonError;
 use custos_log::note::{VerifierKey, VerifierKeyError};
 use rustls_pki_types::{CertificateDer, TrustAnchor};
+
+pub(crate) use sigstore::{Clock, Log, SigstoreRoot};
 
 use crate::revocation::Revocations;
 use crate::verify::{Certificate, CertificateFault};
@@ -35,7 +38,7 @@ pub const MAX_MEMBERS: usize = 256;
 pub struct TrustRoot {
     log_keys: Vec<VerifierKey>,
     anchors: Vec<Anchor>,
-    sigstore: Option<SigstoreRoot>,
+    sigstore: Option<Arc<SigstoreRoot>>,
     revocations: Option<Arc<Revocations>>,
 }
 
@@ -89,7 +92,7 @@ impl TrustRoot {
 
     /// Trusts a Sigstore instance by its `trusted_root.json`.
     pub fn with_sigstore(self, trusted_root: &[u8]) -> Result<Self, TrustRootError> {
-        let sigstore = Some(SigstoreRoot::parse(trusted_root)?);
+        let sigstore = Some(Arc::new(SigstoreRoot::parse(trusted_root)?));
         Ok(Self { sigstore, ..self })
     }
 
@@ -98,6 +101,14 @@ impl TrustRoot {
         let revocations = Some(Arc::new(list));
         Self {
             revocations,
+            ..self
+        }
+    }
+
+    /// Returns the root for one who asks who signed, and not whether that still counts.
+    pub fn without_revocations(self) -> Self {
+        Self {
+            revocations: None,
             ..self
         }
     }
@@ -138,7 +149,7 @@ impl TrustRoot {
         members.extend(
             self.sigstore
                 .iter()
-                .map(|sigstore| [b"sigstore ".as_slice(), sigstore.digest.as_bytes()].concat()),
+                .map(|sigstore| [b"sigstore ".as_slice(), sigstore.digest().as_bytes()].concat()),
         );
         members.extend(
             self.revocations
@@ -155,8 +166,8 @@ impl TrustRoot {
         hasher.finish()
     }
 
-    pub(crate) const fn sigstore(&self) -> Option<&SigstoreRoot> {
-        self.sigstore.as_ref()
+    pub(crate) fn sigstore(&self) -> Option<&SigstoreRoot> {
+        self.sigstore.as_deref()
     }
 }
 
@@ -213,44 +224,6 @@ impl PartialEq for Anchor {
 impl fmt::Debug for Anchor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Anchor({})", self.certificate.subject())
-    }
-}
-
-// Preparing the verifier parses every key and certificate, so it is done once.
-#[derive(Clone)]
-pub(crate) struct SigstoreRoot {
-    digest: Digest,
-    verifier: Arc<sigstore_verify::Verifier>,
-    log_ids: Vec<Vec<u8>>,
-}
-
-impl SigstoreRoot {
-    fn parse(bytes: &[u8]) -> Result<Self, TrustRootError> {
-        json::check(bytes, &Limits::SMALL).map_err(TrustRootError::Json)?;
-        let text = std::str::from_utf8(bytes)
-            .map_err(|_| TrustRootError::Sigstore("not UTF-8".to_owned()))?;
-        let reject = |error: &dyn fmt::Display| TrustRootError::Sigstore(error.to_string());
-        let root = sigstore_verify::trust_root::TrustedRoot::from_json(text)
-            .map_err(|error| reject(&error))?;
-        let verifier = sigstore_verify::Verifier::new(&root).map_err(|error| reject(&error))?;
-        let log_ids = root
-            .tlogs
-            .iter()
-            .map(|log| log.log_id.key_id.as_bytes().to_vec())
-            .collect();
-        Ok(Self {
-            digest: Algorithm::Sha256.digest(bytes),
-            verifier: Arc::new(verifier),
-            log_ids,
-        })
-    }
-
-    pub(crate) fn verifier(&self) -> &sigstore_verify::Verifier {
-        &self.verifier
-    }
-
-    pub(crate) fn names_log(&self, key_id: &[u8]) -> bool {
-        self.log_ids.iter().any(|id| id == key_id)
     }
 }
 

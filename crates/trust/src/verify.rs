@@ -5,24 +5,28 @@
 //! [`VerifyRequest`], and returns a [`Verified`] value or a [`VerifyError`]. There is no other way
 //! to a [`Verified`] value, online or offline, for new formats or old ones.
 //!
-//! Which way a bundle is checked depends on who vouches for it, never on what is convenient:
-//! - a bare key or a private certificate, and a log of our own format: [`own`] and [`log`];
-//! - a certificate of, or a log entry in, a Sigstore instance of the trust root: [`sigstore`],
-//!   by the crate `sigstore-verify`;
-//! - the broken form of `model_signing` 0.2: [`legacy`], signature only, reported as such.
+//! There is one way for all bundles, in [`own`]: the signature, by an expected key or by a
+//! certificate ([`certified`]); timestamps ([`timestamp`]); log entries of our own and of Rekor
+//! ([`log`], [`rekor`]). The broken form of `model_signing` 0.2 is read by [`legacy`], signature
+//! only, and reported as such. Nothing is looked up: everything comes with the request.
 //!
 //! Payload type, statement, predicate type and subject are checked in one place for all.
 
 mod certificate;
+mod certified;
 mod chain;
+mod der;
 mod error;
 mod legacy;
 mod life;
 mod log;
 mod own;
+mod rekor;
 mod report;
-mod sigstore;
+mod sct;
+mod signature;
 mod subject;
+mod timestamp;
 mod verified;
 
 use custos_core::bundle::{Bundle, BundleError};
@@ -35,7 +39,9 @@ use custos_core::statement::Statement;
 pub use certificate::{Certificate, CertificateFault};
 pub use error::VerifyError;
 pub use report::{Check, CheckName, CheckState};
-pub use subject::{Expectation, Message, MessageSigned, PredicateTypes};
+pub use sct::PromiseFault;
+pub use subject::{Expectation, Message, MessageBytes, MessageSigned, PredicateTypes};
+pub use timestamp::TimestampFault;
 pub use verified::{LogProof, Proof, Signatory, SignedTime, Verified, distinct_keys};
 
 use report::Checks;
@@ -141,6 +147,9 @@ pub enum LogRequirement<'a> {
     /// Signatures that nobody logged are accepted too; the result says so. The key and
     /// certificate methods of OMS are like that.
     AbsenceAllowed,
+    /// Some log of the trust root must hold the signature, or one of its timestamp authorities
+    /// must have seen it: what private repositories of GitHub have.
+    OrTimestamp,
     /// Some log of the trust root must hold the signature.
     Required,
     /// This log must hold it.
@@ -253,6 +262,7 @@ pub(crate) struct Terms<'a> {
     signers: &'a [ExpectedSigner],
     log: LogRequirement<'a>,
     now: Timestamp,
+    message: Option<&'a [u8]>,
 }
 
 impl Terms<'_> {
@@ -304,6 +314,9 @@ pub(crate) struct Proven {
     others: Vec<Signatory>,
     log: Vec<LogProof>,
     time: SignedTime,
+    // The last of the trusted times, and whether a timestamp authority vouches for one.
+    latest: Option<Timestamp>,
+    stamped: bool,
     legacy: bool,
 }
 
@@ -343,6 +356,7 @@ fn run<E: Expectation>(
         signers: request.signers,
         log: request.log,
         now: request.now,
+        message: request.expect.message(),
     };
     // Both sides are always looked at, so that the list of checks says all that is wrong.
     let proven = prove(&evidence, content, &terms, checks);
@@ -375,28 +389,26 @@ fn prove(
 ) -> Result<Proven, VerifyError> {
     let proven = match evidence {
         Evidence::Envelope(_) => own::prove_envelope(content, terms, checks)?,
-        Evidence::Bundle(bundle) if sigstore::vouches_for(&bundle.verification_material, terms) => {
-            sigstore::prove(bundle, content, terms, checks)?
-        }
-        Evidence::Bundle(bundle) => {
-            own::prove_bundle(content, &bundle.verification_material, terms, checks)?
-        }
+        Evidence::Bundle(bundle) => own::prove_bundle(bundle, content, terms, checks)?,
     };
     let proven = life::check(proven, terms)?;
-    log::check_requirement(&proven.log, terms.log)?;
+    if let Some(time) = proven.latest
+        && time.micros_since(terms.now) > MAX_CLOCK_SKEW_MICROS
+    {
+        let now = terms.now;
+        return Err(VerifyError::TimeInFuture { time, now });
+    }
+    log::check_requirement(&proven.log, proven.stamped, terms.log)?;
     match proven.log.as_slice() {
         [] => checks.not_claimed(CheckName::Log, "not logged, and that is allowed"),
-        proofs => checks.ok(CheckName::Log, describe_log(proofs)),
+        proofs => {
+            checks.ok(CheckName::Log, describe_log(proofs));
+            checks.ok(CheckName::LogBinding, "");
+        }
     }
     match proven.time {
         SignedTime::Untrusted => {
             checks.not_claimed(CheckName::Time, "untrusted: nobody vouches for the time");
-        }
-        SignedTime::Trusted { at } if at.micros_since(terms.now) > MAX_CLOCK_SKEW_MICROS => {
-            return Err(VerifyError::TimeInFuture {
-                time: at,
-                now: terms.now,
-            });
         }
         SignedTime::Trusted { at } => checks.ok(CheckName::Time, at.to_string()),
     }
@@ -410,10 +422,12 @@ fn describe_log(proofs: &[LogProof]) -> String {
             1 => ", 1 witness".to_owned(),
             n => format!(", {n} witnesses"),
         };
-        format!(
-            "{} #{} (tree {}{witnesses})",
-            proof.origin, proof.index, proof.tree_size
-        )
+        let (origin, index, size) = (&proof.origin, proof.index, proof.tree_size);
+        if proof.promise_only {
+            format!("{origin} #{index} (promised, not proven)")
+        } else {
+            format!("{origin} #{index} (tree {size}{witnesses})")
+        }
     };
     proofs.iter().map(describe).collect::<Vec<_>>().join("; ")
 }

@@ -22,7 +22,7 @@ const OLD_LABEL: &str = "ENCRYPTED COSIGN PRIVATE KEY";
 const WORK_FACTOR: u32 = 65_536;
 /// Largest JSON body, in bytes.
 const MAX_BODY: usize = 8 * 1024;
-/// Largest ciphertext: a PKCS#8 key is at most 1 KiB, the tag 16 bytes.
+/// Largest ciphertext: a PKCS#8 key is at most 4 KiB, the tag 16 bytes.
 const MAX_CIPHERTEXT: usize = 4096 + 16;
 
 /// Returns true if the block is an encrypted key in this form.

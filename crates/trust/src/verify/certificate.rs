@@ -13,11 +13,16 @@ use x509_cert::der::asn1::{Ia5StringRef, PrintableStringRef, Utf8StringRef};
 use x509_cert::der::oid::AssociatedOid;
 use x509_cert::der::{Decode as _, Encode as _};
 use x509_cert::ext::pkix::name::GeneralName;
-use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage, SubjectAltName};
+use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage, SubjectAltName, SubjectKeyIdentifier};
 
 /// Largest certificate, in bytes.
 const MAX_CERTIFICATE: usize = 64 * 1024;
 
+/// Fulcio's issuer extensions: bare text, and DER.
+const OIDC_ISSUER: &str = "1.3.6.1.4.1.57264.1.1";
+const OIDC_ISSUER_V2: &str = "1.3.6.1.4.1.57264.1.8";
+/// Fulcio's `otherName` for identities that are neither e-mail addresses nor URIs.
+const OTHER_IDENTITY: &str = "1.3.6.1.4.1.57264.1.7";
 /// `id-kp-codeSigning`.
 const CODE_SIGNING: &str = "1.3.6.1.5.5.7.3.3";
 
@@ -92,8 +97,8 @@ impl Certificate {
         self.parsed.tbs_certificate.subject == self.parsed.tbs_certificate.issuer
     }
 
-    /// Returns the identities: e-mail addresses, URIs and host names among the subject
-    /// alternative names, or the common name if there is no such extension.
+    /// Returns the identities: e-mail addresses, URIs, host names and Fulcio's other names among
+    /// the subject alternative names, or the common name if there is no such extension.
     pub fn identities(&self) -> Result<Vec<String>, CertificateFault> {
         match self.extension::<SubjectAltName>()? {
             Some(names) => Ok(names
@@ -104,10 +109,80 @@ impl Certificate {
                         Some(text.to_string())
                     }
                     GeneralName::UniformResourceIdentifier(text) => Some(text.to_string()),
+                    GeneralName::OtherName(other)
+                        if other.type_id.to_string() == OTHER_IDENTITY =>
+                    {
+                        let text = other.value.decode_as::<Utf8StringRef<'_>>().ok()?;
+                        Some(text.as_str().to_owned())
+                    }
                     _ => None,
                 })
                 .collect()),
             None => Ok(self.common_name().into_iter().collect()),
+        }
+    }
+
+    /// Returns the OIDC issuer that a Sigstore certificate authority wrote into it (Fulcio,
+    /// `oid-info.md`): in DER, or in the older form of bare text, or both alike.
+    pub fn oidc_issuer(&self) -> Result<Option<String>, CertificateFault> {
+        let text = |bytes: &[u8]| {
+            String::from_utf8(bytes.to_vec()).map_err(|_| CertificateFault::Malformed)
+        };
+        let old = self.raw_extension(OIDC_ISSUER)?.map(text).transpose()?;
+        let new = self
+            .raw_extension(OIDC_ISSUER_V2)?
+            .map(|der| {
+                Utf8StringRef::from_der(der)
+                    .map(|text| text.as_str().to_owned())
+                    .map_err(|_| CertificateFault::Malformed)
+            })
+            .transpose()?;
+        match (old, new) {
+            (Some(old), Some(new)) if old != new => Err(CertificateFault::Malformed),
+            (old, new) => Ok(new.or(old)),
+        }
+    }
+
+    /// Returns the content of the one extension of this type.
+    pub(super) fn raw_extension(&self, oid: &str) -> Result<Option<&[u8]>, CertificateFault> {
+        let extensions = self.parsed.tbs_certificate.extensions.iter().flatten();
+        let mut found = extensions.filter(|extension| extension.extn_id.to_string() == oid);
+        let first = found.next();
+        if found.next().is_some() {
+            return Err(CertificateFault::Malformed);
+        }
+        Ok(first.map(|extension| extension.extn_value.as_bytes()))
+    }
+
+    /// Returns the signed part without the extension of this type (RFC 6962 section 3.2).
+    pub(super) fn signed_part_without(&self, oid: &str) -> Option<Vec<u8>> {
+        let mut part = self.parsed.tbs_certificate.clone();
+        if let Some(extensions) = &mut part.extensions {
+            extensions.retain(|extension| extension.extn_id.to_string() != oid);
+        }
+        part.to_der().ok()
+    }
+
+    /// Returns issuer and serial number in DER.
+    pub(super) fn issuer_and_serial(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+        let part = &self.parsed.tbs_certificate;
+        Some((
+            part.issuer.to_der().ok()?,
+            part.serial_number.to_der().ok()?,
+        ))
+    }
+
+    /// Returns the subject key identifier.
+    pub(super) fn subject_key_id(&self) -> Option<Vec<u8>> {
+        let found: Option<SubjectKeyIdentifier> = self.extension().ok()?;
+        found.map(|id| id.0.as_bytes().to_vec())
+    }
+
+    /// Returns whom it names, for people: its identities, or the subject for want of any.
+    pub(super) fn names(&self) -> String {
+        match self.identities() {
+            Ok(names) if !names.is_empty() => names.join(", "),
+            _ => self.subject(),
         }
     }
 
@@ -214,11 +289,19 @@ pub enum CertificateFault {
         /// Bytes found.
         found: usize,
     },
+    /// Several subjects, where a Sigstore authority certifies one.
+    #[error("the certificate names {found} subjects, a Sigstore authority's names one")]
+    SubjectCount {
+        /// Names found.
+        found: usize,
+    },
     /// No path to an anchor.
     #[error("the chain does not lead to a certificate authority of the trust root")]
     UnknownIssuer,
-    /// The key is not on P-256, P-384, P-521 or Ed25519.
-    #[error("the certificate's key is not on P-256, P-384, P-521 or Ed25519")]
+    /// The key is of no kind that [`custos_core::crypto`] has.
+    #[error(
+        "the certificate's key is neither on P-256, P-384, P-521 or Ed25519, nor of RSA with 2048, 3072 or 4096 bits"
+    )]
     UnsupportedKey,
     /// Neither `digitalSignature` nor `codeSigning`, or one of the two is left out.
     #[error("the certificate's key usage does not include signing")]
@@ -226,7 +309,7 @@ pub enum CertificateFault {
 }
 
 impl CertificateFault {
-    pub(super) fn from_webpki(error: &webpki::Error) -> Self {
+    pub(crate) fn from_webpki(error: &webpki::Error) -> Self {
         use webpki::Error as E;
         match error {
             E::CaUsedAsEndEntity => Self::AuthorityAsLeaf,

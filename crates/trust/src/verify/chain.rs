@@ -16,7 +16,7 @@ use custos_core::limits::MAX_CERTIFICATES;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use webpki::aws_lc_rs as algorithms;
 use webpki::{EndEntityCert, KeyUsage};
-use x509_cert::der::Encode as _;
+use x509_cert::der::{AnyRef, Encode as _, Tag};
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage as KeyUsageBits};
 
 use super::certificate::{Certificate, CertificateFault};
@@ -48,67 +48,112 @@ static AUTHORITY_ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
     algorithms::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
 ];
 
-/// Checks that `leaf` chains through `links` to one of `anchors`, all valid at `now`.
-pub(super) fn check(
-    leaf: &Certificate,
-    links: &[Certificate],
-    anchors: &[Anchor],
-    now: Timestamp,
-) -> Result<(), CertificateFault> {
-    if anchors.is_empty() {
-        return Err(CertificateFault::NoAnchor);
-    }
-    // webpki takes an anchor's key at face value; an expired root must not vouch.
-    let usable: Vec<&Anchor> = anchors
-        .iter()
-        .filter(|anchor| anchor.is_valid_at(now))
-        .collect();
-    if usable.is_empty() {
-        return Err(CertificateFault::NoValidAnchor { now });
-    }
-    match by_webpki(leaf, links, &usable, now) {
+/// `id-kp-timeStamping`, 1.3.6.1.5.5.7.3.8.
+const TIME_STAMPING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 8];
+
+/// A leaf, what may lead from it to an anchor, and the time to judge at.
+pub(super) struct Path<'a> {
+    pub(super) leaf: &'a Certificate,
+    pub(super) links: &'a [Certificate],
+    pub(super) anchors: &'a [&'a Anchor],
+    pub(super) at: Timestamp,
+}
+
+/// Checks that the leaf of a private authority's signer leads to an anchor, all valid then.
+pub(super) fn check(path: &Path<'_>) -> Result<(), CertificateFault> {
+    let usable = usable(path)?;
+    let path = Path {
+        anchors: &usable,
+        ..*path
+    };
+    match by_webpki(&path, KeyUsage::required_if_present(CODE_SIGNING)) {
         Err(CertificateFault::AuthorityAsLeaf) => {
             let mut walk = Walk {
-                links,
+                links: path.links,
                 anchors: &usable,
-                now,
+                now: path.at,
                 budget: MAX_SIGNATURE_CHECKS,
             };
-            walk.reach_anchor(leaf, 0)
+            walk.reach_anchor(path.leaf, 0)
         }
-        outcome => outcome,
+        outcome => outcome.map(|_| ()),
     }
 }
 
-fn by_webpki(
-    leaf: &Certificate,
-    links: &[Certificate],
-    anchors: &[&Anchor],
-    now: Timestamp,
-) -> Result<(), CertificateFault> {
-    let anchors: Vec<_> = anchors
+/// Checks that the leaf may sign code and leads to an anchor, and returns the key of the leaf's
+/// issuer on that path, as DER `SubjectPublicKeyInfo`.
+pub(super) fn check_issued(path: &Path<'_>) -> Result<Vec<u8>, CertificateFault> {
+    let anchors = usable(path)?;
+    let path = Path {
+        anchors: &anchors,
+        ..*path
+    };
+    by_webpki(&path, KeyUsage::required(CODE_SIGNING))
+}
+
+/// Checks that the leaf may make timestamps and leads to an anchor.
+pub(super) fn check_clock(path: &Path<'_>) -> Result<(), CertificateFault> {
+    let anchors = usable(path)?;
+    let path = Path {
+        anchors: &anchors,
+        ..*path
+    };
+    by_webpki(&path, KeyUsage::required(TIME_STAMPING)).map(|_| ())
+}
+
+// webpki takes an anchor's key at face value; an expired root must not vouch.
+fn usable<'a>(path: &Path<'a>) -> Result<Vec<&'a Anchor>, CertificateFault> {
+    if path.anchors.is_empty() {
+        return Err(CertificateFault::NoAnchor);
+    }
+    let usable: Vec<&Anchor> = path
+        .anchors
+        .iter()
+        .copied()
+        .filter(|anchor| anchor.is_valid_at(path.at))
+        .collect();
+    if usable.is_empty() {
+        return Err(CertificateFault::NoValidAnchor { now: path.at });
+    }
+    Ok(usable)
+}
+
+fn by_webpki(path: &Path<'_>, usage: KeyUsage) -> Result<Vec<u8>, CertificateFault> {
+    let anchors: Vec<_> = path
+        .anchors
         .iter()
         .map(|anchor| anchor.trust().clone())
         .collect();
-    let der = CertificateDer::from(leaf.as_der());
+    let der = CertificateDer::from(path.leaf.as_der());
     let entity = EndEntityCert::try_from(&der).map_err(|_| CertificateFault::Malformed)?;
-    let links: Vec<_> = links
+    let links: Vec<_> = path
+        .links
         .iter()
         .map(|link| CertificateDer::from(link.as_der()))
         .collect();
-    let seconds = u64::try_from(now.as_seconds()).map_err(|_| CertificateFault::Malformed)?;
-    entity
+    let seconds = u64::try_from(path.at.as_seconds()).map_err(|_| CertificateFault::Malformed)?;
+    let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let verified = entity
         .verify_for_usage(
             AUTHORITY_ALGORITHMS,
             &anchors,
             &links,
-            UnixTime::since_unix_epoch(Duration::from_secs(seconds)),
-            KeyUsage::required_if_present(CODE_SIGNING),
+            time,
+            usage,
             None,
             None,
         )
-        .map(|_| ())
-        .map_err(|error| CertificateFault::from_webpki(&error))
+        .map_err(|error| CertificateFault::from_webpki(&error))?;
+    match verified.intermediate_certificates().next() {
+        Some(issuer) => Ok(issuer.subject_public_key_info().as_ref().to_vec()),
+        // Of an anchor webpki keeps the content of the SEQUENCE.
+        None => AnyRef::new(
+            Tag::Sequence,
+            verified.anchor().subject_public_key_info.as_ref(),
+        )
+        .and_then(|spki| spki.to_der())
+        .map_err(|_| CertificateFault::Malformed),
+    }
 }
 
 // Follows issuers from a leaf that is an authority's certificate.

@@ -10,6 +10,8 @@ use custos_log::checkpoint::CheckpointError;
 
 use super::certificate::CertificateFault;
 use super::report::CheckName;
+use super::sct::PromiseFault;
+use super::timestamp::TimestampFault;
 use crate::revocation::KeyFault;
 
 /// Why a verification failed.
@@ -32,6 +34,12 @@ pub enum VerifyError {
         position: usize,
         /// What is wrong.
         fault: CertificateFault,
+    },
+    /// No trusted log promised the certificate to the public, though its authority has such logs.
+    #[error("{fault}")]
+    CertificatePromise {
+        /// What is wrong.
+        fault: PromiseFault,
     },
     /// The leaf is outside of its validity at the time of judgement.
     #[error("the certificate of {subject} is valid from {not_before} to {not_after}, not at {now}")]
@@ -142,6 +150,12 @@ pub enum VerifyError {
         /// Hex of the log's key id.
         found: String,
     },
+    /// The log's promise (the signed entry timestamp of Rekor v1) does not hold.
+    #[error("the log's signed entry timestamp does not verify")]
+    LogPromise {
+        /// Position among the log entries, from 0.
+        entry: usize,
+    },
     /// A log entry without inclusion proof or checkpoint.
     #[error("the log entry has no {missing}")]
     LogProofMissing {
@@ -183,14 +197,6 @@ pub enum VerifyError {
         /// Who is named in the bundle.
         found: String,
     },
-    /// The Sigstore verification failed in a way that has no variant of its own here.
-    #[error("{reason}")]
-    Sigstore {
-        /// The check that failed.
-        check: CheckName,
-        /// What the verifier says.
-        reason: String,
-    },
     /// The payload does not parse as a statement, even if its signature is good.
     #[error("{0}")]
     Statement(StatementError),
@@ -210,9 +216,17 @@ pub enum VerifyError {
         /// The time of judgement.
         now: Timestamp,
     },
-    /// A timestamp is there that no authority of the trust root can vouch for.
-    #[error("the bundle carries a timestamp, and the trust root names no authority to check it")]
-    TimestampUnchecked,
+    /// A certificate that lives for minutes, and nobody vouches for the time of signing.
+    #[error("nobody whom the trust root trusts vouches for the time of signing")]
+    TimeMissing,
+    /// A timestamp does not hold, or nobody in the trust root can vouch for it.
+    #[error("{fault}")]
+    Timestamp {
+        /// Position among the timestamps, from 0.
+        position: usize,
+        /// What is wrong.
+        fault: TimestampFault,
+    },
     /// More candidates than one verification looks at.
     #[error("{found} candidates, the limit is {limit}", limit = super::MAX_CANDIDATES)]
     TooManyCandidates {
@@ -246,12 +260,14 @@ impl VerifyError {
             Self::InclusionProof { .. } => "E0119",
             Self::LogFieldMismatch { .. } => "E0120",
             Self::LogEntryTwice { .. } => "E0121",
-            Self::TimestampUnchecked => "E0122",
+            Self::Timestamp { .. } => "E0122",
             Self::TimeInFuture { .. } => "E0123",
             Self::ContentKind { .. } => "E0124",
             Self::ArtifactUnnamed => "E0125",
-            Self::Sigstore { .. } => "E0126",
             Self::TooManyCandidates { .. } => "E0127",
+            Self::CertificatePromise { .. } => "E0128",
+            Self::LogPromise { .. } => "E0129",
+            Self::TimeMissing => "E0133",
             Self::KeyRevoked { .. } => "E0801",
         }
     }
@@ -265,14 +281,16 @@ impl VerifyError {
             | Self::ContentKind { .. }
             | Self::TooManyCandidates { .. } => CheckName::Format,
             Self::Certificate { .. } | Self::CertificateValidity { .. } => CheckName::Certificate,
+            Self::CertificatePromise { .. } => CheckName::Sct,
+            Self::LogEntryNotBound { .. } => CheckName::LogBinding,
             Self::Checkpoint { .. }
             | Self::InclusionProof { .. }
             | Self::LogEntryKind { .. }
             | Self::LogEntryMissing { .. }
-            | Self::LogEntryNotBound { .. }
             | Self::LogEntryTwice { .. }
             | Self::LogFieldMismatch { .. }
             | Self::LogNotTrusted { .. }
+            | Self::LogPromise { .. }
             | Self::LogProofMissing { .. } => CheckName::Log,
             Self::KeyMaterialMismatch { .. }
             | Self::KeyRevoked { .. }
@@ -281,8 +299,9 @@ impl VerifyError {
             Self::PayloadType { .. } | Self::Statement(_) => CheckName::Statement,
             Self::PredicateType { .. } => CheckName::Predicate,
             Self::SignatureInvalid { .. } => CheckName::Signature,
-            Self::Sigstore { check, .. } => *check,
-            Self::TimeInFuture { .. } | Self::TimestampUnchecked => CheckName::Time,
+            Self::TimeInFuture { .. } | Self::TimeMissing | Self::Timestamp { .. } => {
+                CheckName::Time
+            }
         }
     }
 
@@ -298,7 +317,7 @@ impl VerifyError {
             Self::Certificate { position, .. } => {
                 format!("verificationMaterial.x509CertificateChain.certificates[{position}]")
             }
-            Self::CertificateValidity { .. } => {
+            Self::CertificateValidity { .. } | Self::CertificatePromise { .. } => {
                 "verificationMaterial.x509CertificateChain.certificates[0]".to_owned()
             }
             Self::Checkpoint { entry: at, .. } => entry(at, ".inclusionProof.checkpoint"),
@@ -313,22 +332,24 @@ impl VerifyError {
                 entry: at, field, ..
             } => entry(at, &format!(".{field}")),
             Self::LogNotTrusted { entry: at, .. } => entry(at, ".logId.keyId"),
+            Self::LogPromise { entry: at } => entry(at, ".inclusionPromise"),
             Self::KeyMaterialMismatch { field, .. } => {
                 format!("verificationMaterial.publicKey.{field}")
             }
             Self::PayloadType { .. } => "dsseEnvelope.payloadType".to_owned(),
             Self::PredicateType { .. } => "dsseEnvelope.payload:predicateType".to_owned(),
             Self::SignatureInvalid { .. } => "dsseEnvelope.signatures[0].sig".to_owned(),
-            Self::KeyRevoked { .. }
-            | Self::SignerNotExpected { .. }
-            | Self::Sigstore { .. } => {
+            Self::KeyRevoked { .. } | Self::SignerNotExpected { .. } => {
                 "verificationMaterial".to_owned()
             }
             Self::Statement(_) => "dsseEnvelope.payload".to_owned(),
             Self::SubjectMismatch { .. } => "dsseEnvelope.payload:subject".to_owned(),
-            Self::TimeInFuture { .. } | Self::TimestampUnchecked => {
+            Self::TimeInFuture { .. } | Self::TimeMissing => {
                 "verificationMaterial.timestampVerificationData".to_owned()
             }
+            Self::Timestamp { position, .. } => format!(
+                "verificationMaterial.timestampVerificationData.rfc3161Timestamps[{position}]"
+            ),
         }
     }
 
@@ -343,11 +364,15 @@ impl VerifyError {
                 "ask the signer for a certificate of an authority you trust, or add that authority"
             }
             Self::CertificateValidity { .. } => {
-                "have it signed again with a certificate that is valid now"
+                "have it signed again while the certificate is valid, with a timestamp to prove it"
+            }
+            Self::CertificatePromise { .. } => {
+                "use the trusted root of the instance that issued it; if it is that, do not trust it"
             }
             Self::Checkpoint { .. }
             | Self::InclusionProof { .. }
-            | Self::LogFieldMismatch { .. } => {
+            | Self::LogFieldMismatch { .. }
+            | Self::LogPromise { .. } => {
                 "the proof was changed or comes from another log; do not trust this bundle"
             }
             Self::ContentKind { .. } => "statements and plain file signatures are asked for apart",
@@ -358,7 +383,7 @@ impl VerifyError {
                 "do not use the artifact; have it made again and signed by a key that counts"
             }
             Self::LogEntryKind { .. } | Self::LogEntryTwice { .. } => {
-                "the log part was not written by a Custos log; do not trust this bundle"
+                "this is no entry that a log of statements takes; do not trust this bundle"
             }
             Self::LogEntryMissing { .. } | Self::LogProofMissing { .. } => {
                 "have the signature logged, or allow unlogged signatures explicitly"
@@ -377,14 +402,16 @@ impl VerifyError {
             Self::SignatureInvalid { .. } => {
                 "the statement was changed after signing, or signed by somebody else"
             }
-            Self::Sigstore { .. } => "the bundle does not satisfy the given Sigstore trusted root",
             Self::Statement(_) => "the signed payload is broken; have it made and signed again",
             Self::SubjectMismatch { .. } => {
                 "the artifact changed since it was signed, or this bundle is about another one"
             }
             Self::TimeInFuture { .. } => "check this machine's clock",
             Self::TooManyCandidates { .. } => "pass fewer bundles, or the one that matters",
-            Self::TimestampUnchecked => "use a trust root that names the timestamp authority",
+            Self::TimeMissing => "have it signed again with a timestamp, or logged in Rekor v1",
+            Self::Timestamp { .. } => {
+                "use a trusted root that names the timestamp authority; if it does, do not trust this bundle"
+            }
         }
     }
 }

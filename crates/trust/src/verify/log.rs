@@ -1,55 +1,108 @@
-//! Log entries of our own kind: a `hashedrekord` 0.0.2 leaf under a signed checkpoint.
+//! Log entries: which log vouches, and those of our own kind, a `hashedrekord` 0.0.2 leaf under a
+//! signed checkpoint. Entries of a Sigstore instance are for [`rekor`].
 //!
 //! The leaf is not parsed and compared field by field: it is built again from this envelope and
 //! this signer, and must come out byte for byte. A genuine entry of another signature can never
 //! pass (CVE-2022-36056, CVE-2026-22703). Log keys come from the trust root alone.
 
-use custos_core::bundle::{InclusionProof, TransparencyLogEntry};
+use custos_core::bundle::{InclusionProof, MediaType, TransparencyLogEntry};
+use custos_core::clock::Timestamp;
 use custos_core::crypto::Scheme;
 use custos_core::digest::Digest;
+use custos_core::dsse::Envelope;
 use custos_core::entry::{self, HashedRekord, Verifier};
 use custos_core::merkle::{self, Hash, ProofError};
-use custos_log::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
+use custos_log::checkpoint::{Checkpoint, SignedCheckpoint};
 
 use super::verified::LogProof;
-use super::{LogRequirement, VerifyError};
+use super::{LogRequirement, VerifyError, rekor};
 use crate::root::TrustRoot;
 
-/// What was signed, by whom, and how: everything that a leaf commits to.
+/// What was signed, by whom, and how: everything that an entry commits to.
 pub(super) struct Signed<'a> {
+    /// The envelope; `None` for a file's signature.
+    pub(super) envelope: Option<&'a Envelope>,
+    /// Digest of the file or of the envelope's encoding, by the hash of the signature.
     pub(super) digest: Digest,
     pub(super) signature: &'a [u8],
     pub(super) verifier: Verifier,
-    pub(super) scheme: Scheme,
+    /// `None` for the mixtures of curve and hash that only Rekor v1 knows.
+    pub(super) scheme: Option<Scheme>,
 }
 
-/// Verifies every entry of a bundle.
-pub(super) fn check_entries(
-    entries: &[TransparencyLogEntry],
-    signed: &Signed<'_>,
-    root: &TrustRoot,
-) -> Result<Vec<LogProof>, VerifyError> {
-    let mut proofs: Vec<LogProof> = Vec::with_capacity(entries.len());
-    for (at, entry) in entries.iter().enumerate() {
-        let proof = check_entry(at, entry, signed, root)?;
-        if proofs.iter().any(|other| other.origin == proof.origin) {
-            return Err(VerifyError::LogEntryTwice {
-                entry: at,
-                origin: proof.origin,
-            });
+/// The entries of a bundle, and what to judge them by.
+pub(super) struct Entries<'a> {
+    pub(super) entries: &'a [TransparencyLogEntry],
+    pub(super) version: MediaType,
+    pub(super) root: &'a TrustRoot,
+    pub(super) now: Timestamp,
+}
+
+/// An entry that holds.
+pub(super) struct Logged {
+    pub(super) proof: LogProof,
+    /// When the log took it in, if the log vouches for that.
+    pub(super) time: Option<Timestamp>,
+}
+
+impl Entries<'_> {
+    /// Verifies every entry; one that does not hold is an error, also beside others that do.
+    pub(super) fn check(&self, signed: &Signed<'_>) -> Result<Vec<Logged>, VerifyError> {
+        let mut all: Vec<Logged> = Vec::with_capacity(self.entries.len());
+        for (at, entry) in self.entries.iter().enumerate() {
+            let logged = self.check_one(at, entry, signed)?;
+            let origin = &logged.proof.origin;
+            if all.iter().any(|other| other.proof.origin == *origin) {
+                return Err(VerifyError::LogEntryTwice {
+                    entry: at,
+                    origin: origin.clone(),
+                });
+            }
+            all.push(logged);
         }
-        proofs.push(proof);
+        Ok(all)
     }
-    Ok(proofs)
+
+    // The id that an entry names selects the log; what it signed must be by that log's key.
+    fn check_one(
+        &self,
+        at: usize,
+        entry: &TransparencyLogEntry,
+        signed: &Signed<'_>,
+    ) -> Result<Logged, VerifyError> {
+        let id = entry.log_id.key_id.as_slice();
+        let own = self.root.log_keys();
+        if own.iter().any(|key| key.full_id().as_slice() == id) {
+            let proof = check_entry(at, entry, signed, self.root)?;
+            return Ok(Logged { proof, time: None });
+        }
+        let log = self.root.sigstore().and_then(|sigstore| sigstore.log(id));
+        let claim = rekor::Claim {
+            at,
+            entry,
+            log: log.ok_or_else(|| VerifyError::LogNotTrusted {
+                entry: at,
+                found: hex::encode(id.get(..64).unwrap_or(id)),
+            })?,
+            version: self.version,
+            now: self.now,
+        };
+        rekor::check(&claim, signed)
+    }
 }
 
-/// Checks the proofs against what the caller requires.
+/// Checks what was proven against what the caller requires.
 pub(super) fn check_requirement(
     proofs: &[LogProof],
+    stamped: bool,
     requirement: LogRequirement<'_>,
 ) -> Result<(), VerifyError> {
     let (met, required) = match requirement {
         LogRequirement::AbsenceAllowed => (true, ""),
+        LogRequirement::OrTimestamp => (
+            stamped || !proofs.is_empty(),
+            "a trusted log, and no trusted timestamp",
+        ),
         LogRequirement::Required => (!proofs.is_empty(), "a trusted log"),
         LogRequirement::RequiredIn { origin } => {
             (proofs.iter().any(|proof| proof.origin == origin), origin)
@@ -70,17 +123,6 @@ fn check_entry(
     signed: &Signed<'_>,
     root: &TrustRoot,
 ) -> Result<LogProof, VerifyError> {
-    let key_id = found.log_id.key_id.as_slice();
-    if !root
-        .log_keys()
-        .iter()
-        .any(|key| key.full_id().as_slice() == key_id)
-    {
-        return Err(VerifyError::LogNotTrusted {
-            entry: at,
-            found: hex::encode(key_id),
-        });
-    }
     if found.kind_version != entry::kind_version() {
         return Err(VerifyError::LogEntryKind {
             entry: at,
@@ -100,7 +142,17 @@ fn check_entry(
         .ok_or_else(|| missing("checkpoint"))?;
     let checkpoint = SignedCheckpoint::open(note.envelope.as_bytes(), root.log_keys())
         .map_err(|source| VerifyError::Checkpoint { entry: at, source })?;
-    let index = check_duplicates(at, found, proof, &checkpoint)?;
+    let id = found.log_id.key_id.as_slice();
+    if checkpoint.log_key().full_id().as_slice() != id {
+        return Err(VerifyError::LogFieldMismatch {
+            entry: at,
+            field: "logId.keyId",
+            expected: hex::encode(checkpoint.log_key().full_id()),
+            found: hex::encode(id),
+        });
+    }
+    refuse_v1_fields(at, found)?;
+    let index = check_copies(at, found, proof, (checkpoint.body(), true))?;
     let leaf = merkle::leaf_hash(found.canonicalized_body.as_slice());
     let hashes = sibling_hashes(proof).ok_or(VerifyError::InclusionProof {
         entry: at,
@@ -118,6 +170,7 @@ fn check_entry(
             .iter()
             .map(|cosignature| cosignature.key.name().to_owned())
             .collect(),
+        promise_only: false,
     })
 }
 
@@ -129,20 +182,23 @@ fn signed_text(note: &str) -> String {
     note.get(..end).unwrap_or(note).to_owned()
 }
 
-fn check_binding(
+/// Checks that an entry of Rekor v2's kind is of exactly this signature.
+pub(super) fn check_binding(
     at: usize,
     found: &TransparencyLogEntry,
     signed: &Signed<'_>,
 ) -> Result<(), VerifyError> {
-    let mut expected = HashedRekord::over(
-        b"",
-        signed.signature.to_vec(),
-        signed.verifier.clone(),
-        signed.scheme,
-    );
-    expected.digest = signed.digest;
+    let expected = signed.scheme.map(|scheme| {
+        HashedRekord::new(
+            signed.digest,
+            signed.signature.to_vec(),
+            signed.verifier.clone(),
+            scheme.key_details(),
+        )
+    });
     let body = found.canonicalized_body.as_slice();
-    if expected.to_leaf().is_ok_and(|leaf| leaf == body) {
+    let leaf = expected.and_then(|entry| entry.to_leaf().ok());
+    if leaf.is_some_and(|leaf| leaf == body) {
         return Ok(());
     }
     let what = match HashedRekord::parse(body) {
@@ -160,13 +216,33 @@ fn check_binding(
     })
 }
 
-// Fields that repeat what checkpoint and proof say must agree with them, and fields that this
-// kind of log never writes must be absent: nobody would check them.
-fn check_duplicates(
+// Fields that our own log never writes must be absent: nobody would check them.
+fn refuse_v1_fields(at: usize, found: &TransparencyLogEntry) -> Result<(), VerifyError> {
+    let mismatch = |field, found: String| {
+        Err(VerifyError::LogFieldMismatch {
+            entry: at,
+            field,
+            expected: "absent".to_owned(),
+            found,
+        })
+    };
+    if found.integrated_time.0 != 0 {
+        return mismatch("integratedTime", found.integrated_time.0.to_string());
+    }
+    if found.inclusion_promise.is_some() {
+        return mismatch("inclusionPromise", "there".to_owned());
+    }
+    Ok(())
+}
+
+/// Returns the entry's place in the tree of a signed checkpoint. Fields of the proof that repeat
+/// what the checkpoint says must agree with it, and where a log has one tree (`one_tree`), so
+/// must the entry's own number; Rekor v1 counts over all its trees.
+pub(super) fn check_copies(
     at: usize,
     found: &TransparencyLogEntry,
     proof: &InclusionProof,
-    checkpoint: &VerifiedCheckpoint,
+    (checkpoint, one_tree): (&Checkpoint, bool),
 ) -> Result<u64, VerifyError> {
     let mismatch = |field, expected: String, found: String| VerifyError::LogFieldMismatch {
         entry: at,
@@ -174,12 +250,7 @@ fn check_duplicates(
         expected,
         found,
     };
-    let id = found.log_id.key_id.as_slice();
-    if checkpoint.log_key().full_id().as_slice() != id {
-        let expected = hex::encode(checkpoint.log_key().full_id());
-        return Err(mismatch("logId.keyId", expected, hex::encode(id)));
-    }
-    if found.log_index != proof.log_index {
+    if one_tree && found.log_index != proof.log_index {
         let expected = proof.log_index.0.to_string();
         return Err(mismatch(
             "logIndex",
@@ -187,31 +258,20 @@ fn check_duplicates(
             found.log_index.0.to_string(),
         ));
     }
-    if proof.tree_size.to_u64() != Some(checkpoint.size()) {
-        let size = checkpoint.size().to_string();
+    if proof.tree_size.to_u64() != Some(checkpoint.size) {
+        let size = checkpoint.size.to_string();
         return Err(mismatch(
             "inclusionProof.treeSize",
             size,
             proof.tree_size.0.to_string(),
         ));
     }
-    if proof.root_hash.as_slice() != checkpoint.root() {
-        let expected = hex::encode(checkpoint.root());
+    if proof.root_hash.as_slice() != checkpoint.root {
+        let expected = hex::encode(checkpoint.root);
         return Err(mismatch(
             "inclusionProof.rootHash",
             expected,
             hex::encode(proof.root_hash.as_slice()),
-        ));
-    }
-    if found.integrated_time.0 != 0 {
-        let time = found.integrated_time.0.to_string();
-        return Err(mismatch("integratedTime", "absent".to_owned(), time));
-    }
-    if found.inclusion_promise.is_some() {
-        return Err(mismatch(
-            "inclusionPromise",
-            "absent".to_owned(),
-            "there".to_owned(),
         ));
     }
     proof.log_index.to_u64().ok_or(VerifyError::InclusionProof {
@@ -220,7 +280,8 @@ fn check_duplicates(
     })
 }
 
-fn sibling_hashes(proof: &InclusionProof) -> Option<Vec<Hash>> {
+/// Returns the hashes of a proof, if each has the length of one.
+pub(super) fn sibling_hashes(proof: &InclusionProof) -> Option<Vec<Hash>> {
     proof
         .hashes
         .iter()

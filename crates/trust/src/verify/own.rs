@@ -1,49 +1,119 @@
-//! Signatures by expected keys and by certificates of private authorities, logged in a log of our
-//! own format or not at all.
+//! What a bundle proves: signature, timestamps, log entries, and who signed.
 //!
-//! Keys come from the expected signers alone. What a bundle says about its key (hint, bytes,
-//! details) can only narrow the choice, and whatever it says must be true of the key chosen.
+//! One way for all bundles: by a key, by a certificate of a private authority, by a certificate of
+//! a Sigstore instance; logged in a log of ours, in Rekor v1 or v2, or not at all. Keys come from
+//! the expected signers alone. What a bundle says about its key (hint, bytes, details) can only
+//! narrow the choice, and whatever it says must be true of the key chosen.
+//!
+//! Every part that is there must hold, also one that nobody asked for.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use custos_core::bundle::{PublicKeyIdentifier, VerificationMaterial};
-use custos_core::crypto::{KeyKind, PublicKey, Scheme, SignatureError, sha256};
-use custos_core::digest::Digest;
-use custos_core::entry::{Verifier, entry_algorithm};
+use custos_core::bundle::{Bundle, PublicKeyIdentifier};
+use custos_core::clock::Timestamp;
+use custos_core::crypto::{PublicKey, Scheme, SignatureError, sha256};
+use custos_core::entry::Verifier;
 use custos_core::identity::{ExpectedSigner, Identity};
 
-use super::certificate::Certificate;
-use super::log::{self, Signed};
+use super::certified::{self, Certified};
+use super::log::{Entries, Logged, Signed};
 use super::report::Checks;
+use super::signature::{self, Fault, Over};
 use super::verified::{Signatory, SignedTime};
-use super::{
-    CertificateFault, CheckName, Content, Proven, Terms, VerifyError, chain, legacy, subject,
-};
+use super::{CheckName, Content, Proven, Terms, VerifyError, subject, timestamp};
 
-/// Proves a bundle with a bare key or a private certificate.
+/// Who signed, so far as the bundle itself tells.
+pub(super) struct Signer {
+    /// The expected signer that this is, or why it is none.
+    pub(super) signatory: Result<Signatory, VerifyError>,
+    /// What the signature is over, or why it does not hold.
+    pub(super) over: Result<Over, VerifyError>,
+    /// What a log entry must name.
+    pub(super) verifier: Verifier,
+    /// The certificate, which is judged once the time of signing is known.
+    pub(super) certificate: Option<Certified>,
+}
+
+/// Proves a bundle.
 pub(super) fn prove_bundle(
+    bundle: &Bundle,
     content: Content<'_>,
-    material: &VerificationMaterial,
     terms: &Terms<'_>,
     checks: &mut Checks,
 ) -> Result<Proven, VerifyError> {
-    let found = match &material.public_key {
+    let material = &bundle.verification_material;
+    if !material.tlog_entries.is_empty() {
+        checks.applies(CheckName::LogBinding);
+    }
+    let signer = match &material.public_key {
         Some(identifier) => by_key(content, identifier, terms, checks)?,
-        None => by_certificate(content, material, terms, checks)?,
+        None => certified::read(content, material, terms, checks)?,
     };
-    let entries = &material.tlog_entries;
-    let log = match (&found.over, entries.first()) {
-        (_, None) => Vec::new(),
-        (Over::Standard { scheme, digest }, _) => {
-            let signed = Signed {
-                digest: *digest,
-                signature: signature_of(content)?,
-                verifier: found.verifier,
-                scheme: *scheme,
-            };
-            log::check_entries(entries, &signed, terms.trust_root)?
+    // All of it is looked at, so that the list of checks says all that is wrong.
+    let stamps = timestamp::check_all(
+        &material.timestamp_verification_data,
+        signature_of(content)?,
+        terms.trust_root,
+    );
+    let logged = entries(bundle, content, &signer, terms);
+    note(&signer.signatory, checks);
+    note(&signer.over, checks);
+    note(&stamps, checks);
+    note(&logged, checks);
+    let mut times = Vec::new();
+    let mut judged = Ok(());
+    if let (Ok(stamps), Ok(logged)) = (&stamps, &logged) {
+        times = all_times(stamps, logged);
+        if let Some(certificate) = &signer.certificate {
+            judged = certificate.judge(&times, terms, checks);
         }
-        (Over::Legacy, Some(entry)) => {
+    }
+    note(&judged, checks);
+    let (first, over) = (signer.signatory?, signer.over?);
+    let (logged, stamps) = (logged?, stamps?);
+    judged?;
+    Ok(Proven {
+        first,
+        others: Vec::new(),
+        log: logged.into_iter().map(|logged| logged.proof).collect(),
+        time: earliest(&times),
+        latest: times.into_iter().max(),
+        stamped: !stamps.is_empty(),
+        legacy: matches!(over, Over::Legacy),
+    })
+}
+
+fn note<T>(outcome: &Result<T, VerifyError>, checks: &mut Checks) {
+    if let Err(error) = outcome {
+        checks.failed(error);
+    }
+}
+
+fn all_times(stamps: &[Timestamp], logged: &[Logged]) -> Vec<Timestamp> {
+    let by_logs = logged.iter().filter_map(|logged| logged.time);
+    stamps.iter().copied().chain(by_logs).collect()
+}
+
+fn earliest(times: &[Timestamp]) -> SignedTime {
+    match times.iter().min() {
+        Some(at) => SignedTime::Trusted { at: *at },
+        None => SignedTime::Untrusted,
+    }
+}
+
+fn entries(
+    bundle: &Bundle,
+    content: Content<'_>,
+    signer: &Signer,
+    terms: &Terms<'_>,
+) -> Result<Vec<Logged>, VerifyError> {
+    let entries = &bundle.verification_material.tlog_entries;
+    let (scheme, digest) = match (&signer.over, entries.first()) {
+        (_, None) => return Ok(Vec::new()),
+        // What nobody signed, no entry can be about.
+        (Err(error), Some(_)) => return Err(error.clone()),
+        (Ok(Over::Standard { scheme, digest }), Some(_)) => (*scheme, *digest),
+        (Ok(Over::Legacy), Some(entry)) => {
             return Err(VerifyError::LogEntryKind {
                 entry: 0,
                 kind: entry.kind_version.kind.clone(),
@@ -51,17 +121,20 @@ pub(super) fn prove_bundle(
             });
         }
     };
-    if !material.timestamp_verification_data.is_empty() {
-        // Nobody here can judge it, and what cannot be judged is not passed over.
-        return Err(VerifyError::TimestampUnchecked);
-    }
-    Ok(Proven {
-        first: found.signatory,
-        others: Vec::new(),
-        log,
-        time: SignedTime::Untrusted,
-        legacy: matches!(found.over, Over::Legacy),
-    })
+    let signed = Signed {
+        envelope: content.envelope().ok(),
+        digest,
+        signature: signature_of(content)?,
+        verifier: signer.verifier.clone(),
+        scheme,
+    };
+    let entries = Entries {
+        entries,
+        version: bundle.media_type,
+        root: terms.trust_root,
+        now: terms.now,
+    };
+    entries.check(&signed)
 }
 
 /// Proves a bare envelope: signatures by keys, at least one of them expected.
@@ -77,10 +150,10 @@ pub(super) fn prove_envelope(
     }
     let pae = envelope.pae();
     let mut signatories: Vec<Signatory> = Vec::new();
-    for signature in &envelope.signatures {
+    for found in &envelope.signatures {
         let signer = keys
             .iter()
-            .find(|(_, key)| standard_scheme(key, &pae, signature.sig.as_slice()).is_ok());
+            .find(|(_, key)| signature::over_statement(key, &pae, found.sig.as_slice()).is_ok());
         if let Some((name, key)) = signer {
             let signatory = key_signatory(name, key);
             // One key that signs twice is one signer.
@@ -111,20 +184,10 @@ pub(super) fn prove_envelope(
         others: signatories.collect(),
         log: Vec::new(),
         time: SignedTime::Untrusted,
+        latest: None,
         legacy: false,
+        stamped: false,
     })
-}
-
-struct Found {
-    signatory: Signatory,
-    verifier: Verifier,
-    over: Over,
-}
-
-// What the signature was made over, and how.
-enum Over {
-    Standard { scheme: Scheme, digest: Digest },
-    Legacy,
 }
 
 fn by_key(
@@ -132,11 +195,11 @@ fn by_key(
     identifier: &PublicKeyIdentifier,
     terms: &Terms<'_>,
     checks: &mut Checks,
-) -> Result<Found, VerifyError> {
+) -> Result<Signer, VerifyError> {
     let candidates = candidates(identifier, content, terms)?;
     let mut last = SignatureError::Invalid;
     for (name, key) in &candidates {
-        match check_signature(key, content, terms) {
+        match signature::check(key, content, terms) {
             Ok(over) => {
                 check_key_details(identifier, key)?;
                 checks.ok(
@@ -144,14 +207,15 @@ fn by_key(
                     format!("{name} (key:{})", key.id().short()),
                 );
                 checks.ok(CheckName::Signature, key.kind().name());
-                return Ok(Found {
-                    signatory: key_signatory(name, key),
+                return Ok(Signer {
+                    signatory: Ok(key_signatory(name, key)),
+                    over: Ok(over),
                     verifier: Verifier::PublicKey(key.as_spki_der().to_vec()),
-                    over,
+                    certificate: None,
                 });
             }
-            Err(SignatureFault::Signature(error)) => last = error,
-            Err(SignatureFault::Content(error)) => return Err(*error),
+            Err(Fault::Signature(error)) => last = error,
+            Err(Fault::Content(error)) => return Err(*error),
         }
     }
     let tried = candidates
@@ -164,8 +228,8 @@ fn by_key(
     })
 }
 
-/// Returns the keys of expected signers that fit what the bundle says about its key.
-pub(super) fn candidates<'a>(
+// Returns the keys of expected signers that fit what the bundle says about its key.
+fn candidates<'a>(
     identifier: &PublicKeyIdentifier,
     content: Content<'_>,
     terms: &Terms<'a>,
@@ -239,11 +303,8 @@ fn is_digest(hint: &str) -> bool {
         || STANDARD_NO_PAD.decode(hint).is_ok_and(is_32)
 }
 
-/// Checks that what the bundle says about the kind of its key is true of `key`.
-pub(super) fn check_key_details(
-    identifier: &PublicKeyIdentifier,
-    key: &PublicKey,
-) -> Result<(), VerifyError> {
+// Checks that what the bundle says about the kind of its key is true of `key`.
+fn check_key_details(identifier: &PublicKeyIdentifier, key: &PublicKey) -> Result<(), VerifyError> {
     match identifier.key_details.as_deref() {
         Some(details)
             if Scheme::from_key_details(details).map(Scheme::key_kind) != Some(key.kind()) =>
@@ -257,173 +318,7 @@ pub(super) fn check_key_details(
     }
 }
 
-fn by_certificate(
-    content: Content<'_>,
-    material: &VerificationMaterial,
-    terms: &Terms<'_>,
-    checks: &mut Checks,
-) -> Result<Found, VerifyError> {
-    let certificates = certificates(material)?;
-    let fault = |fault| VerifyError::Certificate { position: 0, fault };
-    let (leaf, links) = certificates
-        .split_first()
-        .ok_or_else(|| fault(CertificateFault::Malformed))?;
-    let (name, identity) = expected_subject(leaf, terms)?;
-    let key = leaf
-        .key()
-        .ok_or_else(|| fault(CertificateFault::UnsupportedKey))?;
-    let (not_before, not_after) = leaf.validity();
-    if terms.now < not_before || not_after < terms.now {
-        let subject = leaf.subject();
-        return Err(VerifyError::CertificateValidity {
-            subject,
-            not_before,
-            not_after,
-            now: terms.now,
-        });
-    }
-    leaf.check_usage().map_err(fault)?;
-    chain::check(leaf, links, terms.trust_root.anchors(), terms.now).map_err(fault)?;
-    let over = check_signature(key, content, terms).map_err(|error| match error {
-        SignatureFault::Content(error) => *error,
-        SignatureFault::Signature(source) => VerifyError::SignatureInvalid {
-            tried: vec![identity.clone()],
-            source,
-        },
-    })?;
-    checks.ok(CheckName::Signer, format!("{name} ({identity})"));
-    checks.ok(
-        CheckName::Certificate,
-        format!("issued by {}, judged now", leaf.issuer()),
-    );
-    checks.ok(CheckName::Signature, key.kind().name());
-    Ok(Found {
-        signatory: Signatory {
-            identity: Identity::Certificate {
-                subject: identity,
-                issuer: leaf.issuer(),
-                key: key.id(),
-            },
-            name: name.to_owned(),
-        },
-        verifier: Verifier::Certificate(leaf.as_der().to_vec()),
-        over,
-    })
-}
-
-fn certificates(material: &VerificationMaterial) -> Result<Vec<Certificate>, VerifyError> {
-    let chain = material
-        .x509_certificate_chain
-        .iter()
-        .flat_map(|chain| &chain.certificates);
-    material
-        .certificate
-        .iter()
-        .chain(chain)
-        .enumerate()
-        .map(|(position, certificate)| {
-            Certificate::parse(certificate.raw_bytes.as_slice())
-                .map_err(|fault| VerifyError::Certificate { position, fault })
-        })
-        .collect()
-}
-
-// The expected signer that the leaf names, with the name that fits.
-fn expected_subject<'a>(
-    leaf: &Certificate,
-    terms: &Terms<'a>,
-) -> Result<(&'a str, String), VerifyError> {
-    let fault = |fault| VerifyError::Certificate { position: 0, fault };
-    let names = leaf.identities().map_err(fault)?;
-    let mut of_sigstore = false;
-    for signer in terms.signers {
-        if let ExpectedSigner::Certificate {
-            name,
-            identity,
-            issuer,
-        } = signer
-        {
-            match (names.iter().find(|found| identity.accepts(found)), issuer) {
-                (Some(found), None) => return Ok((name, found.clone())),
-                (Some(_), Some(_)) => of_sigstore = true,
-                (None, _) => {}
-            }
-        }
-    }
-    if of_sigstore && !terms.trust_root.trusts_sigstore() {
-        // Expected as an OIDC identity, but no Sigstore instance is trusted to vouch for it.
-        return Err(fault(CertificateFault::NoAnchor));
-    }
-    let found = if names.is_empty() {
-        format!("a certificate that names nobody ({})", leaf.subject())
-    } else {
-        format!("{} (certificate by {})", names.join(", "), leaf.issuer())
-    };
-    Err(terms.not_expected(found))
-}
-
-enum SignatureFault {
-    Signature(SignatureError),
-    Content(Box<VerifyError>),
-}
-
-fn check_signature(
-    key: &PublicKey,
-    content: Content<'_>,
-    terms: &Terms<'_>,
-) -> Result<Over, SignatureFault> {
-    match content {
-        Content::Statement(envelope) => {
-            let pae = envelope.pae();
-            let signature =
-                signature_of(content).map_err(|error| SignatureFault::Content(Box::new(error)))?;
-            match standard_scheme(key, &pae, signature) {
-                Ok(scheme) => {
-                    let digest = entry_algorithm(scheme).digest(&pae);
-                    Ok(Over::Standard { scheme, digest })
-                }
-                Err(error) => legacy::verify(key, envelope, signature)
-                    .map(|()| Over::Legacy)
-                    .map_err(|_| SignatureFault::Signature(error)),
-            }
-        }
-        Content::Message(message) => {
-            let digest = subject::message_digest(message, terms.artifact)
-                .map_err(|error| SignatureFault::Content(Box::new(error)))?;
-            let scheme = verify_digest(key, &digest, message.signature.as_slice())
-                .map_err(SignatureFault::Signature)?;
-            Ok(Over::Standard { scheme, digest })
-        }
-    }
-}
-
-fn standard_scheme(
-    key: &PublicKey,
-    pae: &[u8],
-    signature: &[u8],
-) -> Result<Scheme, SignatureError> {
-    let scheme = key.kind().statement_scheme();
-    match key.verify(scheme, pae, signature) {
-        Ok(()) => Ok(scheme),
-        // Other tools sign with pure Ed25519; RFC 8032 keeps the two apart.
-        Err(_) if key.kind() == KeyKind::Ed25519 => key
-            .verify(Scheme::Ed25519, pae, signature)
-            .map(|()| Scheme::Ed25519),
-        Err(error) => Err(error),
-    }
-}
-
-// A message signature is over the artifact's bytes, of which only the digest is at hand.
-fn verify_digest(
-    key: &PublicKey,
-    digest: &Digest,
-    signature: &[u8],
-) -> Result<Scheme, SignatureError> {
-    let scheme = key.kind().statement_scheme();
-    key.verify_digest(scheme, digest, signature)?;
-    Ok(scheme)
-}
-
+/// Returns the signature of a bundle's content.
 fn signature_of(content: Content<'_>) -> Result<&[u8], VerifyError> {
     match content {
         Content::Message(message) => Ok(message.signature.as_slice()),

@@ -9,22 +9,26 @@ use serde::Serialize;
 pub enum CheckName {
     /// The bytes are a bundle or an envelope.
     Format,
-    /// The signer is one of those expected.
-    Signer,
     /// The certificate chain leads to a trusted authority.
     Certificate,
-    /// The signature is over exactly this payload.
-    Signature,
-    /// A trusted log holds exactly this signature.
-    Log,
+    /// A certificate transparency log promised the certificate to the public.
+    Sct,
     /// When it was signed.
     Time,
+    /// A trusted log holds the entry.
+    Log,
+    /// The log's entry is of exactly this signature and signer.
+    LogBinding,
+    /// The signature is over exactly this payload.
+    Signature,
     /// The payload is an in-toto statement.
     Statement,
     /// The statement is of the kind asked for.
     Predicate,
     /// The statement is about this artifact.
     Subject,
+    /// The signer is one of those expected.
+    Signer,
 }
 
 impl CheckName {
@@ -32,14 +36,16 @@ impl CheckName {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Format => "bundle format",
-            Self::Signer => "signer is expected",
             Self::Certificate => "certificate chain",
-            Self::Signature => "envelope signature",
-            Self::Log => "log inclusion",
+            Self::Sct => "certificate logged",
             Self::Time => "trusted time",
+            Self::Log => "log inclusion",
+            Self::LogBinding => "log entry is of this",
+            Self::Signature => "signature",
             Self::Statement => "in-toto statement",
             Self::Predicate => "predicate type",
             Self::Subject => "about this artifact",
+            Self::Signer => "signer is expected",
         }
     }
 }
@@ -75,6 +81,24 @@ pub struct Check {
     pub state: CheckState,
     /// What was found; for a failed check, why.
     pub detail: String,
+    /// The place in the bundle's JSON that a failed check is about, if there is one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub at: String,
+    /// What to do about a failed check.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub help: &'static str,
+}
+
+impl Check {
+    fn new(name: CheckName, state: CheckState, detail: impl Into<String>) -> Self {
+        Self {
+            name,
+            state,
+            detail: detail.into(),
+            at: String::new(),
+            help: "",
+        }
+    }
 }
 
 /// Collects checks as they are made.
@@ -83,19 +107,17 @@ pub struct Checks(Vec<Check>);
 
 impl Checks {
     pub(crate) fn ok(&mut self, name: CheckName, detail: impl Into<String>) {
-        self.0.push(Check {
-            name,
-            state: CheckState::Ok,
-            detail: detail.into(),
-        });
+        self.0.push(Check::new(name, CheckState::Ok, detail));
     }
 
     pub(crate) fn not_claimed(&mut self, name: CheckName, detail: impl Into<String>) {
-        self.0.push(Check {
-            name,
-            state: CheckState::NotClaimed,
-            detail: detail.into(),
-        });
+        self.0
+            .push(Check::new(name, CheckState::NotClaimed, detail));
+    }
+
+    /// Notes that a check is one of this candidate's, whether or not it will be reached.
+    pub(crate) fn applies(&mut self, name: CheckName) {
+        self.0.push(Check::new(name, CheckState::NotReached, ""));
     }
 
     pub(crate) fn failed(&mut self, error: &super::VerifyError) {
@@ -111,9 +133,9 @@ impl Checks {
         // One line a check: what it first let pass does not stand beside why it failed after all.
         self.0.retain(|check| check.name != name);
         self.0.push(Check {
-            name,
-            state: CheckState::Failed,
-            detail: error.to_string(),
+            at: error.path(),
+            help: error.help(),
+            ..Check::new(name, CheckState::Failed, error.to_string())
         });
     }
 
@@ -122,34 +144,31 @@ impl Checks {
         let always: &[CheckName] = if is_statement {
             &[
                 CheckName::Format,
-                CheckName::Signer,
-                CheckName::Signature,
-                CheckName::Log,
                 CheckName::Time,
+                CheckName::Log,
+                CheckName::Signature,
                 CheckName::Statement,
                 CheckName::Predicate,
                 CheckName::Subject,
+                CheckName::Signer,
             ]
         } else {
             &[
                 CheckName::Format,
-                CheckName::Signer,
-                CheckName::Signature,
-                CheckName::Log,
                 CheckName::Time,
+                CheckName::Log,
+                CheckName::Signature,
                 CheckName::Subject,
+                CheckName::Signer,
             ]
         };
         for name in always {
-            if !self.0.iter().any(|check| check.name == *name) {
-                self.0.push(Check {
-                    name: *name,
-                    state: CheckState::NotReached,
-                    detail: String::new(),
-                });
-            }
+            self.applies(*name);
         }
-        self.0.sort_by_key(|check| check.name);
+        // One line a check: what came of it, before that it applies.
+        self.0
+            .sort_by_key(|check| (check.name, check.state == CheckState::NotReached));
+        self.0.dedup_by_key(|check| check.name);
         self.0
     }
 }

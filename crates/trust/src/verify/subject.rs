@@ -9,7 +9,8 @@ use custos_core::statement::Statement;
 use super::report::Checks;
 use super::{CheckName, VerifyError, legacy};
 
-/// What a verification asks for. Implemented by [`PredicateTypes`] and [`Message`] only.
+/// What a verification asks for. Implemented by [`PredicateTypes`], [`Message`] and
+/// [`MessageBytes`] only.
 pub trait Expectation: sealed::Sealed {
     /// What comes out.
     type Content;
@@ -19,6 +20,12 @@ pub trait Expectation: sealed::Sealed {
 
     #[doc(hidden)]
     fn describe(&self) -> String;
+
+    /// Returns the artifact's own bytes, if they are at hand.
+    #[doc(hidden)]
+    fn message(&self) -> Option<&[u8]> {
+        None
+    }
 
     /// Returns the content and the digest of the signed payload, if that is what was asked for.
     #[doc(hidden)]
@@ -34,6 +41,7 @@ mod sealed {
     pub trait Sealed {}
     impl Sealed for super::PredicateTypes<'_> {}
     impl Sealed for super::Message {}
+    impl Sealed for super::MessageBytes<'_> {}
 }
 
 /// What was signed.
@@ -160,6 +168,40 @@ impl Expectation for Message {
         let digest = message_digest(content.message()?, artifact)?;
         checks.ok(CheckName::Subject, digest.to_string());
         Ok((MessageSigned { digest }, digest))
+    }
+}
+
+/// Asks for a signature over the artifact's own bytes, which are at hand. Pure Ed25519 signs the
+/// bytes and no digest of them, so that [`Message`] cannot verify it.
+#[derive(Clone, Copy)]
+pub struct MessageBytes<'a>(&'a [u8]);
+
+impl<'a> MessageBytes<'a> {
+    /// Takes the artifact's bytes; they count only if the digests of the request are theirs.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Expectation for MessageBytes<'_> {
+    type Content = MessageSigned;
+    const IS_STATEMENT: bool = false;
+
+    fn describe(&self) -> String {
+        "message, bytes at hand".to_owned()
+    }
+
+    fn message(&self) -> Option<&[u8]> {
+        Some(self.0)
+    }
+
+    fn bind(
+        &self,
+        content: Content<'_>,
+        artifact: &DigestSet,
+        checks: &mut Checks,
+    ) -> Result<(MessageSigned, Digest), VerifyError> {
+        Message.bind(content, artifact, checks)
     }
 }
 

@@ -198,6 +198,10 @@ pub struct LogProof {
     pub checkpoint: String,
     /// Names of the trusted witnesses that cosigned the checkpoint.
     pub witnesses: Vec<String>,
+    /// The log promised to include the entry, and no proof shows that it did: then there is no
+    /// tree, and the index counts over all trees of the log. Bundles v0.1 may be like that.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub promise_only: bool,
 }
 
 /// What is known about the time of signing.

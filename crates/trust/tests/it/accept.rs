@@ -56,13 +56,14 @@ fn a_logged_signature_by_every_kind_of_key() {
             states,
             [
                 (CheckName::Format, CheckState::Ok),
-                (CheckName::Signer, CheckState::Ok),
-                (CheckName::Signature, CheckState::Ok),
-                (CheckName::Log, CheckState::Ok),
                 (CheckName::Time, CheckState::NotClaimed),
+                (CheckName::Log, CheckState::Ok),
+                (CheckName::LogBinding, CheckState::Ok),
+                (CheckName::Signature, CheckState::Ok),
                 (CheckName::Statement, CheckState::Ok),
                 (CheckName::Predicate, CheckState::Ok),
                 (CheckName::Subject, CheckState::Ok),
+                (CheckName::Signer, CheckState::Ok),
             ]
         );
     }
