@@ -16,17 +16,24 @@ use crate::term::{Color, Format};
 
 mod evidence;
 mod help;
+mod serve;
+mod trust;
 
 use evidence::EVIDENCE_EXAMPLES;
 pub use evidence::{EvidenceArgs, EvidenceCommand};
 pub use help::command;
+use serve::SERVE_EXAMPLES;
+pub use serve::ServeArgs;
+use trust::TRUST_EXAMPLES;
+pub use trust::{TrustArgs, TrustCommand, TrustInitArgs, TrustTlsArgs};
 
 /// The command groups of the root help, in order.
-pub const GROUPS: [(&str, &[&str]); 5] = [
+pub const GROUPS: [(&str, &[&str]); 6] = [
     ("Start", &["init", "doctor", "demo", "keys"]),
     ("Record", &["run", "sign", "attest"]),
     ("Check", &["verify", "trace", "log", "evidence", "explain"]),
     ("Decide", &["gate", "policy"]),
+    ("Run", &["serve", "trust"]),
     ("Help", &["completions", "man"]),
 ];
 
@@ -110,6 +117,12 @@ pub enum Command {
     /// Check the store beside the log, and repair it after a crash.
     #[command(after_help = EVIDENCE_EXAMPLES)]
     Evidence(EvidenceArgs),
+    /// Be a certificate authority, timestamp authority and log for others.
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArgs),
+    /// Make and show the trust root of a team of your own.
+    #[command(after_help = TRUST_EXAMPLES)]
+    Trust(TrustArgs),
     /// Decide by policy whether an artifact may be used, and log it.
     #[command(after_help = help::GATE_EXAMPLES)]
     Gate(GateArgs),

@@ -14,8 +14,10 @@ mod log;
 mod man;
 mod policy;
 mod run;
+mod serve;
 mod sign;
 mod trace;
+mod trust;
 mod verify;
 
 use crate::args::Command;
@@ -44,8 +46,10 @@ pub fn run(command: Command, context: &Context) -> Outcome {
         Command::Man(args) => man::run(&args, context),
         Command::Policy(args) => policy::run(&args, context),
         Command::Run(args) => run::run(&args, context),
+        Command::Serve(args) => serve::run(&args, context),
         Command::Sign(args) => sign::run(&args, context),
         Command::Trace(args) => trace::run(&args, context),
+        Command::Trust(args) => trust::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),
     }
 }

@@ -11,7 +11,7 @@ use custos_policy::{Evaluation, PolicyLimits};
 use crate::codes::TABLE;
 use crate::settings::Settings;
 
-const GROUPS: [(&str, &str); 8] = [
+const GROUPS: [(&str, &str); 9] = [
     ("E00", "Usage, files, settings"),
     ("E01", "Verification"),
     ("E02", "Files and trees"),
@@ -20,6 +20,7 @@ const GROUPS: [(&str, &str); 8] = [
     ("E05", "Policy and gate"),
     ("E06", "The store"),
     ("E07", "Keys"),
+    ("E08", "Trust roots and revocation"),
 ];
 
 #[test]
@@ -144,6 +145,12 @@ fn the_example_of_the_settings_is_read() {
     assert_eq!(settings.signing_key.as_deref(), Some("trainer"));
     assert!(settings.layout.is_some() && !settings.layout_signers.is_empty());
     assert!(settings.gate_policy.is_some() && settings.require_policy.is_some());
+    assert!(settings.signing_config.is_some());
+    let issuers = settings
+        .issuers
+        .iter()
+        .map(|issuer| issuer.resolve(dir.path()));
+    assert_eq!(issuers.flatten().count(), 3);
 }
 
 fn thousands(number: usize) -> String {

@@ -115,6 +115,11 @@ pub fn new_password(path: &Path) -> Result<Password, Failure> {
     Ok(first)
 }
 
+/// Asks for the password of a key that is there.
+pub fn ask_password(path: &Path) -> Result<Password, Failure> {
+    Prompt.password(path).map_err(|error| failure(&error))
+}
+
 /// Returns a key file error as people see it.
 pub fn failure(error: &KeyFileError) -> Failure {
     match error {

@@ -7,20 +7,58 @@ use custos_core::crypto::{KeyKind, KeyPair, Pem};
 use custos_log::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
 use custos_log::disk::{DiskError, OsDisk};
 use custos_log::engine::{Log, LogOptions};
-use custos_log::note::{KeyPairSigner, VerifierKey};
+use custos_log::note::{KeyPairSigner, NoteSigner as _, VerifierKey};
 use custos_log::reader::LogReader;
 use custos_log::recorder::RecordError;
+use custos_server::trusted_root::is_host_name;
 use custos_trust::keys as key_files;
 
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::files::{publish_new, read_text, write_atomic};
+use crate::files::{publish_new, read_text, shown, write_atomic};
 use crate::home::Home;
 use crate::keys;
 use crate::report::Failure;
+use crate::services::serving::Serving;
 
 /// Opens the home's log for writing, and makes it first if there is none.
 pub fn open_or_create(context: &Context) -> Result<Log, Failure> {
+    open(context, LogOptions::batch())
+}
+
+/// Opens the home's log for a server, which holds it for as long as it lives.
+pub fn open_for_life(context: &Context) -> Result<Log, Failure> {
+    open(context, LogOptions::life())
+}
+
+/// Gives the home's log its key and name, if it has none; a log that has another name keeps it,
+/// and that is an error.
+pub fn name(context: &Context, host: Option<&str>) -> Result<(), Failure> {
+    let home = context.home()?;
+    if let Some(host) = host.filter(|host| !is_host_name(host)) {
+        return Err(
+            Failure::usage("E0002", format!("`{host}` is not a host name"))
+                .because("clients of Sigstore take a log's name for the host of its URL")
+                .help("lower-case letters, digits, `-` and dots, without port and path"),
+        );
+    }
+    let pair = match load_key(&home)? {
+        Some(pair) => pair,
+        None => create_key(&home, context)?,
+    };
+    let signer = signer_named(&home, pair, host)?;
+    match host {
+        Some(host) if signer.verifier_key().name() != host => {
+            Err(Failure::usage("E0814", "the log has another name already")
+                .at(shown(&home.log_vkey()))
+                .because(format!("it is `{}`", signer.verifier_key().name()))
+                .help("a log never changes its name: leave out --host, or use a new home"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn open(context: &Context, mut options: LogOptions) -> Result<Log, Failure> {
     let home = context.home()?;
     home.create()?;
     let pair = match load_key(&home)? {
@@ -28,7 +66,6 @@ pub fn open_or_create(context: &Context) -> Result<Log, Failure> {
         None => create_key(&home, context)?,
     };
     let signer = signer(&home, pair)?;
-    let mut options = LogOptions::batch();
     if let Some(known) = last_seen(&home)? {
         options = options.with_known(known);
     }
@@ -167,10 +204,15 @@ fn create_key(home: &Home, context: &Context) -> Result<KeyPair, Failure> {
 }
 
 fn signer(home: &Home, pair: KeyPair) -> Result<KeyPairSigner, Failure> {
+    signer_named(home, pair, None)
+}
+
+fn signer_named(home: &Home, pair: KeyPair, host: Option<&str>) -> Result<KeyPairSigner, Failure> {
     let internal = |error: &dyn std::error::Error| Failure::internal(&error.to_string());
     if !home.log_vkey().is_file() {
         // A bare host name: Sigstore's clients take the origin of a log from the host of its URL.
-        let origin = format!("{}.custos.local", pair.public_key().id().short());
+        let own = || format!("{}.custos.local", pair.public_key().id().short());
+        let origin = host.map_or_else(own, str::to_owned);
         let key = VerifierKey::new(&origin, pair.public_key().clone()).map_err(|e| internal(&e))?;
         publish_new(&home.log_vkey(), format!("{key}\n").as_bytes(), 0o644)?;
     }
@@ -194,10 +236,16 @@ pub fn failure(error: &RecordError, home: &Home) -> Failure {
     match error {
         RecordError::NoLog => no_log(home),
         RecordError::Busy { .. } => {
-            Failure::undecided("E0401", "the log is in use by another process")
+            let failure = Failure::undecided("E0401", "the log is in use by another process")
                 .at(place)
-                .because(error.to_string())
-                .help("run the command again when the other one has finished")
+                .because(error.to_string());
+            match Serving::find(home) {
+                Ok(Some(serving)) => failure.help(format!(
+                    "`custos serve` at {} holds it for as long as it runs",
+                    serving.url
+                )),
+                _ => failure.help("run the command again when the other one has finished"),
+            }
         }
         RecordError::DiskFull { path } => at(
             Failure::undecided("E0005", "the disk is full")

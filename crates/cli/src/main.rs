@@ -27,6 +27,7 @@ mod progress;
 mod recording;
 mod report;
 mod running;
+mod services;
 mod settings;
 mod stores;
 mod system;

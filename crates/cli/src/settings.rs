@@ -17,6 +17,7 @@ use crate::files::{read_text, shown};
 use crate::home::Home;
 use crate::keys::is_name;
 use crate::report::Failure;
+use crate::services::issuers::IssuerEntry;
 
 /// Name of a project's settings.
 pub const PROJECT_FILE: &str = "custos.toml";
@@ -48,6 +49,11 @@ pub struct Settings {
     pub gate_policy: Option<PathBuf>,
     /// The folder of the policy that `run --require` uses by default.
     pub require_policy: Option<PathBuf>,
+    /// Whose ID tokens `custos serve` gives certificates for.
+    pub issuers: Vec<IssuerEntry>,
+    /// A Sigstore signing configuration.
+    #[allow(dead_code, reason = "read by keyless signing")]
+    pub signing_config: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,6 +70,10 @@ struct File {
     pipeline: Option<PipelineEntry>,
     #[serde(default)]
     policy: PolicyEntry,
+    #[serde(default)]
+    issuer: Vec<IssuerEntry>,
+    #[serde(default)]
+    sigstore: SigstoreEntry,
 }
 
 #[derive(Debug, Deserialize)]
@@ -107,6 +117,12 @@ struct PipelineEntry {
 struct PolicyEntry {
     gate: Option<PathBuf>,
     require: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SigstoreEntry {
+    signing_config: Option<PathBuf>,
 }
 
 impl Settings {
@@ -182,6 +198,8 @@ impl Settings {
             layout_signers,
             gate_policy: parsed.policy.gate.map(|path| base.join(path)),
             require_policy: parsed.policy.require.map(|path| base.join(path)),
+            issuers: parsed.issuer,
+            signing_config: parsed.sigstore.signing_config.map(|path| base.join(path)),
         };
         settings.check_layout_signers(file)?;
         Ok(settings)

@@ -23,6 +23,7 @@ use custos_core::crypto::{KeyError, KeyKind, KeyPair, Pem, PemError, PublicKey};
 use custos_trust::keys::{KeyFileError, PasswordSource};
 use custos_trust::signer::{KeySigner, SignError, Signer};
 use x509_cert::Certificate;
+use zeroize::Zeroizing;
 
 use crate::oidc::Identity;
 use crate::subject_key::SubjectKey;
@@ -100,6 +101,32 @@ impl<'a> Params<'a> {
         Self {
             issuing_days,
             ..self
+        }
+    }
+}
+
+/// Of what a TLS server's certificate is to speak.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct ServerParams<'a> {
+    /// Organisation named in the certificate, 1 to 64 characters.
+    pub organization: &'a str,
+    /// Host names and addresses that clients call the server by; at least one.
+    pub names: &'a [String],
+    /// From when on it is valid.
+    pub now: Timestamp,
+    /// Its life, in days.
+    pub days: u16,
+}
+
+impl<'a> ServerParams<'a> {
+    /// Returns parameters of a certificate that is valid for a year.
+    pub const fn new(organization: &'a str, names: &'a [String], now: Timestamp) -> Self {
+        Self {
+            organization,
+            names,
+            now,
+            days: 365,
         }
     }
 }
@@ -335,6 +362,33 @@ impl Root {
     /// Opens the root of an authority's folder, or of wherever `root.pem` and `root.key` lie.
     pub fn open(dir: &Path, passwords: &dyn PasswordSource) -> Result<Self, AuthorityError> {
         files::read_root(dir, passwords)
+    }
+
+    /// Returns what signs with the root's key.
+    pub fn signer(&self) -> &dyn Signer {
+        self.signer.as_ref()
+    }
+
+    /// Makes a new key and its certificate for a TLS server, in one PEM text: the certificate,
+    /// then the key, which is as secret as any.
+    pub fn server_pem(
+        &self,
+        params: &ServerParams<'_>,
+    ) -> Result<Zeroizing<String>, AuthorityError> {
+        if !build::is_name(params.organization) {
+            return Err(AuthorityError::Organization);
+        }
+        if !build::is_valid_at(&self.certificate, params.now) {
+            return Err(AuthorityError::Expired { role: Role::Root });
+        }
+        let pair = generate()?;
+        let parent = (&self.certificate, self.signer.as_ref());
+        let der = build::server(params, parent, pair.public_key())?;
+        let key = pair.to_pkcs8_der().map_err(AuthorityError::Key)?;
+        let key = Zeroizing::new(Pem::new("PRIVATE KEY", key.to_vec()).to_text());
+        Ok(Zeroizing::new(
+            [certificate_pem(&der).as_str(), key.as_str()].concat(),
+        ))
     }
 }
 

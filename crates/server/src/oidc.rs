@@ -10,6 +10,7 @@
 mod identity;
 mod issuer;
 mod keys;
+mod net;
 mod token;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use custos_core::clock::Timestamp;
 pub use identity::{ClaimError, Identity, IdentityKind, San};
 pub use issuer::{Fetch, FetchError, Fetched, Issuer, KeysError, KeysFrom, SettingError};
 pub use keys::JwksError;
+pub use net::NetFetch;
 pub use token::{Algorithm, MAX_TOKEN, TokenError};
 
 use issuer::Source;

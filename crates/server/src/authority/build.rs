@@ -2,6 +2,7 @@
 //!
 //! Spec: RFC 5280 section 4; RFC 5758 and RFC 8410 for the signature algorithms.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use custos_core::clock::Timestamp;
@@ -26,9 +27,10 @@ use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use x509_cert::time::{Time, Validity};
 use x509_cert::{Certificate, TbsCertificate as Tbs};
 
-use super::{AuthorityError, DAY, LEAF_SECONDS, Member, Params, Role, extensions};
+use super::{AuthorityError, DAY, LEAF_SECONDS, Member, Params, Role, ServerParams, extensions};
 use crate::oidc::{Identity, San};
 use crate::subject_key::SubjectKey;
+use crate::trusted_root::is_host_name;
 
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
@@ -40,6 +42,7 @@ const AUTHORITY_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 const CODE_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.3");
 const TIME_STAMPING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.8");
+const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 /// Fulcio's other name, for identities that are neither an address nor a URI.
 const USER_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.1.7");
 
@@ -183,6 +186,57 @@ pub(super) fn below(
         &issuer_identifier(signer.public_key().as_spki_der())?,
     )?;
     sign(draft.tbs, signer)
+}
+
+/// Builds the certificate of a TLS server below the root, for these host names and addresses.
+pub(super) fn server(
+    params: &ServerParams<'_>,
+    (root, signer): (&Certificate, &dyn Signer),
+    key: &PublicKey,
+) -> Result<Vec<u8>, AuthorityError> {
+    let names: Vec<GeneralName> = params
+        .names
+        .iter()
+        .map(|name| host_name(name))
+        .collect::<Result<_, _>>()?;
+    if names.is_empty() {
+        return Err(CertificateError::Encoding.into());
+    }
+    let issuer = root.tbs_certificate.subject.clone();
+    let subject = name(params.organization, "server")?;
+    let mut draft = Draft::new(issuer, subject, key.as_spki_der())?;
+    draft.valid_days(params.now, params.days)?;
+    let validity = &mut draft.tbs.validity;
+    validity.not_after = validity
+        .not_after
+        .min_of(root.tbs_certificate.validity.not_after);
+    let usage = key_usage(KeyUsages::DigitalSignature);
+    draft.critical(KEY_USAGE, &usage)?;
+    let no_authority = BasicConstraints {
+        ca: false,
+        path_len_constraint: None,
+    };
+    draft.critical(BASIC_CONSTRAINTS, &no_authority)?;
+    // This one usage: it signs no code, no time and no certificate.
+    draft.add(EXTENDED_KEY_USAGE, &ExtendedKeyUsage(vec![SERVER_AUTH]))?;
+    draft.add(ALT_NAME, &names)?;
+    draft.add(SUBJECT_KEY_ID, &key_identifier(key.as_spki_der())?)?;
+    let authority = issuer_identifier(signer.public_key().as_spki_der())?;
+    draft.add(AUTHORITY_KEY_ID, &authority)?;
+    sign(draft.tbs, signer)
+}
+
+fn host_name(name: &str) -> Result<GeneralName, CertificateError> {
+    Ok(match name.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => {
+            GeneralName::IpAddress(OctetString::new(address.octets().to_vec())?)
+        }
+        Ok(IpAddr::V6(address)) => {
+            GeneralName::IpAddress(OctetString::new(address.octets().to_vec())?)
+        }
+        Err(_) if is_host_name(name) => GeneralName::DnsName(Ia5String::new(name)?),
+        Err(_) => return Err(CertificateError::Encoding),
+    })
 }
 
 /// A leaf certificate that is not signed yet.

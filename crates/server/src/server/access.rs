@@ -8,6 +8,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use custos_core::crypto::sha256;
 use zeroize::Zeroizing;
 
@@ -59,6 +61,16 @@ impl AccessTokens {
         ))
     }
 
+    /// Adds a new random token, and returns it beside: for a program on this machine that is to
+    /// get in as well.
+    pub fn with_random(mut self) -> Result<(Self, Zeroizing<String>), AccessTokensError> {
+        let mut bytes = Zeroizing::new([0_u8; 32]);
+        aws_lc_rs::rand::fill(bytes.as_mut_slice()).map_err(|_| AccessTokensError::NoRandomness)?;
+        let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_slice()));
+        self.0.push(sha256(token.as_bytes()));
+        Ok((self, token))
+    }
+
     pub(crate) fn contain(&self, token: &str) -> bool {
         let digest = sha256(token.as_bytes());
         // All are compared, so that the time does not say which one it was.
@@ -92,6 +104,9 @@ pub enum AccessTokensError {
         /// What the system says.
         message: String,
     },
+    /// The system gave no random bytes.
+    #[error("the system's random source failed")]
+    NoRandomness,
     /// Too short to be a secret, or not printable ASCII.
     #[error("a token has at least {MIN_TOKEN} printable ASCII characters without blanks")]
     Weak,
@@ -110,6 +125,8 @@ mod tests {
             assert!(!tokens.contain(other), "{other:?}");
         }
         assert!(!AccessTokens::default().contain(""));
+        let (more, random) = tokens.clone().with_random().unwrap();
+        assert!(more.contain(&random) && more.contain(&one) && !tokens.contain(&random));
         assert!(!format!("{tokens:?}").contains(&one));
     }
 
