@@ -15,16 +15,24 @@ use custos_core::crypto::KeyKind;
 use crate::term::{Color, Format};
 
 mod evidence;
+mod expect;
 mod help;
+mod key_life;
+mod image;
 mod serve;
 mod trust;
+mod trust_life;
 
 use evidence::EVIDENCE_EXAMPLES;
 pub use evidence::{EvidenceArgs, EvidenceCommand};
+pub use expect::ExpectArgs;
 pub use help::command;
+pub use key_life::{ApproveArgs, ImpactArgs, RevokeArgs, RotateArgs, Since, WhoArgs};
+pub use image::ImageArgs;
 use serve::SERVE_EXAMPLES;
 pub use serve::ServeArgs;
 use trust::TRUST_EXAMPLES;
+pub use trust_life::{TrustAddRootArgs, TrustPublishArgs, TrustUpdateArgs};
 pub use trust::{TrustArgs, TrustCommand, TrustInitArgs, TrustTlsArgs};
 
 /// The command groups of the root help, in order.
@@ -198,15 +206,23 @@ pub enum KeysCommand {
     List,
     /// Print the public key of a key.
     Public {
-        /// A name in the home's keys folder, or a file.
+        /// A name in the home's keys folder, a file, or a reference such as k8s://NAMESPACE/SECRET.
         key: String,
     },
+    /// Let the signatures of a key no longer count, but for those proven to be older.
+    Revoke(RevokeArgs),
+    /// Let one key take over from another.
+    Rotate(RotateArgs),
+    /// List everything that rests on the signatures of a key.
+    Impact(ImpactArgs),
+    /// Agree to a change of what is trusted: M of N keys.
+    Approve(ApproveArgs),
 }
 
 /// `custos keys generate`.
 #[derive(Debug, Args)]
 pub struct KeysGenerateArgs {
-    /// Name in the home's keys folder.
+    /// Name in the home's keys folder; or k8s://NAMESPACE/SECRET, for a new Secret.
     #[arg(required_unless_present = "output_prefix")]
     pub name: Option<String>,
     /// p256, p384, p521 or ed25519.
@@ -221,7 +237,7 @@ pub struct KeysGenerateArgs {
 }
 
 /// Where the password of a new key comes from.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct NewPasswordArgs {
     /// Read the password from the first line of a file.
     #[arg(long, value_name = "FILE")]
@@ -235,10 +251,12 @@ pub struct NewPasswordArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Signing")]
 pub struct KeyArgs {
-    /// A name in the home's keys folder, or a key file [default: `[signing] key` of the settings].
+    /// A name in the home's keys folder, a key file, or a reference: k8s://NAMESPACE/SECRET,
+    /// pkcs11:URI, awskms://, gcpkms://, azurekms://, hashivault:// [default: `[signing] key` of
+    /// the settings].
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
-    /// Read the key's password from the first line of a file [default: ask].
+    /// Read the key's password, or the token's PIN, from the first line of a file [default: ask].
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 }
@@ -246,7 +264,7 @@ pub struct KeyArgs {
 /// `custos sign`.
 #[derive(Debug, Args)]
 pub struct SignArgs {
-    /// A file or a folder.
+    /// A file, a folder, or something in a registry: oci://HOST/NAME@DIGEST.
     pub artifact: String,
     /// The key's certificate, PEM (certificate method).
     #[arg(long, value_name = "FILE")]
@@ -257,6 +275,10 @@ pub struct SignArgs {
     /// Where the signature goes [default: FILE.sigstore.json, or model.sig beside the folder's files].
     #[arg(long, value_name = "FILE")]
     pub bundle: Option<PathBuf>,
+    /// Sign a single file as a model of one file (OpenSSF Model Signing), as a folder always is;
+    /// without it the file's bytes are signed, as cosign does.
+    #[arg(long)]
+    pub oms: bool,
     /// Hash of the files.
     #[arg(
         long,
@@ -281,6 +303,9 @@ pub struct SignArgs {
     /// Read every file again, even if it has not changed since it was last hashed.
     #[arg(long)]
     pub no_cache: bool,
+    /// What of an image.
+    #[command(flatten)]
+    pub image: ImageArgs,
     /// Which key.
     #[command(flatten)]
     pub key: KeyArgs,
@@ -297,37 +322,10 @@ pub enum HashArg {
     Blake3,
 }
 
-/// Whom a verification expects.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Expected signer [default: every [[signer]] of the settings]")]
-pub struct ExpectArgs {
-    /// A public key: a file, or a name in the home's keys folder. May be repeated.
-    #[arg(long, value_name = "KEY")]
-    pub key: Vec<String>,
-    /// Exact subject of the signer's certificate.
-    #[arg(long, value_name = "SUBJECT")]
-    pub certificate_identity: Option<String>,
-    /// Exact OIDC issuer of a keyless certificate.
-    #[arg(long, value_name = "URL", requires = "certificate_identity")]
-    pub certificate_oidc_issuer: Option<String>,
-    /// Certificates of the authority to trust, PEM.
-    #[arg(long, value_name = "FILE", requires = "certificate_identity")]
-    pub certificate_chain: Option<PathBuf>,
-    /// A Sigstore trusted_root.json to trust.
-    #[arg(long, value_name = "FILE")]
-    pub trusted_root: Option<PathBuf>,
-    /// A log to trust, as `custos log key` prints it; or a file with it. May be repeated.
-    #[arg(long, value_name = "VKEY")]
-    pub log_key: Vec<String>,
-    /// Accept a signature that is in no log.
-    #[arg(long)]
-    pub allow_unlogged: bool,
-}
-
 /// `custos verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// A file or a folder.
+    /// A file, a folder, or something in a registry: oci://HOST/NAME@DIGEST.
     pub artifact: String,
     /// The signature [default: FILE.sigstore.json, or model.sig in the folder].
     #[arg(long, value_name = "FILE")]
@@ -349,7 +347,7 @@ pub struct VerifyArgs {
 /// `custos attest`.
 #[derive(Debug, Args)]
 pub struct AttestArgs {
-    /// A path or a digest.
+    /// A path, a digest, or something in a registry: oci://HOST/NAME@DIGEST.
     pub artifact: String,
     /// Predicate type: a short name such as dataset, evaluation, test-result, or a URI.
     #[arg(long = "type", value_name = "TYPE")]

@@ -14,6 +14,7 @@ pub struct Failure {
     place: Option<String>,
     why: Vec<String>,
     help: Vec<String>,
+    checks: Value,
 }
 
 impl Failure {
@@ -26,6 +27,7 @@ impl Failure {
             place: None,
             why: Vec::new(),
             help: Vec::new(),
+            checks: Value::Null,
         }
     }
 
@@ -89,6 +91,11 @@ impl Failure {
         self
     }
 
+    /// Adds the list of checks that the answer rests on; shown in JSON, where nothing else is.
+    pub fn with_checks(self, checks: Value) -> Self {
+        Self { checks, ..self }
+    }
+
     /// Returns the stable code.
     #[cfg(test)]
     pub const fn code(&self) -> &'static str {
@@ -150,7 +157,7 @@ impl Failure {
 
     /// Returns the JSON form, schema `custos.error/1`.
     pub fn to_json(&self) -> Value {
-        json!({
+        let mut document = json!({
             "schema": "custos.error/1",
             "code": self.code,
             "exit": self.exit.code(),
@@ -158,7 +165,11 @@ impl Failure {
             "where": self.place,
             "why": self.why,
             "help": self.help,
-        })
+        });
+        if let (Some(document), false) = (document.as_object_mut(), self.checks.is_null()) {
+            document.insert("checks".to_owned(), self.checks.clone());
+        }
+        document
     }
 }
 

@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use custos_core::crypto::PublicKey;
-use custos_core::identity::ExpectedSigner;
+use custos_core::identity::{Expected, ExpectedSigner, Pattern};
 use custos_log::note::VerifierKey;
 use serde::Deserialize;
 
@@ -16,6 +16,8 @@ use crate::context::Context;
 use crate::files::{read_text, shown};
 use crate::home::Home;
 use crate::keys::is_name;
+use crate::keys::references::is_reference;
+use crate::oci::RegistryEntry;
 use crate::report::Failure;
 use crate::services::issuers::IssuerEntry;
 
@@ -49,6 +51,8 @@ pub struct Settings {
     pub gate_policy: Option<PathBuf>,
     /// The folder of the policy that `run --require` uses by default.
     pub require_policy: Option<PathBuf>,
+    /// How registries are reached.
+    pub registries: Vec<RegistryEntry>,
     /// Whose ID tokens `custos serve` gives certificates for.
     pub issuers: Vec<IssuerEntry>,
     /// A Sigstore signing configuration.
@@ -71,6 +75,8 @@ struct File {
     #[serde(default)]
     policy: PolicyEntry,
     #[serde(default)]
+    registry: Vec<RegistryEntry>,
+    #[serde(default)]
     issuer: Vec<IssuerEntry>,
     #[serde(default)]
     sigstore: SigstoreEntry,
@@ -82,7 +88,9 @@ struct SignerEntry {
     name: String,
     key: Option<PathBuf>,
     identity: Option<String>,
+    identity_regexp: Option<String>,
     issuer: Option<String>,
+    issuer_regexp: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -188,7 +196,7 @@ impl Settings {
                 .collect(),
             sigstore_root: parsed.trust.sigstore_root.map(|path| base.join(path)),
             signing_key: parsed.signing.key.map(|key| {
-                if is_name(&key) {
+                if is_name(&key) || is_reference(&key) {
                     key
                 } else {
                     shown(&base.join(key))
@@ -198,6 +206,7 @@ impl Settings {
             layout_signers,
             gate_policy: parsed.policy.gate.map(|path| base.join(path)),
             require_policy: parsed.policy.require.map(|path| base.join(path)),
+            registries: parsed.registry,
             issuers: parsed.issuer,
             signing_config: parsed.sigstore.signing_config.map(|path| base.join(path)),
         };
@@ -249,13 +258,21 @@ impl SignerEntry {
             Failure::usage("E0011", format!("signer `{}` is not accepted", self.name))
                 .at(shown(file))
                 .because(why)
-                .help("a signer has either `key = \"FILE.pub\"`, or `identity` (and `issuer` for keyless)")
+                .help("a signer has either `key = \"FILE.pub\"`, or `identity` or `identity_regexp` (with `issuer` or `issuer_regexp` for keyless)")
         };
         if self.name.is_empty() {
             return Err(wrong("its name is empty"));
         }
-        match (&self.key, &self.identity) {
-            (Some(_), None) if self.issuer.is_some() => Err(wrong("`issuer` goes with `identity`")),
+        let identity = expected(self.identity.as_deref(), self.identity_regexp.as_deref())
+            .map_err(|why| wrong(&format!("its identity: {why}")))?;
+        let issuer = expected(self.issuer.as_deref(), self.issuer_regexp.as_deref())
+            .map_err(|why| wrong(&format!("its issuer: {why}")))?;
+        match (&self.key, identity) {
+            (Some(_), None) if issuer.is_some() => Err(wrong("`issuer` goes with `identity`")),
+            (Some(path), None) if path.to_str().is_some_and(is_reference) => Err(wrong(
+                "a key service is asked only where the command line names it; \
+                 `custos keys public` prints its public key for a file",
+            )),
             (Some(path), None) => {
                 let path = base.join(path);
                 let text = read_text(&path, 64 << 10).map_err(|failure| {
@@ -269,15 +286,23 @@ impl SignerEntry {
                     .map_err(|error| wrong(&error.to_string()).at(shown(&path)))?;
                 Ok(ExpectedSigner::key(self.name, key))
             }
-            (None, Some(identity)) if identity.is_empty() => Err(wrong("its identity is empty")),
-            (None, Some(identity)) => Ok(ExpectedSigner::certificate(
-                &self.name,
-                identity,
-                self.issuer.clone(),
-            )),
+            (None, Some(identity)) => Ok(ExpectedSigner::matching(&self.name, identity, issuer)),
             (Some(_), Some(_)) => Err(wrong("it has both a key and an identity")),
             (None, None) => Err(wrong("it has neither a key nor an identity")),
         }
+    }
+}
+
+// A name to the letter, or a pattern for it.
+fn expected(exact: Option<&str>, pattern: Option<&str>) -> Result<Option<Expected>, String> {
+    match (exact, pattern) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err("it is given both exactly and by a pattern".to_owned()),
+        (Some(""), None) => Err("it is empty".to_owned()),
+        (Some(exact), None) => Ok(Some(Expected::Exactly(exact.to_owned()))),
+        (None, Some(pattern)) => Pattern::new(pattern)
+            .map(|pattern| Some(Expected::Matching(pattern)))
+            .map_err(|error| error.to_string()),
     }
 }
 
@@ -333,6 +358,28 @@ mod tests {
         );
         let twice = "[[signer]]\nname = \"a\"\nidentity = \"i\"\n".repeat(2);
         assert!(parse(&twice).unwrap_err().what().contains("two signers"));
+    }
+
+    #[test]
+    fn an_identity_may_be_a_pattern_that_does_not_fit_everybody() {
+        let signer = |lines: &str| parse(&format!("[[signer]]\nname = \"a\"\n{lines}\n"));
+        let settings = signer(
+            "identity_regexp = 'https://github.com/acme/.+@refs/tags/v.+'\n\
+             issuer = 'https://token.actions.githubusercontent.com'",
+        )
+        .unwrap();
+        assert!(settings.signer("a").unwrap().to_string().contains("/https://github.com/acme/"));
+        for wrong in [
+            "identity_regexp = '.*'",
+            "identity_regexp = ''",
+            "identity_regexp = '('",
+            "identity = ''",
+            "identity = 'a'\nidentity_regexp = 'a'",
+            "identity = 'a'\nissuer_regexp = '.+'",
+            "issuer_regexp = 'https://a.org'",
+        ] {
+            assert_eq!(signer(wrong).unwrap_err().code(), "E0011", "{wrong}");
+        }
     }
 
     #[test]

@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
-use custos_core::identity::ExpectedSigner;
+use custos_core::identity::{Expected, ExpectedSigner, Pattern};
 use custos_log::note::VerifierKey;
 use custos_trust::TrustRoot;
+use custos_trust::revocation::KeyFault;
 use custos_trust::root::TrustRootError;
 use custos_trust::verify::{LogRequirement, TimestampFault, VerifyError};
 
@@ -13,6 +14,7 @@ use crate::args::ExpectArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::files::{read_bytes, read_text, shown};
+use crate::key_life;
 use crate::keys;
 use crate::report::Failure;
 use crate::settings::Settings;
@@ -27,8 +29,19 @@ pub struct Trusting {
     pub signers: Vec<ExpectedSigner>,
     /// Logs and authorities.
     pub root: TrustRoot,
-    /// Whether a log has to hold the signature.
-    pub unlogged_allowed: bool,
+    /// What has to vouch for the signature besides the signer.
+    pub vouched: Vouched,
+}
+
+/// What has to vouch for a signature besides its signer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vouched {
+    /// A log.
+    ByLog,
+    /// A log, or a timestamp authority.
+    ByLogOrTimestamp,
+    /// Nobody.
+    ByNobody,
 }
 
 impl Trusting {
@@ -40,19 +53,19 @@ impl Trusting {
     ) -> Result<Self, Failure> {
         let mut signers = Vec::new();
         for named in &args.key {
+            if args.offline && named.contains("://") {
+                return Err(
+                    Failure::usage("E0002", "--offline, and the key is in a service")
+                        .at(named)
+                        .help("`custos keys public KEY` prints it; save that and pass the file"),
+                );
+            }
             signers.push(ExpectedSigner::key(
                 named.as_str(),
                 keys::public(named, context)?,
             ));
         }
-        if let Some(identity) = &args.certificate_identity {
-            let issuer = args.certificate_oidc_issuer.clone();
-            signers.push(ExpectedSigner::certificate(
-                identity.as_str(),
-                identity,
-                issuer,
-            ));
-        }
+        signers.extend(certified(args)?);
         if signers.is_empty() {
             signers.clone_from(&settings.signers);
         }
@@ -69,7 +82,11 @@ impl Trusting {
         Self {
             signers,
             root,
-            unlogged_allowed: args.allow_unlogged,
+            vouched: match (args.allow_unlogged, args.allow_timestamp_only) {
+                (true, _) => Vouched::ByNobody,
+                (false, true) => Vouched::ByLogOrTimestamp,
+                (false, false) => Vouched::ByLog,
+            },
         }
         .checked()
     }
@@ -81,7 +98,7 @@ impl Trusting {
         Self {
             signers,
             root,
-            unlogged_allowed: false,
+            vouched: Vouched::ByLog,
         }
         .checked()
     }
@@ -97,14 +114,32 @@ impl Trusting {
 
     /// Returns what is required of the log.
     pub const fn log(&self) -> LogRequirement<'static> {
-        if self.unlogged_allowed {
-            LogRequirement::AbsenceAllowed
-        } else {
-            LogRequirement::Required
+        match self.vouched {
+            Vouched::ByLog => LogRequirement::Required,
+            Vouched::ByLogOrTimestamp => LogRequirement::OrTimestamp,
+            Vouched::ByNobody => LogRequirement::AbsenceAllowed,
         }
     }
 
-    fn checked(self) -> Result<Self, Failure> {
+    /// Returns the trust of the settings with these expected signers.
+    pub fn for_signers(
+        signers: Vec<ExpectedSigner>,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Self, Failure> {
+        Self {
+            signers,
+            root: base(settings, context)?,
+            unlogged_allowed: false,
+        }
+        .checked()
+    }
+
+    fn checked(mut self) -> Result<Self, Failure> {
+        if let Some(list) = self.root.revocations() {
+            // Whoever expects a key expects the one that took over from it.
+            self.signers = list.expand(&self.signers);
+        }
         if self.signers.is_empty() {
             return Err(Failure::usage("E0110", "nobody is expected to have signed")
                 .because("there is no way to accept any signer")
@@ -112,6 +147,43 @@ impl Trusting {
                 .help("`custos verify` takes --key and --certificate-identity as well"));
         }
         Ok(self)
+    }
+}
+
+// The subject of a certificate that the command line names.
+fn certified(args: &ExpectArgs) -> Result<Option<ExpectedSigner>, Failure> {
+    let subject = expected(
+        args.certificate_identity.as_deref(),
+        args.certificate_identity_regexp.as_deref(),
+        "--certificate-identity",
+    )?;
+    let issuer = expected(
+        args.certificate_oidc_issuer.as_deref(),
+        args.certificate_oidc_issuer_regexp.as_deref(),
+        "--certificate-oidc-issuer",
+    )?;
+    Ok(subject
+        .map(|subject| ExpectedSigner::matching(subject.to_string(), subject.clone(), issuer)))
+}
+
+fn expected(
+    exact: Option<&str>,
+    pattern: Option<&str>,
+    flag: &str,
+) -> Result<Option<Expected>, Failure> {
+    match (exact, pattern) {
+        (Some(""), _) => Err(Failure::usage("E0110", format!("{flag} is empty"))
+            .because("an empty name is nobody's")),
+        (Some(exact), _) => Ok(Some(Expected::Exactly(exact.to_owned()))),
+        (None, Some(pattern)) => Pattern::new(pattern)
+            .map(|pattern| Some(Expected::Matching(pattern)))
+            .map_err(|error| {
+                Failure::usage("E0110", format!("{flag}-regexp is not accepted"))
+                    .at(pattern)
+                    .because(error.to_string())
+                    .help("a pattern describes the whole name and not everybody's: `.+@acme.org`")
+            }),
+        (None, None) => Ok(None),
     }
 }
 
@@ -136,6 +208,9 @@ fn base(settings: &Settings, context: &Context) -> Result<TrustRoot, Failure> {
             root = root
                 .with_log_key(key.trim())
                 .map_err(|e| failure(&e).at(shown(&own)))?;
+        }
+        if let Some(list) = key_life::load(&home)? {
+            root = root.with_revocations(list);
         }
     }
     Ok(root)
@@ -181,6 +256,9 @@ pub fn verify_failure(error: &VerifyError, bundle: &str) -> Failure {
             fault: TimestampFault::NoAuthority,
             ..
         } => Exit::Undecided,
+        VerifyError::KeyRevoked {
+            fault: KeyFault::Revoked { .. },
+        } => Exit::Alarm,
         _ => Exit::No,
     };
     let path = error.path();
@@ -196,7 +274,7 @@ pub fn verify_failure(error: &VerifyError, bundle: &str) -> Failure {
         .help(error.help());
     match error {
         VerifyError::LogEntryMissing { .. } => {
-            failure.help("`--allow-unlogged` accepts a signature that is in no log")
+            failure.help("`--allow-unlogged` accepts a signature that is in no log, `--allow-timestamp-only` one with a trusted timestamp")
         }
         VerifyError::LogNotTrusted { .. } => failure
             .help("`custos log key` prints it on the log's machine; pass --log-key or add [[log]]"),

@@ -120,7 +120,8 @@ pub(super) const VERIFY_EXAMPLES: &str = "Examples:
   custos verify model/ --key trainer
   custos verify model/ --key k.pub --allow-unlogged --bundle model.sig
   custos verify model/ --certificate-chain ca.pem --certificate-identity SUBJECT
-  custos verify f.tgz --trusted-root root.json --certificate-identity SUBJECT";
+  custos verify f.tgz --trusted-root root.json --certificate-identity SUBJECT \\
+      --certificate-oidc-issuer https://accounts.example.com --offline";
 pub(super) const TRACE_EXAMPLES: &str = "Examples:
   custos trace model/                      where it comes from, up to the raw data
   custos trace data/ --down                what was made of it

@@ -31,6 +31,16 @@ const SHOWN: usize = 20;
 
 /// Runs the command.
 pub fn run(args: &VerifyArgs, context: &Context) -> Outcome {
+    if let Some(reference) = crate::oci::named(&args.artifact, context)? {
+        if args.expect.offline {
+            return Err(
+                Failure::usage("E0002", "--offline, and the artifact is in a registry")
+                    .at(args.artifact.as_str())
+                    .help("fetch the artifact and its bundle first, and verify the files"),
+            );
+        }
+        return crate::oci::verify(&reference, args, context);
+    }
     let settings = context.settings()?;
     let trusting = Trusting::from_args(&args.expect, &settings, context)?;
     let path = artifacts::local_path(&args.artifact, context)?;
@@ -83,7 +93,11 @@ pub fn own_signature(
     };
     let bytes = read_bytes(&file, MAX_BUNDLE)?;
     let invalid = |why: String| json!({ "present": true, "valid": false, "signer": null, "differences": [], "why": why });
-    let signed = match unverified_statement(Material::Bundle(&bytes)) {
+    let claimed = unverified_statement(Material::Bundle(&bytes));
+    if let Err(custos_trust::verify::VerifyError::ContentKind { .. }) = claimed {
+        return own_message(path, &bytes, judging);
+    }
+    let signed = match claimed {
         Ok(statement) => SignedManifest::from_statement(&statement).map_err(|e| e.to_string()),
         Err(error) => Err(error.to_string()),
     };
@@ -124,6 +138,34 @@ pub fn own_signature(
             "differences": differences,
         }),
         Err(error) => invalid(error.to_string()),
+    })
+}
+
+// The file itself was signed: whatever differs is another file.
+fn own_message(path: &Path, bundle: &[u8], judging: &Judging<'_>) -> Result<Value, Failure> {
+    let context = judging.context();
+    let found = artifacts::find_signed(&shown(path), bundle, context)?;
+    let trusting = judging.trusting();
+    let verified = custos_trust::verify(&VerifyRequest {
+        artifact: &found.digest,
+        material: Material::Bundle(bundle),
+        trust_root: &trusting.root,
+        signers: &trusting.signers,
+        log: trusting.log(),
+        expect: Message,
+        now: context.now(),
+    });
+    Ok(match verified {
+        Ok(verified) => json!({
+            "present": true,
+            "valid": true,
+            "signer": { "name": verified.signer_name(), "identity": verified.signer() },
+            "differences": [],
+        }),
+        Err(error) => json!({
+            "present": true, "valid": false, "signer": null, "differences": [],
+            "why": error.to_string(),
+        }),
     })
 }
 
@@ -184,9 +226,8 @@ fn subject(
     let statement = match unverified_statement(Material::Bundle(candidate.bundle)) {
         Ok(statement) => statement,
         Err(custos_trust::verify::VerifyError::ContentKind { .. }) => {
-            return Ok(Subject::Message(
-                artifacts::find(&args.artifact, context)?.digest,
-            ));
+            let found = artifacts::find_signed(&args.artifact, candidate.bundle, context)?;
+            return Ok(Subject::Message(found.digest));
         }
         Err(error) => return Err(verify_failure(&error, &place())),
     };
@@ -271,7 +312,8 @@ impl Request<'_> {
         let proof = outcome.verified.first().map(custos_trust::Verified::proof);
         self.show(subject, &report.checks, proof)?;
         if let Some(error) = &report.error {
-            return Err(verify_failure(error, &name));
+            let checks = serde_json::to_value(&report.checks).unwrap_or_default();
+            return Err(verify_failure(error, &name).with_checks(checks));
         }
         match subject.differences() {
             Some(differences) if !differences.is_empty() => Err(self.differs(differences)),
@@ -406,7 +448,7 @@ impl Request<'_> {
 }
 
 /// Returns the check list of one candidate signature.
-fn check_list(term: &Term, checks: &[Check]) -> String {
+pub fn check_list(term: &Term, checks: &[Check]) -> String {
     checks
         .iter()
         .map(|check| {
@@ -429,7 +471,16 @@ fn check_list(term: &Term, checks: &[Check]) -> String {
                 term.paint(Role::Faint, detail)
             };
             let name = name.get(5..).unwrap_or_default();
-            format!("  {} {name}{detail}\n", mark(term, state))
+            let mut line = format!("  {} {name}{detail}\n", mark(term, state));
+            // Where, and what to do about it, under the check that failed.
+            for more in [check.at.as_str(), check.help] {
+                if !more.is_empty() {
+                    let more = format!("{}{}", " ".repeat(27), visible(more));
+                    let more = term.fold(&more, 27);
+                    line.push_str(&format!("{}\n", term.paint(Role::Faint, &more)));
+                }
+            }
+            line
         })
         .collect()
 }
