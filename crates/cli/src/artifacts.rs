@@ -1,9 +1,12 @@
 //! Artifacts as people name them: a local path that is hashed here, or a digest.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use custos_core::artifact::ArtifactRef;
-use custos_core::digest::DigestSet;
+use custos_core::bundle::Bundle;
+use custos_core::digest::{Algorithm, Digest, DigestSet};
 use custos_provenance::cache::Cache;
 use custos_provenance::hash::{self, HashError, HashOptions, Progress};
 use custos_provenance::tree::TreeError;
@@ -12,6 +15,9 @@ use crate::context::Context;
 use crate::files::shown;
 use crate::progress::Bar;
 use crate::report::Failure;
+
+/// Bytes that are read at once.
+const CHUNK: usize = 1 << 20;
 
 /// An artifact that was found.
 #[derive(Debug)]
@@ -38,6 +44,9 @@ impl Artifact {
 /// Finds what `text` names, and hashes it if it is a path. What belongs to its own signature is
 /// left out: `model.sig` in a folder.
 pub fn find(text: &str, context: &Context) -> Result<Artifact, Failure> {
+    if let Some(artifact) = crate::oci::by_digest(text, context)? {
+        return Ok(artifact);
+    }
     match parse(text)? {
         ArtifactRef::Digest(digest) => Ok(Artifact {
             name: digest.short(),
@@ -80,6 +89,52 @@ pub fn signature(
         // One that cannot be seen is not one that is not there.
         Err(error) => Err(Failure::io(shown(&beside), &error)),
     }
+}
+
+/// Returns the digests of the file or digest that `text` names, with the one that the signature in
+/// `bundle` says it is over: that of a P-384 key is SHA-384.
+pub fn find_signed(text: &str, bundle: &[u8], context: &Context) -> Result<Artifact, Failure> {
+    let mut artifact = find(text, context)?;
+    let claimed = Bundle::parse(bundle).ok();
+    let claimed = claimed.and_then(|bundle| bundle.message_signature?.algorithm());
+    if let (Some(path), Some(algorithm)) = (&artifact.path, claimed)
+        && path.is_file()
+        && artifact.digest.get(algorithm).is_none()
+    {
+        artifact
+            .digest
+            .insert(&file_digest(path, algorithm, context)?);
+    }
+    Ok(artifact)
+}
+
+/// Returns the digest of a file's bytes, by the hash that a signature scheme needs.
+pub fn file_digest(path: &Path, algorithm: Algorithm, context: &Context) -> Result<Digest, Failure> {
+    let io = |error: std::io::Error| Failure::io(shown(path), &error);
+    let mut file = File::open(path).map_err(io)?;
+    let before = file.metadata().map_err(io)?;
+    let bar = Bar::bytes(&context.term, "hashing");
+    bar.total(before.len());
+    let mut hasher = algorithm.hasher();
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let count = match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(io(error)),
+        };
+        hasher.update(buffer.get(..count).unwrap_or_default());
+        bar.add(u64::try_from(count).unwrap_or_default());
+    }
+    let after = file.metadata().map_err(io)?;
+    // Signed is one content that the file once had as a whole, or nothing.
+    if (before.len(), before.modified().ok()) != (after.len(), after.modified().ok()) {
+        return Err(failure(&HashError::ChangedWhileHashing {
+            path: shown(path),
+        }));
+    }
+    Ok(hasher.finish())
 }
 
 fn parse(text: &str) -> Result<ArtifactRef, Failure> {

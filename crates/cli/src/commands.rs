@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod approve;
 mod attest;
 mod completions;
 mod demo;
@@ -8,17 +9,20 @@ mod doctor;
 mod evidence;
 mod explain;
 mod gate;
+mod impact;
 mod init;
 mod keys;
 mod log;
 mod man;
 mod policy;
+mod revoke;
 mod run;
 mod serve;
 mod sign;
 mod trace;
 mod trust;
-mod verify;
+mod trust_life;
+pub mod verify;
 
 use crate::args::Command;
 use crate::context::Context;

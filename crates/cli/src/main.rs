@@ -7,6 +7,7 @@
     clippy::format_collect      // same
 )]
 
+mod approved;
 mod args;
 mod artifacts;
 mod cli;
@@ -19,9 +20,11 @@ mod exit;
 mod files;
 mod home;
 mod judging;
+mod key_life;
 mod keys;
 mod layouts;
 mod logs;
+mod oci;
 mod policies;
 mod progress;
 mod recording;

@@ -11,6 +11,7 @@ use crate::artifacts;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::files::{read_bytes, shown, write_atomic};
+use crate::oci::Image;
 use crate::recording::{self, Recording};
 use crate::term::Role;
 use crate::{Failure, Outcome};
@@ -33,7 +34,11 @@ pub fn run(args: &AttestArgs, context: &Context) -> Outcome {
     };
     let value: Value =
         json::from_slice(&bytes, &Limits::STATEMENT).map_err(|e| unsound(e.to_string()))?;
-    let artifact = artifacts::find(&args.artifact, context)?;
+    let image = Image::find(&args.artifact, &settings, context)?;
+    let artifact = match &image {
+        Some(image) => image.artifact(),
+        None => artifacts::find(&args.artifact, context)?,
+    };
     let name = args.name.clone().unwrap_or_else(|| artifact.name.clone());
     let subject = Subject::new(name, artifact.digest.clone());
     let statement =
@@ -44,6 +49,10 @@ pub fn run(args: &AttestArgs, context: &Context) -> Outcome {
     if let Some(bundle) = &args.bundle {
         write_atomic(&context.resolve(bundle), &recorded.bytes)?;
     }
+    let attached = match &image {
+        Some(image) => Some(image.attach(&recorded, kind, context)?),
+        None => None,
+    };
     let index = recorded.index.unwrap_or_default();
     let human = format!(
         "attested {}  {kind}\nbundle   {}\nsigner   key:{}  log #{index}\n",
@@ -63,6 +72,7 @@ pub fn run(args: &AttestArgs, context: &Context) -> Outcome {
             "bundle": recorded.digest,
             "keyId": recording.key_id(),
             "logIndex": recorded.index,
+            "attached": attached,
         }),
     )?;
     Ok(Exit::Yes)

@@ -1,13 +1,15 @@
-//! `custos sign`: a file or a folder, after OpenSSF Model Signing v1.0.
+//! `custos sign`: a folder after OpenSSF Model Signing v1.0, a file itself, as cosign's `sign-blob`
+//! does.
 
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use custos_core::crypto::KeyKind;
-use custos_core::digest::Algorithm;
+use custos_core::digest::{Algorithm, DigestSet};
 use custos_core::oms::TreePath;
 use custos_provenance::hash::{self, HashOptions, Hashed};
 use custos_provenance::tree::{Links, Options};
+use custos_trust::signer::Signer;
 use serde_json::json;
 
 use crate::args::{HashArg, SignArgs};
@@ -23,6 +25,9 @@ use crate::{Failure, Outcome};
 
 /// Runs the command.
 pub fn run(args: &SignArgs, context: &Context) -> Outcome {
+    if let Some(reference) = crate::oci::named(&args.artifact, context)? {
+        return crate::oci::sign(&reference, args, context);
+    }
     let clock = Stopwatch::start();
     let settings = context.settings()?;
     let signer = recording::signer(
@@ -39,6 +44,11 @@ pub fn run(args: &SignArgs, context: &Context) -> Outcome {
         .bundle
         .as_ref()
         .map_or_else(|| signature_path(&path), |b| context.resolve(b));
+    if !args.oms && path.is_file() {
+        refuse_oms_options(args)?;
+        let recording = recording(args, signer, context)?;
+        return sign_file(&path, &file, &recording, context);
+    }
     let hashed = hash(args, context, &path, &file)?;
     let statement = hashed
         .manifest
@@ -46,11 +56,7 @@ pub fn run(args: &SignArgs, context: &Context) -> Outcome {
         .map_err(|error| {
             Failure::no("E0201", "the artifact cannot be signed").because(error.to_string())
         })?;
-    let recording = if args.no_log {
-        Recording::unlogged(signer, context)
-    } else {
-        Recording::open(signer, context)?
-    };
+    let recording = recording(args, signer, context)?;
     let recorded = recording.one(statement)?;
     write_atomic(&file, &recorded.bytes)?;
     if recording.kind() == KeyKind::Ed25519 {
@@ -64,6 +70,92 @@ pub fn run(args: &SignArgs, context: &Context) -> Outcome {
         recorded: &recorded,
     };
     done.report(context, &recording, clock)
+}
+
+fn recording<'a>(
+    args: &SignArgs,
+    signer: Box<dyn Signer>,
+    context: &'a Context,
+) -> Result<Recording<'a>, Failure> {
+    if args.no_log {
+        Ok(Recording::unlogged(signer, context))
+    } else {
+        Recording::open(signer, context)
+    }
+}
+
+// What is said about the list of files has no place in a signature over one file's bytes.
+fn refuse_oms_options(args: &SignArgs) -> Result<(), Failure> {
+    let given = [
+        ("--hash", args.hash != HashArg::Sha256),
+        ("--shard-size", args.shard_size.is_some()),
+        ("--ignore-paths", !args.ignore_paths.is_empty()),
+        ("--allow-symlinks", args.allow_symlinks),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((option, _)) => Err(Failure::usage(
+            "E0002",
+            format!("{option} goes with a list of files"),
+        )
+        .because("a single file is signed itself, by the hash of the key's scheme")
+        .help("add --oms to sign a list with this one file (OpenSSF Model Signing)")),
+    }
+}
+
+fn sign_file(
+    path: &Path,
+    file: &Path,
+    recording: &Recording<'_>,
+    context: &Context,
+) -> Outcome {
+    let clock = Stopwatch::start();
+    let digest = artifacts::file_digest(path, recording.algorithm(), context)?;
+    let recorded = recording.message(&digest)?;
+    write_atomic(file, &recorded.bytes)?;
+    let bytes = path.metadata().map(|metadata| metadata.len());
+    let human = format!(
+        "signed   {} ({})\ndigest   {}\nbundle   {}\n{}",
+        context.term.paint(Role::Strong, &artifacts::name_of(path)),
+        bytes.as_ref().map_or_else(|_| "file".to_owned(), |bytes| count(*bytes, "byte")),
+        context.term.paint(Role::Literal, &digest.to_string()),
+        context.term.paint(Role::Literal, &shown(file)),
+        signed_by(recording, &recorded, context),
+    );
+    context.term.result(
+        &human,
+        &json!({
+            "schema": "custos.sign/1",
+            "artifact": shown(path),
+            "digest": DigestSet::from(digest),
+            "bundle": shown(file),
+            "keyId": recording.key_id(),
+            "logIndex": recorded.index,
+            "entryUrl": entry_url(&recorded, context),
+            "bytes": bytes.ok(),
+            "seconds": clock.seconds(),
+        }),
+    )?;
+    Ok(Exit::Yes)
+}
+
+fn signed_by(recording: &Recording<'_>, recorded: &Recorded, context: &Context) -> String {
+    let key = recording.key_id().short();
+    let Some(index) = recorded.index else {
+        return format!("signer   key:{key}  in no log\n");
+    };
+    let shows = context
+        .term
+        .paint(Role::Literal, &format!("custos log get {index}"));
+    let url = entry_url(recorded, context).unwrap_or_default();
+    format!("signer   key:{key}  log #{index}\nentry    {url}  ({shows})\n")
+}
+
+// The home's own log lies on this disk: its folder, and the entry's index.
+fn entry_url(recorded: &Recorded, context: &Context) -> Option<String> {
+    let home = context.home().ok()?;
+    let index = recorded.index?;
+    Some(format!("file://{}#{index}", home.log().display()))
 }
 
 struct Done<'a> {
@@ -83,17 +175,13 @@ impl Done<'_> {
         } = self;
         let root = hashed.manifest.root_digest();
         let human = format!(
-            "signed   {} ({}, {})\ndigest   {}\nbundle   {}\nsigner   key:{}{}\n",
+            "signed   {} ({}, {})\ndigest   {}\nbundle   {}\n{}",
             context.term.paint(Role::Strong, &artifacts::name_of(path)),
             count(hashed.files, "file"),
             count(hashed.bytes, "byte"),
             context.term.paint(Role::Literal, &root.to_string()),
             context.term.paint(Role::Literal, &shown(file)),
-            recording.key_id().short(),
-            recorded.index.map_or_else(
-                || "  in no log".to_owned(),
-                |index| format!("  log #{index}"),
-            ),
+            signed_by(recording, recorded, context),
         );
         for link in &hashed.outside {
             context
@@ -109,6 +197,7 @@ impl Done<'_> {
                 "bundle": shown(file),
                 "keyId": recording.key_id(),
                 "logIndex": recorded.index,
+                "entryUrl": entry_url(recorded, context),
                 "files": hashed.files,
                 "filesRead": hashed.files.saturating_sub(hashed.from_cache),
                 "bytes": hashed.bytes,

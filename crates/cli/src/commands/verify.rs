@@ -32,6 +32,9 @@ const SHOWN: usize = 20;
 /// Runs the command.
 pub fn run(args: &VerifyArgs, context: &Context) -> Outcome {
     if let Some(reference) = crate::oci::named(&args.artifact, context)? {
+        return crate::oci::verify(&reference, args, context);
+    }
+    if let Some(reference) = crate::oci::named(&args.artifact, context)? {
         if args.expect.offline {
             return Err(
                 Failure::usage("E0002", "--offline, and the artifact is in a registry")

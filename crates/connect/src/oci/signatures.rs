@@ -33,6 +33,15 @@ pub enum Place {
 impl Place {
     /// All places, in the order in which they are worth a look.
     pub const ALL: [Self; 3] = [Self::Referrers, Self::SignatureTag, Self::AttestationTag];
+
+    /// Returns a name for messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Referrers => "referrers",
+            Self::SignatureTag => "the tag of signatures (.sig)",
+            Self::AttestationTag => "the tag of attestations (.att)",
+        }
+    }
 }
 
 /// Something that may be a signature.
@@ -43,6 +52,16 @@ pub struct Candidate {
     pub name: String,
     /// What it is, or why it is nothing.
     pub content: Result<Signature, CandidateFault>,
+}
+
+impl Candidate {
+    /// Returns a candidate that was found elsewhere, as in a file.
+    pub fn new(name: impl Into<String>, signature: Signature) -> Self {
+        Self {
+            name: name.into(),
+            content: Ok(signature),
+        }
+    }
 }
 
 /// What a candidate is.

@@ -1,0 +1,12 @@
+//! Arguments for what lies in a registry.
+
+use clap::Args;
+
+/// How an image is signed.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Images")]
+pub struct ImageArgs {
+    /// Sign every manifest of an index as well, for verifiers that ask about one platform.
+    #[arg(long)]
+    pub recursive: bool,
+}
