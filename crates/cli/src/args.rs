@@ -263,6 +263,10 @@ pub struct KeyArgs {
 
 /// `custos sign`.
 #[derive(Debug, Args)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub struct SignArgs {
     /// A file, a folder, or something in a registry: oci://HOST/NAME@DIGEST.
     pub artifact: String,

@@ -109,7 +109,11 @@ pub fn find_signed(text: &str, bundle: &[u8], context: &Context) -> Result<Artif
 }
 
 /// Returns the digest of a file's bytes, by the hash that a signature scheme needs.
-pub fn file_digest(path: &Path, algorithm: Algorithm, context: &Context) -> Result<Digest, Failure> {
+pub fn file_digest(
+    path: &Path,
+    algorithm: Algorithm,
+    context: &Context,
+) -> Result<Digest, Failure> {
     let io = |error: std::io::Error| Failure::io(shown(path), &error);
     let mut file = File::open(path).map_err(io)?;
     let before = file.metadata().map_err(io)?;

@@ -1,10 +1,15 @@
-//! Keys as people name them: a name in the home's keys folder, or a file.
+//! Keys as people name them: a name in the home's keys folder, a file, or a reference to a key that
+//! is no file ([`references`]).
+
+pub mod references;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use custos_core::crypto::PublicKey;
 use custos_trust::keys::{self, KeyFileError, LoadedKey, Password, PasswordFile, PasswordSource};
+use custos_trust::signer::{KeySigner, Signer};
+use custos_trust::signers::reference::KeyReference;
 
 use crate::args::KeyArgs;
 use crate::context::Context;
@@ -17,21 +22,44 @@ pub const PRIVATE: &str = "key";
 /// Ending of public key files.
 pub const PUBLIC: &str = "pub";
 
-/// Loads the key that signs: `--key`, else the settings' `[signing] key`.
-pub fn signing(
+/// Opens the key that signs: `--key`, else the settings' `[signing] key`.
+pub fn signer(
     args: &KeyArgs,
     settings: &Settings,
     context: &Context,
-) -> Result<LoadedKey, Failure> {
-    let named = args
-        .key
+) -> Result<Box<dyn Signer>, Failure> {
+    let named = named(args, settings)?;
+    match signing_reference(args, settings)? {
+        KeyReference::File(_) => {
+            let loaded = load(named, args, context)?;
+            Ok(Box::new(KeySigner::new(loaded.pair)))
+        }
+        reference => references::signer(&reference, args, context),
+    }
+}
+
+/// Returns where the key that signs lies.
+pub fn signing_reference(args: &KeyArgs, settings: &Settings) -> Result<KeyReference, Failure> {
+    let reference = references::parse(named(args, settings)?)?;
+    if args.key.is_some() {
+        Ok(reference)
+    } else {
+        references::from_settings(reference, settings)
+    }
+}
+
+fn named<'a>(args: &'a KeyArgs, settings: &'a Settings) -> Result<&'a str, Failure> {
+    args.key
         .as_deref()
         .or(settings.signing_key.as_deref())
         .ok_or_else(|| {
             Failure::usage("E0705", "no key was named to sign with")
                 .help("pass --key NAME, or set `[signing] key` in custos.toml")
                 .help("`custos keys generate NAME` makes one")
-        })?;
+        })
+}
+
+fn load(named: &str, args: &KeyArgs, context: &Context) -> Result<LoadedKey, Failure> {
     let path = find(named, PRIVATE, context)?;
     let source: Box<dyn PasswordSource> = match &args.password_file {
         Some(file) => Box::new(PasswordFile::new(context.resolve(file))),
@@ -47,8 +75,16 @@ pub fn signing(
     Ok(loaded)
 }
 
-/// Loads a public key: a file, or a name in the home's keys folder.
+/// Returns a public key: of a file, of a name in the home's keys folder, or of a reference, whose
+/// service is asked.
 pub fn public(named: &str, context: &Context) -> Result<PublicKey, Failure> {
+    match references::parse(named)? {
+        KeyReference::File(_) => public_file(named, context),
+        reference => references::public(&reference),
+    }
+}
+
+fn public_file(named: &str, context: &Context) -> Result<PublicKey, Failure> {
     let path = find(named, PUBLIC, context)?;
     keys::load_public(&path).map_err(|error| {
         let private = keys::load_private(&path, &custos_trust::keys::NoPassword).is_ok();

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use custos_core::digest::{Algorithm, Digest, DigestSet};
+use custos_core::bundle::Bundle;
+use custos_core::digest::{Algorithm, DigestSet};
 use custos_core::facts::{LayoutFacts, LayoutViolation};
 use custos_core::identity::ExpectedSigner;
 use custos_core::oms::{PREDICATE_TYPE, SignedManifest};
@@ -16,7 +17,9 @@ use custos_evidence::judge::signer_of;
 use custos_provenance::layout::{
     self, DatasetRecord, EvaluationRecord, Evidence, Layout, PlanRecord, StepRecord,
 };
-use custos_trust::verify::{Material, PredicateTypes, VerifyRequest, unverified_statement};
+use custos_trust::verify::{
+    Material, Message, PredicateTypes, VerifyError, VerifyRequest, unverified_statement,
+};
 
 use crate::artifacts::signature_path;
 use crate::files::{read_bytes, read_text};
@@ -42,7 +45,7 @@ pub fn facts(judging: &Judging<'_>, gathered: &Gathered) -> Result<Option<Layout
     })?;
     reject_unknown_signers(&layout, settings, path)?;
     let digest = Algorithm::Sha256.digest(text.as_bytes());
-    let signed_by = verify(judging, path, &digest)?;
+    let signed_by = verify(judging, path, text.as_bytes())?;
     let records = Records::of(gathered, judging.origin())?;
     let report = layout::evaluate(
         &layout,
@@ -92,7 +95,7 @@ fn reject_unknown_signers(
 fn verify(
     judging: &Judging<'_>,
     path: &Path,
-    digest: &Digest,
+    content: &[u8],
 ) -> Result<custos_core::facts::Signer, Failure> {
     let settings = judging.settings();
     let owners: Vec<ExpectedSigner> = settings
@@ -114,7 +117,7 @@ fn verify(
         &Signature {
             bytes: &bytes,
             path: &bundle,
-            digest,
+            content,
         },
     )
 }
@@ -122,7 +125,8 @@ fn verify(
 struct Signature<'a> {
     bytes: &'a [u8],
     path: &'a PathBuf,
-    digest: &'a Digest,
+    // The layout as it was read; what is signed is compared with just these bytes.
+    content: &'a [u8],
 }
 
 fn check_signature(
@@ -132,8 +136,17 @@ fn check_signature(
 ) -> Result<custos_core::facts::Signer, Failure> {
     let place = signature.path.display().to_string();
     let failed = |error: &_| verify_failure(error, &place);
-    let statement =
-        unverified_statement(Material::Bundle(signature.bytes)).map_err(|e| failed(&e))?;
+    let statement = match unverified_statement(Material::Bundle(signature.bytes)) {
+        Ok(statement) => statement,
+        // The file itself was signed, as `custos sign FILE` does.
+        Err(VerifyError::ContentKind { .. }) => {
+            let artifact = message_digests(signature);
+            let request = request(judging, trusting, signature.bytes, (&artifact, Message));
+            let verified = custos_trust::verify(&request).map_err(|error| failed(&error))?;
+            return Ok(signer_of(&verified));
+        }
+        Err(error) => return Err(failed(&error)),
+    };
     let manifest = SignedManifest::from_statement(&statement)
         .map_err(|error| {
             Failure::no("E0203", "the layout's signature is not accepted")
@@ -142,7 +155,7 @@ fn check_signature(
         })?
         .manifest;
     let listed = manifest.get(0).map(|resource| *resource.digest());
-    if manifest.len() != 1 || listed.as_ref() != Some(signature.digest) {
+    if manifest.len() != 1 || listed != Some(Algorithm::Sha256.digest(signature.content)) {
         return Err(
             Failure::no("E0130", "the layout differs from what its owner signed")
                 .at(place)
@@ -150,17 +163,39 @@ fn check_signature(
         );
     }
     let artifact = DigestSet::from(manifest.root_digest());
-    let verified = custos_trust::verify(&VerifyRequest {
-        artifact: &artifact,
-        material: Material::Bundle(signature.bytes),
+    let types = PredicateTypes::new(&[PREDICATE_TYPE]);
+    let request = request(judging, trusting, signature.bytes, (&artifact, types));
+    let verified = custos_trust::verify(&request).map_err(|error| failed(&error))?;
+    Ok(signer_of(&verified))
+}
+
+fn request<'a, E>(
+    judging: &Judging<'_>,
+    trusting: &'a Trusting,
+    bytes: &'a [u8],
+    (artifact, expect): (&'a DigestSet, E),
+) -> VerifyRequest<'a, E> {
+    VerifyRequest {
+        artifact,
+        material: Material::Bundle(bytes),
         trust_root: &trusting.root,
         signers: &trusting.signers,
         log: trusting.log(),
-        expect: PredicateTypes::new(&[PREDICATE_TYPE]),
+        expect,
         now: judging.context().now(),
-    })
-    .map_err(|error| failed(&error))?;
-    Ok(signer_of(&verified))
+    }
+}
+
+// With the digest that the signature says it is over.
+fn message_digests(signature: &Signature<'_>) -> DigestSet {
+    let mut digests = DigestSet::from(Algorithm::Sha256.digest(signature.content));
+    let message = Bundle::parse(signature.bytes)
+        .ok()
+        .and_then(|bundle| bundle.message_signature);
+    if let Some(algorithm) = message.and_then(|message| message.algorithm()) {
+        digests.insert(&algorithm.digest(signature.content));
+    }
+    digests
 }
 
 struct Records {

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
+use custos_core::bundle::Bundle;
 use custos_core::crypto::{KeyId, KeyKind};
 use custos_core::digest::{Algorithm, Digest};
+use custos_core::entry::entry_algorithm;
 use custos_core::statement::Statement;
 use custos_evidence::Store;
-use custos_evidence::record::{self, KeepError};
+use custos_evidence::record::{self, KeepError, Kept};
 use custos_log::engine::Log;
-use custos_trust::seal::{self, SealError};
-use custos_trust::signer::{CertificateSigner, KeySigner, SignError, Signer};
+use custos_trust::seal::{self, SealError, Signed};
+use custos_trust::signer::{CertificateSigner, SignError, Signer};
 
 use crate::args::KeyArgs;
 use crate::context::Context;
@@ -36,9 +38,9 @@ pub fn signer(
     settings: &Settings,
     context: &Context,
 ) -> Result<Box<dyn Signer>, Failure> {
-    let pair = keys::signing(args, settings, context)?.pair;
+    let key = keys::signer(args, settings, context)?;
     let Some(leaf) = certificates.leaf else {
-        return Ok(Box::new(KeySigner::new(pair)));
+        return Ok(key);
     };
     let leaf = context.resolve(leaf);
     let mut pem = read_text(&leaf, 1 << 20)?;
@@ -46,7 +48,7 @@ pub fn signer(
         pem.push('\n');
         pem.push_str(&read_text(&context.resolve(chain), 1 << 20)?);
     }
-    let signer = CertificateSigner::new(pair, &pem).map_err(|error| {
+    let signer = CertificateSigner::over(key, &pem).map_err(|error| {
         let code = if matches!(error, SignError::LeafKeyMismatch) {
             "E0706"
         } else {
@@ -99,6 +101,23 @@ pub struct Recorded {
     pub digest: Digest,
     /// Position in the log.
     pub index: Option<u64>,
+}
+
+impl Recorded {
+    fn unlogged(bundle: &Bundle) -> Result<Self, Failure> {
+        let bytes = bundle
+            .to_bytes()
+            .map_err(|error| Failure::internal(&error.to_string()))?;
+        Ok(Self {
+            digest: Algorithm::Sha256.digest(&bytes),
+            bytes,
+            index: None,
+        })
+    }
+}
+
+fn lost() -> Failure {
+    Failure::internal("a statement was lost on the way")
 }
 
 /// Where statements go: nowhere but to the caller, or into the home's log and store.
@@ -155,9 +174,7 @@ impl<'a> Recording<'a> {
     /// Records one statement.
     pub fn one(&self, statement: Statement) -> Result<Recorded, Failure> {
         let mut recorded = self.many(&[statement])?;
-        recorded
-            .pop()
-            .ok_or_else(|| Failure::internal("a statement was lost on the way"))
+        recorded.pop().ok_or_else(lost)
     }
 
     /// Records statements in one batch of the log: all of them or none.
@@ -166,20 +183,7 @@ impl<'a> Recording<'a> {
         let Some((log, store)) = &self.kept else {
             let bundles = seal::sign_statements(statements, signer, None)
                 .map_err(|error| self.failure(&KeepError::Seal(error)))?;
-            return bundles
-                .iter()
-                .map(|bundle| {
-                    let bytes = bundle
-                        .to_bytes()
-                        .map_err(|e| Failure::internal(&e.to_string()))?;
-                    let digest = Algorithm::Sha256.digest(&bytes);
-                    Ok(Recorded {
-                        bytes,
-                        digest,
-                        index: None,
-                    })
-                })
-                .collect();
+            return bundles.iter().map(Recorded::unlogged).collect();
         };
         let recording = record::Recording {
             store,
@@ -190,17 +194,48 @@ impl<'a> Recording<'a> {
         let kept = recording
             .record(statements)
             .map_err(|error| self.failure(&error))?;
+        Ok(self.acknowledge(log, kept))
+    }
+
+    /// Returns the hash that a file has to be given by, to be signed itself.
+    pub fn algorithm(&self) -> Algorithm {
+        entry_algorithm(self.signer.scheme())
+    }
+
+    /// Signs a file itself, without a statement about it.
+    pub fn message(&self, digest: &Digest) -> Result<Recorded, Failure> {
+        let signer = self.signer.as_ref();
+        let Some((log, store)) = &self.kept else {
+            let bundle = Signed::message(digest, signer)
+                .map_err(|error| self.failure(&KeepError::Seal(error)))?
+                .unlogged();
+            return bundle
+                .first()
+                .map_or_else(|| Err(lost()), Recorded::unlogged);
+        };
+        let recording = record::Recording {
+            store,
+            signer,
+            log,
+            now: self.context.now(),
+        };
+        let kept = recording
+            .record_message(digest)
+            .map_err(|error| self.failure(&error))?;
+        self.acknowledge(log, kept).pop().ok_or_else(lost)
+    }
+
+    fn acknowledge(&self, log: &Log, kept: Vec<Kept>) -> Vec<Recorded> {
         if let Ok(head) = log.head() {
             logs::remember(self.context, &head.checkpoint);
         }
-        Ok(kept
-            .into_iter()
+        kept.into_iter()
             .map(|kept| Recorded {
                 bytes: kept.bundle,
                 digest: kept.digest,
                 index: Some(kept.log_index),
             })
-            .collect())
+            .collect()
     }
 
     fn failure(&self, error: &KeepError) -> Failure {
@@ -210,6 +245,11 @@ impl<'a> Recording<'a> {
                 logs::failure(error, &home)
             }
             (KeepError::Store(error), _) => stores::failure(error),
+            (KeepError::Seal(SealError::Sign(error)), _)
+                if let Some(failure) = keys::references::sign_failure(error) =>
+            {
+                failure
+            }
             _ => Failure::undecided("E0702", "the statement could not be signed")
                 .because(error.to_string()),
         }

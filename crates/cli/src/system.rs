@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use custos_core::clock::{Clock, Timestamp};
+use custos_trust::signers::Surroundings;
 
 /// The system's clock.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,6 +62,13 @@ pub mod env {
 #[allow(clippy::disallowed_methods, reason = "this is the sanctioned reader")]
 pub fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Returns what keys that are no files need of this process. Which variables are looked up says
+/// [`custos_trust::signers::VARIABLES`].
+pub fn surroundings() -> Surroundings {
+    let look_up = |name: &str| variable(name).and_then(|value| value.into_string().ok());
+    Surroundings::new(look_up, std::sync::Arc::new(SystemClock))
 }
 
 /// Returns the words of the command line.

@@ -99,7 +99,7 @@ impl Judge {
 }
 
 /// Returns the signer of a verified statement, as facts name it.
-pub fn signer_of(verified: &Verified<Statement>) -> Signer {
+pub fn signer_of<T>(verified: &Verified<T>) -> Signer {
     Signer {
         name: verified.signer_name().to_owned(),
         identity: verified.signer().clone(),

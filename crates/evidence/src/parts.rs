@@ -7,7 +7,7 @@
 //! assert!(matches!(Parts::read(b"{}"), Err(PartsError::Bundle(_))));
 //! ```
 
-use custos_core::bundle::{Bundle, BundleError, VerificationMaterial};
+use custos_core::bundle::{Bundle, BundleError, MessageSignature, VerificationMaterial};
 use custos_core::clock::Timestamp;
 use custos_core::crypto::{KeyId, PublicKey};
 use custos_core::digest::{Algorithm, Digest, DigestSet};
@@ -26,13 +26,16 @@ pub const MAX_DIGESTS: usize = 16;
 /// Longest name, digest, type or origin that goes into the index, in bytes.
 pub const MAX_TEXT: usize = 4_096;
 
+/// What stands in place of the predicate type for a bundle that signs a file itself.
+pub const MESSAGE_SIGNATURE: &str = "message-signature";
+
 /// What a bundle claims, as far as the index wants to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Parts {
     /// SHA-256 of the bundle's bytes.
     pub bundle_digest: Digest,
-    /// SHA-256 of the signed payload.
+    /// SHA-256 of the signed payload; of the signature, where a file was signed itself.
     pub statement_digest: Digest,
     /// Predicate type.
     pub predicate_type: String,
@@ -90,6 +93,9 @@ impl Parts {
     /// Reads a bundle within the limits of `core` and of this module.
     pub fn read(bytes: &[u8]) -> Result<Self, PartsError> {
         let bundle = Bundle::parse(bytes).map_err(PartsError::Bundle)?;
+        if let Some(message) = &bundle.message_signature {
+            return Self::of_message(bytes, message, &bundle.verification_material);
+        }
         let envelope = bundle
             .dsse_envelope
             .as_ref()
@@ -112,6 +118,28 @@ impl Parts {
             subjects,
             materials,
             step,
+        })
+    }
+
+    // A signed file: kept, as whatever the log has an entry of, but about nothing. Nobody claims
+    // anything of the file, so it must not count among the statements about it.
+    fn of_message(
+        bytes: &[u8],
+        message: &MessageSignature,
+        material: &VerificationMaterial,
+    ) -> Result<Self, PartsError> {
+        Ok(Self {
+            bundle_digest: Algorithm::Sha256.digest(bytes),
+            // Of the signature: the same with and without a log entry.
+            statement_digest: Algorithm::Sha256.digest(message.signature.as_slice()),
+            predicate_type: MESSAGE_SIGNATURE.to_owned(),
+            predicate_digest: None,
+            log: log_position(material)?,
+            leaf_digest: leaf_of_message(material, message),
+            key_id: claimed_key(material),
+            subjects: Vec::new(),
+            materials: Vec::new(),
+            step: None,
         })
     }
 }
@@ -258,6 +286,16 @@ fn own_leaf(material: &VerificationMaterial, envelope: &Envelope) -> Option<Dige
     let signature = envelope.signatures.first()?;
     let own = entry.digest == entry.digest.algorithm().digest(&message)
         && entry.signature == signature.sig.as_slice();
+    own.then(|| Algorithm::Sha256.digest(leaf))
+}
+
+fn leaf_of_message(material: &VerificationMaterial, message: &MessageSignature) -> Option<Digest> {
+    let leaf = material.tlog_entries.first()?.canonicalized_body.as_slice();
+    let entry = HashedRekord::parse(leaf).ok()?;
+    let claimed = message.message_digest.as_ref()?;
+    let own = message.algorithm() == Some(entry.digest.algorithm())
+        && entry.digest.as_bytes() == claimed.digest.as_slice()
+        && entry.signature == message.signature.as_slice();
     own.then(|| Algorithm::Sha256.digest(leaf))
 }
 

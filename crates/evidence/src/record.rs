@@ -69,8 +69,17 @@ impl Recording<'_> {
     /// Signs statements, records the signatures in the log in one batch, stores and indexes the
     /// bundles. When it returns, all of that is durable.
     pub fn record(&self, statements: &[Statement]) -> Result<Vec<Kept>, KeepError> {
-        let signed = Signed::new(statements, self.signer).map_err(KeepError::Seal)?;
-        let mut drafts = Vec::with_capacity(statements.len());
+        self.keep(Signed::new(statements, self.signer).map_err(KeepError::Seal)?)
+    }
+
+    /// Signs the file with this digest, and keeps its bundle like that of a statement. The index
+    /// gets to know where it stands in the log, and nothing about the file: it says nothing of it.
+    pub fn record_message(&self, digest: &Digest) -> Result<Vec<Kept>, KeepError> {
+        self.keep(Signed::message(digest, self.signer).map_err(KeepError::Seal)?)
+    }
+
+    fn keep(&self, signed: Signed) -> Result<Vec<Kept>, KeepError> {
+        let mut drafts = Vec::with_capacity(signed.leaves().len());
         for (bundle, leaf) in signed.unlogged().iter().zip(signed.leaves()) {
             drafts.push(Draft {
                 bundle: bundle.to_bytes().map_err(KeepError::Bundle)?,

@@ -3,10 +3,14 @@
 //! Written are Sigstore bundles v0.3: with a bare key its hint is the one that OMS v1.0 defines,
 //! hex SHA-256 over the PEM text; with a certificate the chain stands leaf first, without a root.
 //! The log leaf is Rekor v2's `hashedrekord` over the envelope. A statement with several signers
-//! becomes a bare DSSE envelope, as a bundle holds exactly one signature.
+//! becomes a bare DSSE envelope, as a bundle holds exactly one signature. A file can be signed
+//! itself, without a statement, as cosign's `sign-blob` does ([`Signed::message`]).
 
-use custos_core::bundle::{Bundle, BundleError, VerificationMaterial};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use custos_core::bundle::{Bundle, BundleError, MessageSignature, VerificationMaterial};
 use custos_core::crypto::{PublicKey, sha256};
+use custos_core::digest::Digest;
 use custos_core::dsse::{Envelope, INTOTO_PAYLOAD_TYPE, Signature, pae};
 use custos_core::entry::{EntryError, HashedRekord, Verifier};
 use custos_core::limits::MAX_SIGNATURES;
@@ -43,31 +47,63 @@ pub fn sign_statements(
     }
 }
 
-/// Signed statements that are not in a log yet.
+/// Signed statements, or a signed file, that are not in a log yet.
 ///
 /// Whoever keeps evidence stores [`Signed::unlogged`] first and records then: an entry of the
 /// log then never refers to an envelope that a crash took away.
 #[derive(Debug, Clone)]
 pub struct Signed {
     material: VerificationMaterial,
-    envelopes: Vec<Envelope>,
+    contents: Vec<Content>,
     leaves: Vec<Vec<u8>>,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    Envelope(Envelope),
+    Message(MessageSignature),
+}
+
+impl Content {
+    fn into_bundle(self, material: VerificationMaterial) -> Bundle {
+        match self {
+            Self::Envelope(envelope) => Bundle::new(material, envelope),
+            Self::Message(message) => Bundle::of_message(material, message),
+        }
+    }
 }
 
 impl Signed {
     /// Signs `statements`.
     pub fn new(statements: &[Statement], signer: &dyn Signer) -> Result<Self, SealError> {
-        let mut envelopes = Vec::with_capacity(statements.len());
+        let mut contents = Vec::with_capacity(statements.len());
         let mut leaves = Vec::with_capacity(statements.len());
         for statement in statements {
             let (envelope, leaf) = sign_one(statement, signer)?;
-            envelopes.push(envelope);
+            contents.push(Content::Envelope(envelope));
             leaves.push(leaf);
         }
         Ok(Self {
-            material: material(signer),
-            envelopes,
+            material: material(signer, key_hint),
+            contents,
             leaves,
+        })
+    }
+
+    /// Signs the file with this digest, which is of the hash that the signer's scheme has in a log
+    /// entry ([`custos_core::entry::entry_algorithm`]). The key's hint is cosign's.
+    pub fn message(digest: &Digest, signer: &dyn Signer) -> Result<Self, SealError> {
+        let signature = signer.sign_digest(digest).map_err(SealError::Sign)?;
+        let entry = HashedRekord::new(
+            *digest,
+            signature.clone(),
+            verifier(signer),
+            signer.scheme().key_details(),
+        );
+        Ok(Self {
+            material: material(signer, |key| STANDARD.encode(key.id().as_bytes())),
+            leaves: vec![entry.to_leaf().map_err(SealError::Entry)?],
+            contents: vec![Content::Message(MessageSignature::new(digest, signature))],
         })
     }
 
@@ -78,15 +114,15 @@ impl Signed {
 
     /// Returns the bundles without a log entry.
     pub fn unlogged(&self) -> Vec<Bundle> {
-        let bundle = |envelope: &Envelope| Bundle::new(self.material.clone(), envelope.clone());
-        self.envelopes.iter().map(bundle).collect()
+        let bundle = |content: &Content| content.clone().into_bundle(self.material.clone());
+        self.contents.iter().map(bundle).collect()
     }
 
     /// Records all signatures in one batch, and returns the bundles with their log entries.
     pub fn record(self, recorder: &dyn Recorder) -> Result<Vec<Bundle>, SealError> {
         let Self {
             material,
-            envelopes,
+            contents,
             leaves,
         } = self;
         let answers = recorder.record(&leaves).map_err(SealError::Record)?;
@@ -94,11 +130,11 @@ impl Signed {
             let (expected, found) = (leaves.len(), answers.len());
             return Err(SealError::RecorderCount { expected, found });
         }
-        Ok(envelopes
+        Ok(contents
             .into_iter()
             .zip(leaves.iter().zip(answers))
-            .map(|(envelope, (leaf, answer))| {
-                Bundle::new(material.clone().with_entry(answer.to_entry(leaf)), envelope)
+            .map(|(content, (leaf, answer))| {
+                content.into_bundle(material.clone().with_entry(answer.to_entry(leaf)))
             })
             .collect())
     }
@@ -140,11 +176,12 @@ fn sign_one(statement: &Statement, signer: &dyn Signer) -> Result<(Envelope, Vec
     let payload = statement.to_bytes().map_err(SealError::Statement)?;
     let message = pae(INTOTO_PAYLOAD_TYPE, &payload);
     let signature = signer.sign(&message).map_err(SealError::Sign)?;
-    let verifier = match signer.certificate_chain().and_then(<[_]>::first) {
-        Some(leaf) => Verifier::Certificate(leaf.clone()),
-        None => Verifier::PublicKey(signer.public_key().as_spki_der().to_vec()),
-    };
-    let entry = HashedRekord::over(&message, signature.clone(), verifier, signer.scheme());
+    let entry = HashedRekord::over(
+        &message,
+        signature.clone(),
+        verifier(signer),
+        signer.scheme(),
+    );
     let leaf = entry.to_leaf().map_err(SealError::Entry)?;
     // OMS bundles carry an empty key id; what it says would prove nothing anyway.
     let signature = Signature::new(signature).with_keyid("");
@@ -154,10 +191,17 @@ fn sign_one(statement: &Statement, signer: &dyn Signer) -> Result<(Envelope, Vec
     ))
 }
 
-fn material(signer: &dyn Signer) -> VerificationMaterial {
+fn verifier(signer: &dyn Signer) -> Verifier {
+    match signer.certificate_chain().and_then(<[_]>::first) {
+        Some(leaf) => Verifier::Certificate(leaf.clone()),
+        None => Verifier::PublicKey(signer.public_key().as_spki_der().to_vec()),
+    }
+}
+
+fn material(signer: &dyn Signer, hint: impl Fn(&PublicKey) -> String) -> VerificationMaterial {
     match signer.certificate_chain() {
         Some(chain) => VerificationMaterial::chain(chain.to_vec()),
-        None => VerificationMaterial::key(key_hint(signer.public_key())),
+        None => VerificationMaterial::key(hint(signer.public_key())),
     }
 }
 

@@ -1,12 +1,16 @@
 //! What makes signatures: a key in memory, alone or with its certificate.
 //!
-//! [`Signer`] is the one door for every kind of key: files now, hardware tokens and cloud key
-//! services later. It signs a message as given; what the message is, [`crate::seal`] decides.
+//! [`Signer`] is the one door for every kind of key: files, hardware tokens, key services (see
+//! [`crate::signers`]). It signs a message as given; what the message is, [`crate::seal`] decides.
+
+use std::fmt;
 
 use custos_core::crypto::{KeyPair, Pem, PemError, PublicKey, Scheme, SignatureError};
+use custos_core::digest::Digest;
 use custos_core::limits::MAX_CERTIFICATES;
 
 use crate::signers::ServiceError;
+use crate::signers::pkcs11::TokenError;
 use crate::verify::{Certificate, CertificateFault};
 
 /// Makes signatures with one key.
@@ -19,6 +23,13 @@ pub trait Signer: Send + Sync {
 
     /// Signs `message`. ECDSA signatures come as DER.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError>;
+
+    /// Signs the message with this digest, made with the hash that the scheme has in a log entry
+    /// ([`custos_core::entry::entry_algorithm`]). ECDSA signatures come as DER.
+    fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, SignError> {
+        let _ = digest;
+        Err(SignError::Signature(SignatureError::MessageNeeded))
+    }
 
     /// Returns the certificates in DER, leaf first, without a root; `None` for a bare key.
     fn certificate_chain(&self) -> Option<&[Vec<u8>]> {
@@ -55,20 +66,30 @@ impl Signer for KeySigner {
             .sign(self.scheme, message)
             .map_err(SignError::Signature)
     }
+
+    fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, SignError> {
+        self.pair
+            .sign_digest(self.scheme, digest)
+            .map_err(SignError::Signature)
+    }
 }
 
-/// Signs with a key held in memory, and shows its certificate.
-#[derive(Debug)]
+/// Signs with a key, and shows its certificate.
 pub struct CertificateSigner {
-    key: KeySigner,
+    key: Box<dyn Signer>,
     chain: Vec<Vec<u8>>,
 }
 
 impl CertificateSigner {
-    /// Returns a signer for a key and its certificates in PEM, leaf first.
+    /// Returns a signer for a key in memory and its certificates in PEM, leaf first.
+    pub fn new(pair: KeyPair, chain_pem: &str) -> Result<Self, SignError> {
+        Self::over(Box::new(KeySigner::new(pair)), chain_pem)
+    }
+
+    /// Returns a signer for a key, wherever it is, and its certificates in PEM, leaf first.
     ///
     /// Roots are left out of what is shown: a verifier has its own, or must not believe ours.
-    pub fn new(pair: KeyPair, chain_pem: &str) -> Result<Self, SignError> {
+    pub fn over(key: Box<dyn Signer>, chain_pem: &str) -> Result<Self, SignError> {
         let blocks = Pem::parse_many(chain_pem).map_err(SignError::Pem)?;
         if blocks.is_empty() || blocks.len() > MAX_CERTIFICATES {
             return Err(SignError::CertificateCount {
@@ -84,17 +105,14 @@ impl CertificateSigner {
             }
             let certificate = Certificate::parse(block.bytes())
                 .map_err(|fault| SignError::Certificate { position, fault })?;
-            if position == 0 && certificate.key() != Some(pair.public_key()) {
+            if position == 0 && certificate.key() != Some(key.public_key()) {
                 return Err(SignError::LeafKeyMismatch);
             }
             if position == 0 || !certificate.is_self_issued() {
                 chain.push(block.bytes().to_vec());
             }
         }
-        Ok(Self {
-            key: KeySigner::new(pair),
-            chain,
-        })
+        Ok(Self { key, chain })
     }
 }
 
@@ -111,8 +129,18 @@ impl Signer for CertificateSigner {
         self.key.sign(message)
     }
 
+    fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, SignError> {
+        self.key.sign_digest(digest)
+    }
+
     fn certificate_chain(&self) -> Option<&[Vec<u8>]> {
         Some(&self.chain)
+    }
+}
+
+impl fmt::Debug for CertificateSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CertificateSigner({:?})", self.key.public_key())
     }
 }
 
@@ -152,4 +180,7 @@ pub enum SignError {
     /// The key did not sign.
     #[error("{0}")]
     Signature(SignatureError),
+    /// The token that holds the key did not sign.
+    #[error("{0}")]
+    Token(Box<TokenError>),
 }

@@ -108,7 +108,7 @@ pub(super) const RUN_EXAMPLES: &str = "Examples:
   custos run --name eval --input model --product e.json --bundles out -- ./eval";
 pub(super) const SIGN_EXAMPLES: &str = "Examples:
   custos sign model/ --key trainer                     writes model/model.sig
-  custos sign model.gguf --key k.key --bundle m.sig    one file, another place
+  custos sign model.gguf --key k8s://ml/cosign-key     one file, a key in a Secret
   custos sign model/ --key trainer --hash blake3       faster on large models
   custos sign model/ --key k.key --certificate leaf.pem --no-log";
 pub(super) const ATTEST_EXAMPLES: &str = "Examples:

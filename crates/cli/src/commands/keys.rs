@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use custos_core::crypto::KeyPair;
+use custos_core::crypto::{KeyPair, PublicKey};
 use custos_trust::keys::{self as files, PasswordFile, PasswordSource as _};
+use custos_trust::signers::reference::{KeyReference, SecretName};
 use serde_json::{Value, json};
 
 use crate::args::{KeysArgs, KeysCommand, KeysGenerateArgs};
@@ -25,6 +26,11 @@ pub fn run(args: &KeysArgs, context: &Context) -> Outcome {
 }
 
 fn generate(args: &KeysGenerateArgs, context: &Context) -> Outcome {
+    if let Some(named) = &args.name
+        && let KeyReference::Kubernetes(secret) = keys::references::parse(named)?
+    {
+        return generate_secret(&secret, args, context);
+    }
     let (private, public) = paths(args, context)?;
     for path in [&private, &public] {
         if path.exists() {
@@ -70,6 +76,34 @@ fn generate(args: &KeysGenerateArgs, context: &Context) -> Outcome {
         &json!({
             "schema": "custos.keys.generate/1",
             "private": shown(&private), "public": shown(&public), "keyId": id, "kind": args.kind.name(),
+        }),
+    )?;
+    Ok(Exit::Yes)
+}
+
+// The Secret holds its own password, as cosign's do.
+fn generate_secret(secret: &SecretName, args: &KeysGenerateArgs, context: &Context) -> Outcome {
+    if args.password.password_file.is_some() || args.password.no_password {
+        return Err(
+            Failure::usage("E0002", "a key in a Secret has a password of its own")
+                .at(secret.to_string())
+                .help("leave --password-file and --no-password out"),
+        );
+    }
+    let pair = KeyPair::generate(args.kind)
+        .map_err(|error| Failure::undecided("E0702", error.to_string()))?;
+    keys::references::create_secret(secret, &pair)?;
+    let id = pair.public_key().id();
+    let human = format!(
+        "private key  {}\nkey id       {id}  ({})\n\n`custos keys public {secret}` prints the public key\n",
+        context.term.paint(Role::Literal, &secret.to_string()),
+        args.kind,
+    );
+    context.term.result(
+        &human,
+        &json!({
+            "schema": "custos.keys.generate/1",
+            "private": secret.to_string(), "public": Value::Null, "keyId": id, "kind": args.kind.name(),
         }),
     )?;
     Ok(Exit::Yes)
@@ -168,22 +202,27 @@ fn list(context: &Context) -> Outcome {
 }
 
 fn public(named: &str, context: &Context) -> Outcome {
-    // A name leads to its public file; a file may be either half.
-    let path = keys::find(named, PUBLIC, context)?;
-    let key = if let Ok(key) = files::load_public(&path) {
-        key
-    } else {
-        let args = crate::args::KeyArgs {
-            key: Some(named.to_owned()),
-            password_file: None,
-        };
-        let settings = Settings::default();
-        let loaded = keys::signing(&args, &settings, context)?;
-        loaded.pair.public_key().clone()
+    let key = match keys::references::parse(named)? {
+        KeyReference::File(_) => public_of_file(named, context)?,
+        reference => keys::references::public(&reference)?,
     };
     let pem = key.to_pem();
     context.term.result(&pem, &json!({
         "schema": "custos.keys.public/1", "keyId": key.id(), "kind": key.kind().name(), "pem": pem,
     }))?;
     Ok(Exit::Yes)
+}
+
+// A name leads to its public file; a file may be either half.
+fn public_of_file(named: &str, context: &Context) -> Result<PublicKey, Failure> {
+    let path = keys::find(named, PUBLIC, context)?;
+    if let Ok(key) = files::load_public(&path) {
+        return Ok(key);
+    }
+    let args = crate::args::KeyArgs {
+        key: Some(named.to_owned()),
+        password_file: None,
+    };
+    let signer = keys::signer(&args, &Settings::default(), context)?;
+    Ok(signer.public_key().clone())
 }

@@ -10,6 +10,7 @@ use custos_provenance::run::{
     Declared, Environment, Input, Interrupt, Keep, Output, Prepared, RunError, Runner, Step,
     StepOutcome,
 };
+use custos_trust::signers::reference::KeyReference;
 use serde_json::{Value, json};
 
 use crate::args::RunArgs;
@@ -18,6 +19,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::files::shown;
 use crate::judging::{self, Judged, Judging};
+use crate::keys;
 use crate::policies::Policy;
 use crate::progress::Bar;
 use crate::recording::{self, Recorded, Recording};
@@ -33,7 +35,8 @@ pub fn run(args: &RunArgs, context: &Context) -> Outcome {
     let settings = context.settings()?;
     // Before anything runs: a step whose statement could not be signed would be lost work.
     let signer = recording::key_signer(&args.key, &settings, context)?;
-    let step = declare(args, context)?;
+    let key = keys::signing_reference(&args.key, &settings)?;
+    let step = declare(args, &key, context)?;
     let mut running = Running::begin(&context.home()?)?;
     let cache = artifacts::cache(context, false);
     let mut hashing = HashOptions::default();
@@ -87,7 +90,7 @@ pub fn run(args: &RunArgs, context: &Context) -> Outcome {
     )
 }
 
-fn declare(args: &RunArgs, context: &Context) -> Result<Step, Failure> {
+fn declare(args: &RunArgs, key: &KeyReference, context: &Context) -> Result<Step, Failure> {
     let mut step = Step::new(args.name.as_str(), context.cwd(), args.command.clone());
     step.inputs = args
         .inputs
@@ -99,7 +102,12 @@ fn declare(args: &RunArgs, context: &Context) -> Result<Step, Failure> {
         .iter()
         .map(|text| declared(text))
         .collect::<Result<_, _>>()?;
-    step.environment = Environment::from_caller(environment(), &Keep::All);
+    // With the credentials of the key's service the step could sign for itself.
+    let credentials = key.credentials();
+    let seen = environment()
+        .into_iter()
+        .filter(|(name, _)| !credentials.iter().any(|hidden| name == hidden));
+    step.environment = Environment::from_caller(seen, &Keep::All);
     // The home is ours: its log and store change while steps of others run.
     if let Ok(home) = context.home() {
         step.scratch.push(home.root().to_owned());

@@ -103,12 +103,7 @@ fn refuse_oms_options(args: &SignArgs) -> Result<(), Failure> {
     }
 }
 
-fn sign_file(
-    path: &Path,
-    file: &Path,
-    recording: &Recording<'_>,
-    context: &Context,
-) -> Outcome {
+fn sign_file(path: &Path, file: &Path, recording: &Recording<'_>, context: &Context) -> Outcome {
     let clock = Stopwatch::start();
     let digest = artifacts::file_digest(path, recording.algorithm(), context)?;
     let recorded = recording.message(&digest)?;
@@ -117,7 +112,9 @@ fn sign_file(
     let human = format!(
         "signed   {} ({})\ndigest   {}\nbundle   {}\n{}",
         context.term.paint(Role::Strong, &artifacts::name_of(path)),
-        bytes.as_ref().map_or_else(|_| "file".to_owned(), |bytes| count(*bytes, "byte")),
+        bytes
+            .as_ref()
+            .map_or_else(|_| "file".to_owned(), |bytes| count(*bytes, "byte")),
         context.term.paint(Role::Literal, &digest.to_string()),
         context.term.paint(Role::Literal, &shown(file)),
         signed_by(recording, &recorded, context),

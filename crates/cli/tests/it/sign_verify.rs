@@ -140,9 +140,14 @@ fn a_log_entry_of_another_envelope_proves_nothing() {
 fn files_hashes_and_shards() {
     let sandbox = Sandbox::with_keys(&["k"]);
     sandbox.write("model.gguf", vec![3_u8; 5000]);
-    sandbox.run(&["sign", "model.gguf", "--key", "k"]).ok();
+    sandbox
+        .run(&["sign", "model.gguf", "--key", "k", "--oms"])
+        .ok();
     assert!(sandbox.path("model.gguf.sigstore.json").is_file());
-    sandbox.run(&["verify", "model.gguf"]).ok();
+    sandbox
+        .run(&["verify", "model.gguf"])
+        .ok()
+        .says("1 file is as signed");
     for options in [
         &["--hash", "blake3"][..],
         &["--hash", "blake2b"],
@@ -199,4 +204,73 @@ fn signing_again_reads_only_what_changed() {
         .ok()
         .json();
     assert_eq!(json["filesRead"], 50);
+}
+
+#[test]
+fn a_single_file_is_signed_itself_with_keys_of_every_kind() {
+    let sandbox = Sandbox::with_keys(&["k"]);
+    let file = sandbox.write("model.tar.gz", vec![3_u8; 3_000_000]);
+    for kind in ["p256", "p384", "p521", "ed25519", "rsa2048"] {
+        let make = ["keys", "generate", kind, "--kind", kind, "--no-password"];
+        sandbox.run(&make).ok();
+        let json = sandbox.json(&["sign", "model.tar.gz", "--key", kind]).ok();
+        let json = json.json();
+        let index = json["logIndex"].as_u64().unwrap();
+        let url = json["entryUrl"].as_str().unwrap();
+        assert!(
+            url.starts_with("file:///") && url.ends_with(&format!("#{index}")),
+            "{url}"
+        );
+        let bundle: Value =
+            serde_json::from_str(&sandbox.read("model.tar.gz.sigstore.json")).unwrap();
+        assert!(
+            bundle["messageSignature"]["signature"].is_string(),
+            "{bundle}"
+        );
+        let verify = ["verify", "model.tar.gz", "--key", kind];
+        sandbox.run(&verify).ok().says("PASS").says(kind);
+        let mut bytes = vec![3_u8; 3_000_000];
+        bytes[2_999_999] ^= 1;
+        std::fs::write(&file, &bytes).unwrap();
+        sandbox.run(&verify).failed(1, "E0106");
+        std::fs::write(&file, vec![3_u8; 3_000_000]).unwrap();
+    }
+    // Every entry of the log has its bundle.
+    sandbox.run(&["evidence", "check"]).ok();
+    sandbox.run(&["evidence", "reindex"]).ok();
+}
+
+#[test]
+fn a_single_file_takes_its_signers_from_the_settings_or_names_nobody() {
+    let sandbox = Sandbox::with_keys(&["k", "other"]);
+    sandbox.write("model.tar.gz", "weights");
+    sandbox.run(&["sign", "model.tar.gz", "--key", "k"]).ok();
+    sandbox
+        .run(&["verify", "model.tar.gz"])
+        .ok()
+        .says("signed by k");
+    sandbox
+        .run(&["verify", "model.tar.gz", "--key", "other"])
+        .failed(1, "E0108");
+    std::fs::remove_file(sandbox.path("custos.toml")).unwrap();
+    sandbox.run(&["verify", "model.tar.gz"]).failed(2, "E0110");
+}
+
+#[test]
+fn what_is_about_lists_of_files_is_not_for_one_file() {
+    let sandbox = Sandbox::with_keys(&["k"]);
+    sandbox.write("model.tar.gz", "weights");
+    let sign = |more: &[&str]| {
+        let mut args = vec!["sign", "model.tar.gz", "--key", "k"];
+        args.extend(more);
+        sandbox.run(&args)
+    };
+    for more in [
+        &["--hash", "blake3"][..],
+        &["--shard-size", "10"],
+        &["--allow-symlinks"],
+    ] {
+        sign(more).failed(2, "E0002").says("--oms");
+        sign(&[more, &["--oms"]].concat()).ok();
+    }
 }

@@ -77,7 +77,7 @@ fn usable(
     found: &str,
     key: Option<PublicKey>,
 ) -> Result<PublicKey, ServiceError> {
-    key.filter(|key| key.kind() != KeyKind::Ed25519)
+    key.filter(|key| key.kind() != KeyKind::Ed25519 && !key.kind().is_rsa())
         .ok_or_else(|| ServiceError::UnsupportedKey {
             service,
             found: found.chars().take(64).collect(),

@@ -118,6 +118,28 @@ impl KeyReference {
             _ => None,
         }
     }
+
+    /// Returns the environment variables that let whoever has them sign with this key. A step that
+    /// is run must not see them: it could sign its own statement.
+    pub const fn credentials(&self) -> &'static [&'static str] {
+        match self {
+            Self::AwsKms(_) => &[
+                "AWS_ACCESS_KEY_ID",
+                "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+                "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+                "AWS_SECRET_ACCESS_KEY",
+                "AWS_SESSION_TOKEN",
+                "AWS_WEB_IDENTITY_TOKEN_FILE",
+            ],
+            Self::AzureKms(_) => &["AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE"],
+            Self::GcpKms(_) => &["GOOGLE_APPLICATION_CREDENTIALS"],
+            Self::HashiVault(_) => &["VAULT_TOKEN"],
+            Self::Kubernetes(_) => &["KUBECONFIG"],
+            Self::File(_) | Self::Pkcs11(_) => &[],
+        }
+    }
 }
 
 // `scheme://rest`; a path may contain `://` behind something that is no scheme.

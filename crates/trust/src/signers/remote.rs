@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
-use custos_core::crypto::{KeyId, PublicKey, Scheme};
+use custos_core::crypto::{KeyId, PublicKey, Scheme, SignatureError};
+use custos_core::digest::Digest;
+use custos_core::entry::entry_algorithm;
 use custos_core::json;
 use custos_core::limits::Limits;
 use custos_net::{Class, Client, NetError, Request, Response, Secret};
@@ -58,10 +59,13 @@ impl RemoteSigner {
     /// Signs `message`, with an error that says what the service did. [`Signer::sign`] does the
     /// same.
     pub fn sign_remotely(&self, message: &[u8]) -> Result<Vec<u8>, ServiceError> {
-        let digest = digest::digest(hash_of(self.scheme), message);
-        let signature = self.service.sign_digest(self.scheme, digest.as_ref())?;
+        self.sign_digest_remotely(&entry_algorithm(self.scheme).digest(message))
+    }
+
+    fn sign_digest_remotely(&self, digest: &Digest) -> Result<Vec<u8>, ServiceError> {
+        let signature = self.service.sign_digest(self.scheme, digest.as_bytes())?;
         self.key
-            .verify(self.scheme, message, &signature)
+            .verify_digest(self.scheme, digest, &signature)
             .map_err(|_| ServiceError::SignatureInvalid { key: self.key.id() })?;
         Ok(signature)
     }
@@ -80,6 +84,14 @@ impl Signer for RemoteSigner {
         self.sign_remotely(message)
             .map_err(|error| SignError::Service(Box::new(error)))
     }
+
+    fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, SignError> {
+        if digest.algorithm() != entry_algorithm(self.scheme) {
+            return Err(SignError::Signature(SignatureError::SchemeDoesNotFitKey));
+        }
+        self.sign_digest_remotely(digest)
+            .map_err(|error| SignError::Service(Box::new(error)))
+    }
 }
 
 impl fmt::Debug for RemoteSigner {
@@ -88,12 +100,34 @@ impl fmt::Debug for RemoteSigner {
     }
 }
 
-fn hash_of(scheme: Scheme) -> &'static digest::Algorithm {
-    match scheme {
-        Scheme::EcdsaP384 => &digest::SHA384,
-        Scheme::EcdsaP521 | Scheme::Ed25519 | Scheme::Ed25519ph => &digest::SHA512,
-        _ => &digest::SHA256,
+/// The DER `Ecdsa-Sig-Value` (RFC 3279) of `r` and `s`, which stand one after the other, each as
+/// long as the field of the curve (RFC 7518 section 3.4).
+pub(super) fn ecdsa_der(raw: &[u8]) -> Option<Vec<u8>> {
+    let half = match raw.len() {
+        64 => 32,
+        96 => 48,
+        132 => 66,
+        _ => return None,
+    };
+    let (r, s) = raw.split_at(half);
+    let mut inside = Vec::new();
+    for number in [r, s] {
+        let start = number.iter().position(|byte| *byte != 0)?;
+        let digits = number.get(start..)?;
+        let padded = digits.first().is_some_and(|first| *first >= 0x80);
+        let length = digits.len().checked_add(usize::from(padded))?;
+        inside.extend([0x02, u8::try_from(length).ok()?]);
+        inside.extend(padded.then_some(0));
+        inside.extend(digits);
     }
+    let length = u8::try_from(inside.len()).ok()?;
+    let mut der = vec![0x30];
+    if length >= 0x80 {
+        der.push(0x81);
+    }
+    der.push(length);
+    der.extend(inside);
+    Some(der)
 }
 
 /// One service: its name in errors, its client, and how hard it is asked.

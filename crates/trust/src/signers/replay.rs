@@ -158,6 +158,8 @@ pub(crate) fn around(vars: &[(&str, &str)]) -> Surroundings {
     let clock = Arc::new(FixedClock::new(Timestamp::from_seconds(NOW)));
     Surroundings::new(
         move |name| {
+            let listed = super::VARIABLES.contains(&name.to_uppercase().as_str());
+            assert!(listed, "{name} is not in VARIABLES");
             let found = vars.iter().find(|(known, _)| known == name);
             found.map(|(_, value)| value.clone())
         },

@@ -14,6 +14,57 @@ use zeroize::Zeroizing;
 /// Largest settings or credentials file, in bytes.
 pub(super) const MAX_FILE: u64 = 1 << 20;
 
+/// Every environment variable that signers look up, in order; `HTTPS_PROXY`, `ALL_PROXY` and
+/// `NO_PROXY` also in lower case. Those that hold a secret hold a credential for a service
+/// ([`super::reference::KeyReference::credentials`]), never a key or its password.
+pub const VARIABLES: [&str; 45] = [
+    "ALL_PROXY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CONFIG_FILE",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_DEFAULT_REGION",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_KMS",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_USE_FIPS_ENDPOINT",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AZURE_AUTHORITY_HOST",
+    "AZURE_CLIENT_ID",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "AZURE_TENANT_ID",
+    "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS",
+    "COSIGN_PKCS11_MODULE_PATH",
+    "GCE_METADATA_HOST",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "HOME",
+    "HTTPS_PROXY",
+    "KUBECONFIG",
+    "KUBERNETES_SERVICE_HOST",
+    "KUBERNETES_SERVICE_PORT",
+    "NO_PROXY",
+    "PKCS11_MODULE_PATH",
+    "TRANSIT_SECRET_ENGINE_PATH",
+    "USERPROFILE",
+    "VAULT_ADDR",
+    "VAULT_CACERT",
+    "VAULT_NAMESPACE",
+    "VAULT_TOKEN",
+];
+
 type Vars = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 /// Environment variables, the clock, and how hard a service is asked.

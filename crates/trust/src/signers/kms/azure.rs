@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::super::reference::AzureKey;
-use super::super::remote::{Api, Call, KeyService, RemoteSigner, ServiceError, secret};
+use super::super::remote::{Api, Call, KeyService, RemoteSigner, ServiceError, ecdsa_der, secret};
 use super::super::surroundings::{Surroundings, SurroundingsError, read_text};
 use super::{Token, base64_url, body, form, from_base64_url, usable};
 
@@ -392,36 +392,6 @@ impl TokenAnswer {
         let text = self.expires_in.as_str().and_then(|text| text.parse().ok());
         self.expires_in.as_i64().or(text).unwrap_or_default()
     }
-}
-
-/// The DER `Ecdsa-Sig-Value` (RFC 3279) of `r` and `s`, which stand one after the other, each as
-/// long as the field of the curve (RFC 7518 section 3.4).
-fn ecdsa_der(raw: &[u8]) -> Option<Vec<u8>> {
-    let half = match raw.len() {
-        64 => 32,
-        96 => 48,
-        132 => 66,
-        _ => return None,
-    };
-    let (r, s) = raw.split_at(half);
-    let mut inside = Vec::new();
-    for number in [r, s] {
-        let start = number.iter().position(|byte| *byte != 0)?;
-        let digits = number.get(start..)?;
-        let padded = digits.first().is_some_and(|first| *first >= 0x80);
-        let length = digits.len().checked_add(usize::from(padded))?;
-        inside.extend([0x02, u8::try_from(length).ok()?]);
-        inside.extend(padded.then_some(0));
-        inside.extend(digits);
-    }
-    let length = u8::try_from(inside.len()).ok()?;
-    let mut der = vec![0x30];
-    if length >= 0x80 {
-        der.push(0x81);
-    }
-    der.push(length);
-    der.extend(inside);
-    Some(der)
 }
 
 #[cfg(test)]
