@@ -34,16 +34,6 @@ pub fn run(args: &VerifyArgs, context: &Context) -> Outcome {
     if let Some(reference) = crate::oci::named(&args.artifact, context)? {
         return crate::oci::verify(&reference, args, context);
     }
-    if let Some(reference) = crate::oci::named(&args.artifact, context)? {
-        if args.expect.offline {
-            return Err(
-                Failure::usage("E0002", "--offline, and the artifact is in a registry")
-                    .at(args.artifact.as_str())
-                    .help("fetch the artifact and its bundle first, and verify the files"),
-            );
-        }
-        return crate::oci::verify(&reference, args, context);
-    }
     let settings = context.settings()?;
     let trusting = Trusting::from_args(&args.expect, &settings, context)?;
     let path = artifacts::local_path(&args.artifact, context)?;

@@ -49,6 +49,13 @@ pub fn run(reference: &Reference, args: &VerifyArgs, context: &Context) -> Outco
         let found = in_file(&search, &context.resolve(file))?;
         return Answer::new(reference, *digest, String::new()).give(&search, &found);
     }
+    if args.expect.offline {
+        return Err(
+            Failure::usage("E0002", "--offline, and the artifact is in a registry")
+                .at(reference.to_string())
+                .help("name it by its digest, and the file of its signature with --bundle"),
+        );
+    }
     let image = Image::fetch(reference, &settings, context)?;
     let digest = image.fetched.descriptor.digest;
     let search = search(digest);
