@@ -22,6 +22,7 @@ mod key_life;
 mod serve;
 mod trust;
 mod trust_life;
+mod watch;
 
 use evidence::EVIDENCE_EXAMPLES;
 pub use evidence::{EvidenceArgs, EvidenceCommand};
@@ -32,6 +33,7 @@ pub use key_life::{ApproveArgs, ImpactArgs, RevokeArgs, RotateArgs, Since, WhoAr
 use serve::SERVE_EXAMPLES;
 pub use serve::ServeArgs;
 use trust::TRUST_EXAMPLES;
+pub use watch::LogWatchArgs;
 pub use trust_life::{TrustAddRootArgs, TrustPublishArgs, TrustUpdateArgs};
 pub use trust::{TrustArgs, TrustCommand, TrustInitArgs, TrustTlsArgs};
 
@@ -443,6 +445,8 @@ pub enum LogCommand {
         #[arg(long)]
         accept_loss: bool,
     },
+    /// Follow the log: does it only grow, and did we sign everything that bears our name.
+    Watch(LogWatchArgs),
 }
 
 /// `custos gate`.

@@ -13,6 +13,7 @@ mod impact;
 mod init;
 mod keys;
 mod log;
+mod log_watch;
 mod man;
 mod policy;
 mod revoke;

@@ -36,6 +36,7 @@ mod stores;
 mod system;
 mod term;
 mod trusting;
+mod web_log;
 
 use std::process::ExitCode;
 

@@ -119,6 +119,14 @@ impl Term {
         }
     }
 
+    /// Writes one line of JSON, for what goes on and on; each line stands for itself.
+    pub fn line<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
+        let mut bytes = custos_core::json::to_vec(value)
+            .map_err(|error| Failure::internal(&error.to_string()))?;
+        bytes.push(b'\n');
+        write_out(&String::from_utf8_lossy(&bytes))
+    }
+
     /// Writes text for people as the work goes on; nothing in the JSON format.
     pub fn say(&self, text: &str) -> Result<(), Failure> {
         match self.format {

@@ -130,7 +130,7 @@ impl Trusting {
         Self {
             signers,
             root: base(settings, context)?,
-            unlogged_allowed: false,
+            vouched: Vouched::ByLog,
         }
         .checked()
     }

@@ -28,6 +28,7 @@ mod blocking;
 mod document;
 mod error;
 mod folder;
+mod places;
 mod schema;
 mod session;
 mod survey;
@@ -46,6 +47,7 @@ use sqlx::{ConnectOptions as _, Row as _, SqliteExecutor};
 
 pub use blocking::Store;
 pub use error::StoreError;
+pub use places::MAX_PLACES;
 pub use schema::SCHEMA_VERSION;
 pub use session::{Alone, Session};
 pub use survey::{Claim, Gaps, MAX_GAPS, Survey};

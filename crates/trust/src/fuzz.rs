@@ -84,3 +84,24 @@ pub fn revocations(data: &[u8]) {
         assert_eq!(again.as_ref(), Ok(&list));
     }
 }
+
+/// Parses bytes as metadata of each role; what is accepted is written and read again.
+pub fn tuf_metadata(data: &[u8]) {
+    use crate::tuf::metadata::{Metadata, Root, Signed, Snapshot, Targets, TimestampRole};
+    fn round_trip<T: Metadata>(data: &[u8]) {
+        if let Ok(signed) = Signed::<T>::parse(data) {
+            let again = Signed::write(signed.content(), Vec::new());
+            assert_eq!(
+                again.map(|again| again.content() == signed.content()),
+                Ok(true)
+            );
+        }
+    }
+    round_trip::<Root>(data);
+    round_trip::<TimestampRole>(data);
+    round_trip::<Snapshot>(data);
+    round_trip::<Targets>(data);
+    if let Ok(trusted) = crate::tuf::Trusted::from_root(data) {
+        assert_eq!(trusted.root_bytes(), data);
+    }
+}

@@ -6,6 +6,7 @@
 //! - [`seal`]: statements become bundles, and are logged on the way.
 //! - [`revocation`]: which keys were revoked, and which took over from which.
 //! - [`root`]: the logs and authorities that somebody decided to trust.
+//! - [`tuf`]: how trust roots are delivered and change.
 //! - [`verify`]: bundle, artifact, trust root and expected signers go in together; out comes a
 //!   [`Verified`] value or a precise reason why not.
 //!
@@ -38,6 +39,7 @@ pub mod root;
 pub mod seal;
 pub mod signer;
 pub mod signers;
+pub mod tuf;
 pub mod verify;
 
 pub use root::TrustRoot;

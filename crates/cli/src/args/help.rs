@@ -100,6 +100,10 @@ pub(super) const KEYS_EXAMPLES: &str = "Examples:
   custos keys generate ci --kind ed25519 --no-password    for a guarded machine
   custos keys generate --output-prefix /tmp/k --password-file pw
   custos keys list                                        what there is
+  custos keys revoke trainer --since 2026-11-20T14:00:00Z --reason \"laptop stolen\"
+  custos keys rotate trainer --no-password                trainer-2 takes over
+  custos keys impact trainer                              what rests on its signatures
+  custos keys approve trust/proposals/revocations-1.json --key alice
   custos keys public trainer > trainer.pub                what others need";
 pub(super) const RUN_EXAMPLES: &str = "Examples:
   custos run --name train --input data --product model --key trainer -- ./train
@@ -133,6 +137,7 @@ pub(super) const LOG_EXAMPLES: &str = "Examples:
   custos log get 12              entry 12
   custos log proof 12            proof that entry 12 is in the log
   custos log fsck                check everything
+  custos log watch --once        did we sign everything that bears our name
   custos log rebuild             go on after the folder wal/ was lost";
 pub(super) const GATE_EXAMPLES: &str = "Examples:
   custos gate package/ --policy starter --key release

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::NewPasswordArgs;
+use super::{NewPasswordArgs, TrustAddRootArgs, TrustPublishArgs, TrustUpdateArgs};
 
 /// `custos trust`.
 #[derive(Debug, Args)]
@@ -19,6 +19,14 @@ pub struct TrustArgs {
 pub enum TrustCommand {
     /// Make an authority of your own: root, certificates, timestamps, log.
     Init(TrustInitArgs),
+    /// Trust a root, and say where its updates come from.
+    AddRoot(TrustAddRootArgs),
+    /// Follow the trusted root: new keys, revocations, authorities.
+    Update(TrustUpdateArgs),
+    /// Say how old the followed root is, and who may change it.
+    Status,
+    /// Publish the home's trust for a team, each change signed by M of N keys.
+    Publish(TrustPublishArgs),
     /// Print what the home's trusted root trusts, and until when.
     Show,
     /// Make a new TLS certificate for `custos serve --tls`, below the home's root.
@@ -63,5 +71,9 @@ pub(super) const TRUST_EXAMPLES: &str = "Examples:
   custos trust init                                    for this machine
   custos trust init --host log.example.com --url https://log.example.com:8475
   custos trust show                                    what is trusted, and until when
+  custos trust publish repo --key online --root-key a --root-key b --threshold 2
+  custos trust add-root root.json --from https://trust.example.com
+  custos trust update                                  follow it: keys, revocations
+  custos trust status                                  how old it is, and who may change it
   custos trust tls --name log.example.com              a new certificate for `serve --tls`
   cosign verify-blob --trusted-root .custos/trust/trusted_root.json ...";

@@ -23,7 +23,7 @@ use crate::policies::Policy;
 use crate::recording::{self, Recorded, Recording};
 use crate::settings::Settings;
 use crate::term::{Role, visible};
-use crate::{Failure, Outcome, stores};
+use crate::{Failure, Outcome, approved, stores};
 
 /// Who Custos says it is in a VSA.
 const VERIFIER: &str = "urn:custos:verifier:cli:v1";
@@ -35,6 +35,7 @@ pub fn run(args: &GateArgs, context: &Context) -> Outcome {
     let settings = context.settings()?;
     let signer = recording::key_signer(&args.key, &settings, context)?;
     let policy = policy(args, &settings, context)?;
+    approved::check(&context.home()?, &policy)?;
     let artifact = artifacts::find(&args.artifact, context)?;
     let judging = Judging::open(&settings, context)?;
     let signature = verify::own_signature(&artifact, args.bundle.as_deref(), &judging)?;

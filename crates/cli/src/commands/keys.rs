@@ -22,6 +22,10 @@ pub fn run(args: &KeysArgs, context: &Context) -> Outcome {
         KeysCommand::Generate(args) => generate(args, context),
         KeysCommand::List => list(context),
         KeysCommand::Public { key } => public(key, context),
+        KeysCommand::Revoke(args) => super::revoke::revoke(args, context),
+        KeysCommand::Rotate(args) => super::revoke::rotate(args, context),
+        KeysCommand::Impact(args) => super::impact::run(args, context),
+        KeysCommand::Approve(args) => super::approve::run(args, context),
     }
 }
 
@@ -31,32 +35,7 @@ fn generate(args: &KeysGenerateArgs, context: &Context) -> Outcome {
     {
         return generate_secret(&secret, args, context);
     }
-    let (private, public) = paths(args, context)?;
-    for path in [&private, &public] {
-        if path.exists() {
-            return Err(Failure::usage(
-                "E0008",
-                "the key exists, and Custos does not overwrite it",
-            )
-            .at(shown(path))
-            .help("name another key, or move this one away first"));
-        }
-    }
-    let pair = KeyPair::generate(args.kind)
-        .map_err(|error| Failure::undecided("E0702", error.to_string()))?;
-    let written = match (&args.password.password_file, args.password.no_password) {
-        (_, true) => files::write_plain(&private, &pair),
-        (Some(file), false) => PasswordFile::new(context.resolve(file))
-            .password(&private)
-            .and_then(|password| files::write_encrypted(&private, &pair, &password)),
-        (None, false) => {
-            let password = keys::new_password(&private)?;
-            files::write_encrypted(&private, &pair, &password)
-        }
-    };
-    written
-        .and_then(|()| files::write_public(&public, pair.public_key()))
-        .map_err(|error| keys::failure(&error))?;
+    let (private, public, pair) = make(args, context)?;
     let id = pair.public_key().id();
     let mut human = format!(
         "private key  {}\npublic key   {}\nkey id       {}  ({})\n",
@@ -107,6 +86,40 @@ fn generate_secret(secret: &SecretName, args: &KeysGenerateArgs, context: &Conte
         }),
     )?;
     Ok(Exit::Yes)
+}
+
+/// Makes a key pair in files that must not exist yet.
+pub(super) fn make(
+    args: &KeysGenerateArgs,
+    context: &Context,
+) -> Result<(PathBuf, PathBuf, KeyPair), Failure> {
+    let (private, public) = paths(args, context)?;
+    for path in [&private, &public] {
+        if path.exists() {
+            return Err(Failure::usage(
+                "E0008",
+                "the key exists, and Custos does not overwrite it",
+            )
+            .at(shown(path))
+            .help("name another key, or move this one away first"));
+        }
+    }
+    let pair = KeyPair::generate(args.kind)
+        .map_err(|error| Failure::undecided("E0702", error.to_string()))?;
+    let written = match (&args.password.password_file, args.password.no_password) {
+        (_, true) => files::write_plain(&private, &pair),
+        (Some(file), false) => PasswordFile::new(context.resolve(file))
+            .password(&private)
+            .and_then(|password| files::write_encrypted(&private, &pair, &password)),
+        (None, false) => {
+            let password = keys::new_password(&private)?;
+            files::write_encrypted(&private, &pair, &password)
+        }
+    };
+    written
+        .and_then(|()| files::write_public(&public, pair.public_key()))
+        .map_err(|error| keys::failure(&error))?;
+    Ok((private, public, pair))
 }
 
 // What makes verifications expect this key, ready to be pasted.

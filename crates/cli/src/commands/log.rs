@@ -22,6 +22,7 @@ pub fn run(args: &LogArgs, context: &Context) -> Outcome {
         LogCommand::Proof { index } => proof(*index, context),
         LogCommand::Get { index } => get(*index, context),
         LogCommand::Fsck => fsck(context),
+        LogCommand::Watch(args) => super::log_watch::run(args, context),
         LogCommand::Rebuild {
             checkpoint,
             accept_loss,

@@ -35,6 +35,10 @@ const ROOT_NAME: &str = "trusted_root.json";
 pub fn run(args: &TrustArgs, context: &Context) -> Outcome {
     match &args.command {
         TrustCommand::Init(args) => init(args, context),
+        TrustCommand::AddRoot(args) => super::trust_life::add_root(args, context),
+        TrustCommand::Update(args) => super::trust_life::update(args, context),
+        TrustCommand::Status => super::trust_life::status(context),
+        TrustCommand::Publish(args) => super::trust_life::publish(args, context),
         TrustCommand::Show => show(context),
         TrustCommand::Tls(args) => tls(args, context),
     }

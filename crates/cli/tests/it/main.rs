@@ -17,6 +17,7 @@ mod bad_input;
 mod demo;
 mod evidence;
 mod help;
+mod key_life;
 mod keys;
 mod log;
 mod mistakes;

@@ -2,5 +2,7 @@
 
 mod crash;
 mod facts;
+mod places;
+mod revoked;
 mod store;
 mod world;

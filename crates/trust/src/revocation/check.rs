@@ -24,7 +24,9 @@ impl Boundary {
     /// One proof of lying before is enough: a signature that a timestamp authority saw on Monday
     /// is one of Monday, even if it was logged on Wednesday.
     pub fn side(&self, log: &[LogProof], time: SignedTime) -> Side {
-        let by_index = log.iter().filter_map(|proof| {
+        // A promise is no proof, and its index is another number.
+        let proven = log.iter().filter(|proof| !proof.promise_only);
+        let by_index = proven.filter_map(|proof| {
             let first = self.logs.get(&proof.origin)?;
             Some(proof.index < *first)
         });

@@ -24,6 +24,7 @@ fn at(origin: &str, index: u64) -> LogProof {
         tree_size: index + 1,
         checkpoint: String::new(),
         witnesses: Vec::new(),
+        promise_only: false,
     }
 }
 
@@ -54,6 +55,12 @@ fn only_what_is_proven_to_lie_before_counts() {
     // An index says nothing about another log.
     assert!(!check(&[at("b", 0)], untrusted));
     assert!(check(&[at("b", 99), at("a", 9)], untrusted));
+    // A promise to include it is no proof that it is there.
+    let promised = LogProof {
+        promise_only: true,
+        ..at("a", 9)
+    };
+    assert!(!check(&[promised], untrusted));
     // Seen by a timestamp authority before, logged later: one proof is enough.
     assert!(check(&[at("a", 99)], time(1_799_999_999)));
     assert!(!check(&[at("a", 99)], time(1_800_000_001)));

@@ -1,0 +1,191 @@
+//! The client's workflow (specification, section 5): root by root, then timestamp, snapshot,
+//! targets, and the files asked for.
+
+use custos_core::clock::Timestamp;
+
+use super::error::TufError;
+use super::metadata::Role;
+use super::source::{Source, over};
+use super::store::{Store, limit_of};
+use super::trusted::Trusted;
+use super::{MAX_ROOTS, MAX_TARGET};
+
+/// What an update brought.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Updated {
+    /// What is believed now.
+    pub trusted: Trusted,
+    /// How many new roots there were.
+    pub new_roots: u64,
+    /// Files that were fetched because they are new or changed.
+    pub changed: Vec<String>,
+}
+
+/// Brings a store up to date from a source, and fetches those of the `wanted` files that the
+/// metadata names.
+///
+/// What was verified is kept step by step, so that whoever is interrupted, or led astray at a
+/// later step, never falls behind what was seen. `admit` looks at each new file before it takes
+/// the place of the old one.
+pub fn update(
+    store: &Store,
+    source: &dyn Source,
+    wanted: &Wanted<'_>,
+) -> Result<Updated, TufError> {
+    let mut trusted = store.load_root()?.ok_or_else(|| TufError::NotThere {
+        path: Role::Root.file(),
+    })?;
+    let job = Job {
+        store,
+        source,
+        now: wanted.now,
+    };
+    let new_roots = job.roots(&mut trusted)?;
+    job.timestamp(&mut trusted)?;
+    job.snapshot(&mut trusted)?;
+    job.targets(&mut trusted)?;
+    let mut changed = Vec::new();
+    for name in wanted.names {
+        let named = trusted
+            .targets()
+            .is_some_and(|t| t.targets.contains_key(*name));
+        if !named || store.target(&trusted, name)?.is_some() {
+            continue;
+        }
+        let bytes = job.target(&trusted, name)?;
+        (wanted.admit)(name, &bytes)?;
+        store.write_target(name, &bytes)?;
+        changed.push((*name).to_owned());
+    }
+    Ok(Updated {
+        trusted,
+        new_roots,
+        changed,
+    })
+}
+
+/// What an update is to bring, and by which time it judges.
+#[allow(clippy::exhaustive_structs, reason = "an argument list with names")]
+pub struct Wanted<'a> {
+    /// Names of files.
+    pub names: &'a [&'a str],
+    /// Looks at a new file before it is put in place.
+    pub admit: &'a dyn Fn(&str, &[u8]) -> Result<(), TufError>,
+    /// The time of the update.
+    pub now: Timestamp,
+}
+
+struct Job<'a> {
+    store: &'a Store,
+    source: &'a dyn Source,
+    now: Timestamp,
+}
+
+impl Job<'_> {
+    fn roots(&self, trusted: &mut Trusted) -> Result<u64, TufError> {
+        let mut new = 0_u64;
+        loop {
+            let next = trusted.root().head.version.saturating_add(1);
+            let path = Role::Root.versioned_file(next);
+            let Some(bytes) = self.fetch(&path, limit_of(Role::Root))? else {
+                break;
+            };
+            if new >= MAX_ROOTS {
+                return Err(TufError::TooManyRoots);
+            }
+            trusted.update_root(&bytes)?;
+            self.store.write(Role::Root, &bytes)?;
+            new = new.saturating_add(1);
+        }
+        trusted.check_root(self.now)?;
+        Ok(new)
+    }
+
+    fn timestamp(&self, trusted: &mut Trusted) -> Result<(), TufError> {
+        // What the root's keys no longer vouch for sets no bounds: a new root ends a
+        // fast-forward by a stolen key.
+        if let Some(bytes) = self.store.read(Role::Timestamp)? {
+            let _ = trusted.recall_timestamp(&bytes);
+        }
+        if let Some(bytes) = self.store.read(Role::Snapshot)? {
+            let _ = trusted.recall_snapshot(&bytes);
+        }
+        let path = Role::Timestamp.file();
+        let bytes = self.required(&path, limit_of(Role::Timestamp))?;
+        if trusted.update_timestamp(&bytes, self.now)? {
+            self.store.write(Role::Timestamp, &bytes)?;
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self, trusted: &mut Trusted) -> Result<(), TufError> {
+        let pin = trusted.snapshot_pin()?.clone();
+        if let Some(bytes) = self.store.read(Role::Snapshot)?
+            && trusted.clone().update_snapshot(&bytes, self.now).is_ok()
+        {
+            return trusted.update_snapshot(&bytes, self.now);
+        }
+        let limit = limit_of(Role::Snapshot).min(pin.length.unwrap_or(u64::MAX));
+        let path = self.name(trusted, Role::Snapshot, pin.version);
+        let bytes = self.required(&path, limit)?;
+        trusted.update_snapshot(&bytes, self.now)?;
+        self.store.write(Role::Snapshot, &bytes)
+    }
+
+    fn targets(&self, trusted: &mut Trusted) -> Result<(), TufError> {
+        let pin = trusted.targets_pin()?.clone();
+        if let Some(bytes) = self.store.read(Role::Targets)?
+            && trusted.clone().update_targets(&bytes, self.now).is_ok()
+        {
+            return trusted.update_targets(&bytes, self.now);
+        }
+        let limit = limit_of(Role::Targets).min(pin.length.unwrap_or(u64::MAX));
+        let path = self.name(trusted, Role::Targets, pin.version);
+        let bytes = self.required(&path, limit)?;
+        trusted.update_targets(&bytes, self.now)?;
+        self.store.write(Role::Targets, &bytes)
+    }
+
+    fn target(&self, trusted: &Trusted, name: &str) -> Result<Vec<u8>, TufError> {
+        let target = trusted.target(name)?;
+        let path = match target.digest() {
+            Some(digest) if trusted.root().consistent_snapshot => {
+                format!("targets/{}.{name}", digest.to_hex())
+            }
+            _ => format!("targets/{name}"),
+        };
+        if target.length > MAX_TARGET {
+            let limit = MAX_TARGET;
+            return Err(TufError::TooLarge { path, limit });
+        }
+        let bytes = self.required(&path, target.length)?;
+        trusted.check_target(name, &bytes)?;
+        Ok(bytes)
+    }
+
+    fn name(&self, trusted: &Trusted, role: Role, version: u64) -> String {
+        if trusted.root().consistent_snapshot {
+            role.versioned_file(version)
+        } else {
+            role.file()
+        }
+    }
+
+    fn required(&self, path: &str, limit: u64) -> Result<Vec<u8>, TufError> {
+        self.fetch(path, limit)?.ok_or_else(|| TufError::NotThere {
+            path: path.to_owned(),
+        })
+    }
+
+    fn fetch(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, TufError> {
+        let found = self.source.fetch(path, limit).map_err(TufError::Source)?;
+        match found {
+            Some(bytes) if over(&bytes, limit) => Err(TufError::TooLarge {
+                path: path.to_owned(),
+                limit,
+            }),
+            found => Ok(found),
+        }
+    }
+}
