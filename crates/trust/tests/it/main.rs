@@ -8,9 +8,12 @@
 #![allow(missing_docs)]
 
 mod accept;
+mod instance;
 mod mutate;
 mod oms;
+mod regressions;
 mod reject;
 mod revocation;
 mod sigstore;
 mod support;
+mod vouched;

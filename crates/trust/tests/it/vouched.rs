@@ -1,0 +1,404 @@
+//! What vouches for a signature besides its signer: Rekor of either kind, timestamps; for keys and
+//! private certificates, statements and files.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use custos_core::bundle::{Bundle, MediaType};
+use custos_core::clock::Timestamp;
+use custos_core::crypto::{KeyKind, KeyPair, PublicKey, Scheme};
+use custos_core::identity::ExpectedSigner;
+use custos_trust::signer::{KeySigner, Signer};
+use custos_trust::verify::{
+    CertificateFault, LogRequirement, Material, Message, MessageBytes, MessageSigned,
+    PredicateTypes, SignedTime, TimestampFault, Verified, VerifyError, VerifyRequest,
+};
+use custos_trust::{TrustRoot, seal, verify};
+use rcgen::ExtendedKeyUsagePurpose;
+
+use crate::instance::{
+    Clock, FILE, Instance, THEN, V1_HOST, V2_HOST, file, message, push_stamp, signature,
+};
+use crate::support::{Authority, Leaf, NOW, PREDICATE, artifact, expect_key, signer, statement};
+
+/// Where a bundle is judged.
+pub struct Court<'a> {
+    pub root: &'a TrustRoot,
+    pub signers: &'a [ExpectedSigner],
+    pub log: LogRequirement<'a>,
+}
+
+impl Court<'_> {
+    pub fn of_file(&self, bundle: &Bundle) -> Result<Verified<MessageSigned>, VerifyError> {
+        verify(&VerifyRequest {
+            artifact: &file(),
+            material: Material::Bundle(&bundle.to_bytes().unwrap()),
+            trust_root: self.root,
+            signers: self.signers,
+            log: self.log,
+            expect: Message,
+            now: NOW,
+        })
+    }
+
+    pub fn of_statement(
+        &self,
+        bundle: &Bundle,
+    ) -> Result<Verified<custos_core::statement::Statement>, VerifyError> {
+        verify(&VerifyRequest {
+            artifact: &artifact(b"weights"),
+            material: Material::Bundle(&bundle.to_bytes().unwrap()),
+            trust_root: self.root,
+            signers: self.signers,
+            log: self.log,
+            expect: PredicateTypes::new(&[PREDICATE]),
+            now: NOW,
+        })
+    }
+}
+
+fn signed(signer: &dyn Signer) -> Bundle {
+    seal::sign_statement(&statement(b"weights"), signer, None).unwrap()
+}
+
+const KINDS: [KeyKind; 5] = [
+    KeyKind::P256,
+    KeyKind::P384,
+    KeyKind::P521,
+    KeyKind::Ed25519,
+    KeyKind::Rsa(custos_core::crypto::RsaSize::Bits2048),
+];
+
+const AT: SignedTime = SignedTime::Trusted {
+    at: Timestamp::from_seconds(THEN),
+};
+
+#[test]
+fn files_and_statements_by_keys_of_every_kind_in_either_log() {
+    let instance = Instance::new();
+    let root = instance.root();
+    for kind in KINDS {
+        let by = signer(kind);
+        let signers = [expect_key("maker", &by)];
+        let court = Court {
+            root: &root,
+            signers: &signers,
+            log: LogRequirement::Required,
+        };
+        let bundle = instance.in_v2(message(&by), &by);
+        let verified = court
+            .of_file(&instance.stamped(bundle.clone(), THEN))
+            .unwrap();
+        assert_eq!(
+            (verified.signer_name(), verified.time()),
+            ("maker", AT),
+            "{kind}"
+        );
+        assert_eq!(verified.log()[0].origin, V2_HOST);
+        // A key needs no time.
+        assert_eq!(
+            court.of_file(&bundle).unwrap().time(),
+            SignedTime::Untrusted
+        );
+
+        let bundle = instance.in_v1(message(&by), &by, ("hashedrekord", "0.0.1"));
+        let verified = court.of_file(&bundle).unwrap();
+        assert_eq!(verified.time(), AT, "the log vouches for it");
+        assert_eq!(verified.log()[0].origin, format!("{V1_HOST} - 42"));
+        assert_eq!(
+            verified.log()[0].index,
+            1,
+            "in the tree, not over all trees"
+        );
+
+        let bundle = instance.in_v2(signed(&by), &by);
+        court.of_statement(&bundle).unwrap();
+        for kind in [("dsse", "0.0.1"), ("intoto", "0.0.2")] {
+            let bundle = instance.in_v1(signed(&by), &by, kind);
+            assert_eq!(court.of_statement(&bundle).unwrap().time(), AT);
+        }
+    }
+}
+
+#[test]
+fn a_promise_alone_counts_in_the_first_format_only() {
+    let instance = Instance::new();
+    let (root, by) = (instance.root(), signer(KeyKind::P256));
+    let signers = [expect_key("maker", &by)];
+    let court = Court {
+        root: &root,
+        signers: &signers,
+        log: LogRequirement::Required,
+    };
+    let mut bundle = instance.in_v1(message(&by), &by, ("hashedrekord", "0.0.1"));
+    bundle.verification_material.tlog_entries[0].inclusion_proof = None;
+    for version in [MediaType::V02, MediaType::V03] {
+        bundle.media_type = version;
+        assert!(matches!(
+            court.of_file(&bundle),
+            Err(VerifyError::LogProofMissing { .. })
+        ));
+    }
+    bundle.media_type = MediaType::V01;
+    let verified = court.of_file(&bundle).unwrap();
+    let [proof] = verified.log() else { panic!() };
+    assert!(proof.promise_only);
+    assert_eq!((proof.origin.as_str(), proof.index), (V1_HOST, 9_000_001));
+    assert_eq!(verified.time(), AT);
+    // Neither of the two is nothing.
+    bundle.verification_material.tlog_entries[0].inclusion_promise = None;
+    assert!(matches!(
+        court.of_file(&bundle),
+        Err(VerifyError::LogProofMissing { .. })
+    ));
+}
+
+#[test]
+fn a_proof_without_a_promise_holds_and_vouches_for_no_time() {
+    let instance = Instance::new();
+    let (root, by) = (instance.root(), signer(KeyKind::P256));
+    let signers = [expect_key("maker", &by)];
+    let court = Court {
+        root: &root,
+        signers: &signers,
+        log: LogRequirement::Required,
+    };
+    let mut bundle = instance.in_v1(message(&by), &by, ("hashedrekord", "0.0.1"));
+    bundle.verification_material.tlog_entries[0].inclusion_promise = None;
+    assert_eq!(
+        court.of_file(&bundle).unwrap().time(),
+        SignedTime::Untrusted
+    );
+}
+
+#[test]
+fn a_timestamp_without_a_log_counts_where_that_was_asked_for() {
+    let instance = Instance::new();
+    let (root, by) = (instance.root(), signer(KeyKind::P256));
+    let signers = [expect_key("maker", &by)];
+    let stamped = instance.stamped(message(&by), THEN);
+    let court = |log| Court {
+        root: &root,
+        signers: &signers,
+        log,
+    };
+    let verified = court(LogRequirement::OrTimestamp)
+        .of_file(&stamped)
+        .unwrap();
+    assert_eq!((verified.time(), verified.log().len()), (AT, 0));
+    assert!(matches!(
+        court(LogRequirement::Required).of_file(&stamped),
+        Err(VerifyError::LogEntryMissing { .. })
+    ));
+    assert!(matches!(
+        court(LogRequirement::OrTimestamp).of_file(&message(&by)),
+        Err(VerifyError::LogEntryMissing { .. })
+    ));
+    court(LogRequirement::AbsenceAllowed)
+        .of_file(&message(&by))
+        .unwrap();
+    // The time that a log vouches for is no timestamp: the entry itself is what counts.
+    let logged = instance.in_v1(message(&by), &by, ("hashedrekord", "0.0.1"));
+    court(LogRequirement::OrTimestamp).of_file(&logged).unwrap();
+}
+
+#[test]
+fn a_certificate_is_judged_when_it_signed() {
+    let instance = Instance::new();
+    let authority = Authority::new();
+    let leaf = Leaf {
+        valid: (THEN - 60, THEN + 60),
+        ..Leaf::email(KeyKind::P384, "a@example.com")
+    };
+    let by = authority.signer(&leaf);
+    let root = instance
+        .root()
+        .with_authorities(&authority.root_pem)
+        .unwrap();
+    let signers = [ExpectedSigner::certificate("ann", "a@example.com", None)];
+    let court = Court {
+        root: &root,
+        signers: &signers,
+        log: LogRequirement::AbsenceAllowed,
+    };
+    let expired = |outcome: Result<_, VerifyError>| {
+        matches!(
+            outcome.map(|_: Verified<_>| ()),
+            Err(VerifyError::CertificateValidity { .. })
+        )
+    };
+    // Without a trusted time it is judged now, and it has expired since.
+    assert!(expired(court.of_statement(&signed(&by))));
+    let good = instance.stamped(signed(&by), THEN);
+    assert_eq!(court.of_statement(&good).unwrap().time(), AT);
+    assert!(expired(
+        court.of_statement(&instance.stamped(signed(&by), THEN + 61))
+    ));
+    assert!(expired(
+        court.of_statement(&instance.stamped(signed(&by), THEN - 61))
+    ));
+    court
+        .of_statement(&instance.stamped(signed(&by), THEN + 60))
+        .unwrap();
+    // One good time does not outweigh a bad one.
+    assert!(expired(
+        court.of_statement(&instance.stamped(good, THEN + 61))
+    ));
+    // The promise of a log is a trusted time as well, its proof is not.
+    let mut logged = instance.in_v1(signed(&by), &by, ("dsse", "0.0.1"));
+    court.of_statement(&logged).unwrap();
+    logged.verification_material.tlog_entries[0].inclusion_promise = None;
+    assert!(expired(court.of_statement(&logged)));
+    let tiles = instance.in_v2(signed(&by), &by);
+    assert!(expired(court.of_statement(&tiles)));
+    court.of_statement(&instance.stamped(tiles, THEN)).unwrap();
+}
+
+#[test]
+fn timestamps_that_do_not_hold() {
+    let instance = Instance::new();
+    let (root, by) = (instance.root(), signer(KeyKind::P256));
+    let signers = [expect_key("maker", &by)];
+    let court = |root: &TrustRoot, bundle: &Bundle| {
+        let court = Court {
+            root,
+            signers: &signers,
+            log: LogRequirement::OrTimestamp,
+        };
+        court.of_file(bundle)
+    };
+    let fault = |root: &TrustRoot, bundle: &Bundle| match court(root, bundle) {
+        Err(VerifyError::Timestamp { fault, .. }) => fault,
+        other => panic!("{other:?}"),
+    };
+    let with = |stamp| {
+        let mut bundle = message(&by);
+        push_stamp(&mut bundle, stamp);
+        bundle
+    };
+    assert_eq!(
+        fault(&root, &with(instance.clock.stamp(b"another", THEN))),
+        TimestampFault::OtherSignature
+    );
+    // The timestamp is over this very signature in the following.
+    let stamped = |clock: &Clock, seconds| {
+        let bundle = message(&by);
+        let stamp = clock.stamp(&signature(&bundle), seconds);
+        let mut bundle = bundle;
+        push_stamp(&mut bundle, stamp);
+        bundle
+    };
+    let stranger = Clock::new(ExtendedKeyUsagePurpose::TimeStamping);
+    assert_eq!(
+        fault(&root, &stamped(&stranger, THEN)),
+        TimestampFault::UnknownAuthority
+    );
+    assert_eq!(
+        fault(
+            &TrustRoot::trusting_nothing(),
+            &stamped(&instance.clock, THEN)
+        ),
+        TimestampFault::NoAuthority
+    );
+    // Outside of the certificate's life, and outside of what the trust root says.
+    assert!(matches!(
+        fault(&root, &stamped(&instance.clock, THEN + 2_000)),
+        TimestampFault::Certificate(CertificateFault::Expired)
+    ));
+    let narrow = instance.root_with(|root| {
+        let end = Timestamp::from_seconds(THEN - 1).to_string();
+        root["timestampAuthorities"][0]["validFor"]["end"] = end.into();
+    });
+    assert_eq!(
+        fault(&narrow, &stamped(&instance.clock, THEN)),
+        TimestampFault::NotTrustedThen {
+            time: Timestamp::from_seconds(THEN)
+        }
+    );
+    let inclusive = instance.root_with(|root| {
+        let end = Timestamp::from_seconds(THEN).to_string();
+        root["timestampAuthorities"][0]["validFor"]["end"] = end.into();
+    });
+    court(&inclusive, &stamped(&instance.clock, THEN)).unwrap();
+    // A good one beside it changes nothing.
+    let mut both = stamped(&instance.clock, THEN);
+    push_stamp(&mut both, instance.clock.stamp(b"another", THEN));
+    assert_eq!(fault(&root, &both), TimestampFault::OtherSignature);
+}
+
+#[test]
+fn pure_ed25519_signs_the_bytes_of_a_file() {
+    let pair = KeyPair::generate(KeyKind::Ed25519).unwrap();
+    let pure = pair.sign(Scheme::Ed25519, FILE).unwrap();
+    let by = KeySigner::new(pair);
+    let mut bundle = message(&by);
+    bundle.message_signature.as_mut().unwrap().signature = pure.into();
+    let signers = [expect_key("maker", &by)];
+    let root = TrustRoot::trusting_nothing();
+    let court = Court {
+        root: &root,
+        signers: &signers,
+        log: LogRequirement::AbsenceAllowed,
+    };
+    assert!(matches!(
+        court.of_file(&bundle),
+        Err(VerifyError::SignatureInvalid { .. })
+    ));
+    let bytes = bundle.to_bytes().unwrap();
+    let digests = file();
+    let request = |content| VerifyRequest {
+        artifact: &digests,
+        material: Material::Bundle(&bytes),
+        trust_root: &root,
+        signers: &signers,
+        log: LogRequirement::AbsenceAllowed,
+        expect: MessageBytes::new(content),
+        now: NOW,
+    };
+    verify(&request(FILE)).unwrap();
+    // Bytes that are not the artifact's do not count.
+    assert!(verify(&request(b"other bytes")).is_err());
+}
+
+#[test]
+fn sha256_with_larger_curves_is_read_where_the_bundle_says_so() {
+    // Made by OpenSSL: `openssl dgst -sha256 -sign` with a key on P-384.
+    let key = "MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAENriAVQpcl2+5Gf2M4gSHGqvZyKCLG3scMK6cVOXNEjZq4duCCpx5IsB+jfrD5gf27hHTZed7strJw779cvq4zlAPyvkKRcDh9YNuMhGBnokhQbN3JDB7W1i6mmAYqWNk";
+    let signature = "MGUCMQD+xTglco0onP8ONfacTZiadaReS0oJcrnIoSjh/935Bca2ZAFh8zob+p1TxPKi79sCMG0vpRy/88GZmiaaO94xMpQU0TCSpFOHr0tDRLdn+R3YXRlURVb3+GmDotr3TBoc1A==";
+    let key = PublicKey::from_spki_der(&STANDARD.decode(key).unwrap()).unwrap();
+    let signature = STANDARD.decode(signature).unwrap();
+    let by = signer(KeyKind::P384);
+    let signers = [ExpectedSigner::key("maker", key.clone())];
+    let instance = Instance::new();
+    let root = instance.root();
+    let court = Court {
+        root: &root,
+        signers: &signers,
+        log: LogRequirement::AbsenceAllowed,
+    };
+    let mut bundle = message(&by);
+    bundle
+        .verification_material
+        .public_key
+        .as_mut()
+        .unwrap()
+        .hint = String::new();
+    let digest = custos_core::digest::Algorithm::Sha256.digest(FILE);
+    bundle.message_signature = Some(custos_core::bundle::MessageSignature::new(
+        &digest,
+        signature.clone(),
+    ));
+    court.of_file(&bundle).unwrap();
+    // It has no name in Rekor v2, so no entry there can be of it.
+    let entry = custos_core::entry::HashedRekord::new(
+        digest,
+        signature,
+        custos_core::entry::Verifier::PublicKey(key.as_spki_der().to_vec()),
+        "PKIX_ECDSA_P384_SHA_256",
+    );
+    let entry = instance.v2.enter(entry.to_leaf().unwrap());
+    bundle.verification_material.tlog_entries.push(entry);
+    assert!(matches!(
+        court.of_file(&bundle),
+        Err(VerifyError::LogEntryNotBound { .. })
+    ));
+}
