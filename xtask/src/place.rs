@@ -83,6 +83,14 @@ pub fn given_binary() -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
+/// `kube-apiserver` in the folder that `KUBEBUILDER_ASSETS` names, and etcd there or on the path.
+pub fn kubernetes() -> Option<(PathBuf, PathBuf)> {
+    let folder = PathBuf::from(std::env::var_os("KUBEBUILDER_ASSETS")?);
+    let server = Some(folder.join("kube-apiserver")).filter(|path| path.is_file())?;
+    let beside = Some(folder.join("etcd")).filter(|path| path.is_file());
+    Some((server, beside.or_else(|| on_path("etcd"))?))
+}
+
 /// The first file of this name on `PATH`.
 pub fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;

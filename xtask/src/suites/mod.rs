@@ -3,8 +3,10 @@
 mod cosign;
 mod crash;
 mod docs;
+mod hsm;
 mod intoto;
 mod keyless;
+mod kubernetes;
 mod oms;
 mod rooms;
 mod sigstore;
@@ -38,7 +40,7 @@ struct Entry {
     run: fn(&Run<'_>, &mut Suite) -> Result<()>,
 }
 
-const SUITES: [Entry; 8] = [
+const SUITES: [Entry; 10] = [
     Entry {
         name: "rooms",
         shows: "crates depend on each other in the one allowed direction",
@@ -62,6 +64,18 @@ const SUITES: [Entry; 8] = [
         shows: "cosign's encrypted key files are read and written",
         needs_build: true,
         run: cosign::run,
+    },
+    Entry {
+        name: "kubernetes",
+        shows: "keys in Secrets sign for cosign, and cosign's keys and signatures are taken",
+        needs_build: true,
+        run: kubernetes::run,
+    },
+    Entry {
+        name: "hsm",
+        shows: "keys in a PKCS#11 token sign for others, and others' signatures verify",
+        needs_build: true,
+        run: hsm::run,
     },
     Entry {
         name: "sigstore",
