@@ -15,7 +15,7 @@ import threading
 os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = "0"
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
 from moto.kms import utils as kms
@@ -25,8 +25,9 @@ from werkzeug.serving import make_server
 
 asked = threading.local()
 sign_request = KmsResponse.sign
-sign_message = kms.ECDSAPrivateKey.sign
+sign_message = {one: one.sign for one in (kms.ECDSAPrivateKey, kms.RSAPrivateKey)}
 HASHES = {
+    "RSASSA_PKCS1_V1_5_SHA_256": hashes.SHA256(),
     "ECDSA_SHA_256": hashes.SHA256(),
     "ECDSA_SHA_384": hashes.SHA384(),
     "ECDSA_SHA_512": hashes.SHA512(),
@@ -40,14 +41,19 @@ def sign_as_asked(self):
 
 def sign(self, message, signing_algorithm):
     if not asked.for_digest:
-        return sign_message(self, message, signing_algorithm)
-    kms.validate_signing_algorithm(signing_algorithm, self.valid_signing_algorithms)
+        return sign_message[type(self)](self, message, signing_algorithm)
     algorithm = utils.Prehashed(HASHES[signing_algorithm])
+    if isinstance(self, kms.RSAPrivateKey):
+        valid = kms.SigningAlgorithm.rsa_signing_algorithms()
+        kms.validate_signing_algorithm(signing_algorithm, valid)
+        return self.private_key.sign(message, padding.PKCS1v15(), algorithm)
+    kms.validate_signing_algorithm(signing_algorithm, self.valid_signing_algorithms)
     return self.private_key.sign(message, ec.ECDSA(algorithm))
 
 
 KmsResponse.sign = sign_as_asked
 kms.ECDSAPrivateKey.sign = sign
+kms.RSAPrivateKey.sign = sign
 
 
 def access_key():

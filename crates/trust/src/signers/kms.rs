@@ -5,8 +5,9 @@
 //! another key later), its public key is fetched, and from then on that key signs digests. Nothing
 //! is logged, and nothing secret is part of an error.
 //!
-//! Kinds of keys: P-256, P-384 and P-521, as far as the service has them. Ed25519 is not signed
-//! with, as these services offer it over whole messages only, which a log of digests cannot check.
+//! Kinds of keys: P-256, P-384, P-521, and RSA with PKCS#1 v1.5 and SHA-256, as far as the service
+//! has them. Ed25519 is not signed with, as these services offer it over whole messages only, which
+//! a log of digests cannot check.
 
 mod aws;
 mod azure;
@@ -77,7 +78,7 @@ fn usable(
     found: &str,
     key: Option<PublicKey>,
 ) -> Result<PublicKey, ServiceError> {
-    key.filter(|key| key.kind() != KeyKind::Ed25519 && !key.kind().is_rsa())
+    key.filter(|key| key.kind() != KeyKind::Ed25519)
         .ok_or_else(|| ServiceError::UnsupportedKey {
             service,
             found: found.chars().take(64).collect(),

@@ -74,6 +74,7 @@ impl KeyService for Opened {
             Scheme::EcdsaP256 => "ECDSA_SHA_256",
             Scheme::EcdsaP384 => "ECDSA_SHA_384",
             Scheme::EcdsaP521 => "ECDSA_SHA_512",
+            Scheme::RsaPkcs1Sha256(_) => "RSASSA_PKCS1_V1_5_SHA_256",
             _ => return Err(self.kms.wrong("Sign", "the key has no such algorithm")),
         };
         let answer: SignAnswer = self.kms.call(

@@ -7,7 +7,7 @@
 
 use std::sync::Mutex;
 
-use custos_core::crypto::{PublicKey, Scheme};
+use custos_core::crypto::{KeyKind, PublicKey, Scheme};
 use custos_net::{Request, Roots, Secret, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -138,6 +138,7 @@ impl KeyService for Opened {
             Scheme::EcdsaP256 => "ES256",
             Scheme::EcdsaP384 => "ES384",
             Scheme::EcdsaP521 => "ES512",
+            Scheme::RsaPkcs1Sha256(_) => "RS256",
             _ => return Err(answer("sign", "the key has no such algorithm")),
         };
         let request = body(&Sign {
@@ -155,7 +156,10 @@ impl KeyService for Opened {
             });
         }
         from_base64_url(&found.value)
-            .and_then(|raw| ecdsa_der(&raw))
+            .and_then(|raw| match scheme {
+                Scheme::RsaPkcs1Sha256(_) => Some(raw),
+                _ => ecdsa_der(&raw),
+            })
             .ok_or(answer(
                 "sign",
                 "the signature is not in the documented form",
@@ -335,35 +339,34 @@ struct JsonWebKey {
     x: String,
     #[serde(default)]
     y: String,
+    #[serde(default)]
+    n: String,
+    #[serde(default)]
+    e: String,
 }
 
 impl JsonWebKey {
-    // RFC 7518 section 6.2; the head is that of RFC 5480 with the point uncompressed.
+    // RFC 7518 sections 6.2 and 6.3.
     fn public_key(&self) -> Option<PublicKey> {
-        let (head, size): (&[u8], usize) = match self.crv.as_str() {
-            "P-256" => (
-                b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\
-                  \x3d\x03\x01\x07\x03\x42\x00\x04",
-                32,
-            ),
-            "P-384" => (
-                b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\
-                  \x22\x03\x62\x00\x04",
-                48,
-            ),
-            "P-521" => (
-                b"\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\
-                  \x00\x23\x03\x81\x86\x00\x04",
-                66,
-            ),
+        if matches!(self.kty.as_str(), "RSA" | "RSA-HSM") {
+            let exponent = from_base64_url(&self.e)?;
+            let modulus = from_base64_url(&self.n)?;
+            let usual = exponent == b"\x01\x00\x01";
+            return PublicKey::from_rsa_modulus(&modulus).ok().filter(|_| usual);
+        }
+        let (kind, size) = match self.crv.as_str() {
+            "P-256" => (KeyKind::P256, 32),
+            "P-384" => (KeyKind::P384, 48),
+            "P-521" => (KeyKind::P521, 66),
             _ => return None,
         };
-        let mut der = head.to_vec();
+        // Uncompressed: both coordinates behind a 4 (SEC 1 section 2.3.3).
+        let mut point = vec![4];
         for coordinate in [&self.x, &self.y] {
             let bytes = from_base64_url(coordinate).filter(|bytes| bytes.len() == size)?;
-            der.extend(bytes);
+            point.extend(bytes);
         }
-        PublicKey::from_spki_der(&der).ok()
+        PublicKey::from_ec_point(kind, &point).ok()
     }
 }
 

@@ -54,11 +54,13 @@ pub(super) fn open(
             operation: "publicKey",
         });
     }
-    let public = usable(
-        SERVICE,
-        &answer.algorithm,
-        PublicKey::from_pem(&answer.pem).ok(),
-    )?;
+    // A key has one algorithm for life. Of RSA's this is the one that a log of Sigstore takes.
+    let fits = |key: &PublicKey| {
+        let is_pkcs1 = answer.algorithm.starts_with("RSA_SIGN_PKCS1_");
+        !key.kind().is_rsa() || (is_pkcs1 && answer.algorithm.ends_with("_SHA256"))
+    };
+    let public = PublicKey::from_pem(&answer.pem).ok().filter(fits);
+    let public = usable(SERVICE, &answer.algorithm, public)?;
     Ok(RemoteSigner::new(public, Opened { kms, name }))
 }
 
@@ -79,7 +81,7 @@ impl KeyService for Opened {
         let operation = "asymmetricSign";
         let mut digests = DigestField::default();
         match scheme {
-            Scheme::EcdsaP256 => digests.sha256 = Some(encode(digest)),
+            Scheme::EcdsaP256 | Scheme::RsaPkcs1Sha256(_) => digests.sha256 = Some(encode(digest)),
             Scheme::EcdsaP384 => digests.sha384 = Some(encode(digest)),
             _ => digests.sha512 = Some(encode(digest)),
         }

@@ -58,7 +58,7 @@ struct Opened {
 impl KeyService for Opened {
     fn sign_digest(&self, scheme: Scheme, digest: &[u8]) -> Result<Vec<u8>, ServiceError> {
         let hash = match scheme {
-            Scheme::EcdsaP256 => "sha2-256",
+            Scheme::EcdsaP256 | Scheme::RsaPkcs1Sha256(_) => "sha2-256",
             Scheme::EcdsaP384 => "sha2-384",
             _ => "sha2-512",
         };
@@ -67,6 +67,8 @@ impl KeyService for Opened {
             prehashed: true,
             hash_algorithm: hash,
             marshaling_algorithm: "asn1",
+            // Without this word it pads RSA by PSS.
+            signature_algorithm: scheme.key_kind().is_rsa().then_some("pkcs1v15"),
             key_version: self.version,
         })?;
         let found: Answer<SignAnswer> =
@@ -215,6 +217,8 @@ struct Sign {
     prehashed: bool,
     hash_algorithm: &'static str,
     marshaling_algorithm: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature_algorithm: Option<&'static str>,
     key_version: u32,
 }
 

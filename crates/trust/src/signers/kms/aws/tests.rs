@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use custos_core::crypto::{KeyKind, KeyPair};
+use custos_core::crypto::{KeyKind, KeyPair, RsaSize};
 use serde_json::{Value, json};
 
 use super::super::super::reference::KeyReference;
@@ -50,13 +50,18 @@ fn kms(pair: KeyPair, change: impl Fn(&str, &mut Value) + Send + 'static) -> Rep
                 let request = seen.json();
                 assert_eq!(request["KeyId"], ARN);
                 assert_eq!(request["MessageType"], "DIGEST");
-                assert_eq!(request["SigningAlgorithm"], "ECDSA_SHA_256");
+                let scheme = pair.public_key().kind().statement_scheme();
+                let algorithm = match scheme {
+                    Scheme::EcdsaP256 => "ECDSA_SHA_256",
+                    _ => "RSASSA_PKCS1_V1_5_SHA_256",
+                };
+                assert_eq!(request["SigningAlgorithm"], algorithm);
                 assert_eq!(request["Message"], STANDARD.encode(sha256(MESSAGE)));
-                let signature = pair.sign(Scheme::EcdsaP256, MESSAGE).unwrap();
+                let signature = pair.sign(scheme, MESSAGE).unwrap();
                 json!({
                     "KeyId": ARN,
                     "Signature": STANDARD.encode(signature),
-                    "SigningAlgorithm": "ECDSA_SHA_256",
+                    "SigningAlgorithm": algorithm,
                 })
             }
             other => panic!("{other}"),
@@ -100,6 +105,16 @@ fn a_key_by_its_alias_signs_as_the_key_it_was() {
             .as_seconds()
     );
     assert!(!format!("{signer:?}").contains("wJalrXUtnFEMI"));
+}
+
+#[test]
+fn rsa_keys_sign_by_pkcs1() {
+    let pair = KeyPair::generate(KeyKind::Rsa(RsaSize::Bits3072)).unwrap();
+    let public = pair.public_key().clone();
+    let server = kms(pair, |_, _| {});
+    let signer = open(&key("awskms:///alias/release"), &with_key(&server.url())).unwrap();
+    let signature = signer.sign(MESSAGE).unwrap();
+    public.verify(signer.scheme(), MESSAGE, &signature).unwrap();
 }
 
 #[test]
@@ -442,6 +457,8 @@ fn keys_of_moto_which_checks_signatures_of_requests() {
         ("ECC_NIST_P256", KeyKind::P256),
         ("ECC_NIST_P384", KeyKind::P384),
         ("ECC_NIST_P521", KeyKind::P521),
+        ("RSA_2048", KeyKind::Rsa(RsaSize::Bits2048)),
+        ("RSA_4096", KeyKind::Rsa(RsaSize::Bits4096)),
     ] {
         let new = json!({"KeySpec": spec, "KeyUsage": "SIGN_VERIFY"});
         let made: Value = kms.call("CreateKey", &new).unwrap();

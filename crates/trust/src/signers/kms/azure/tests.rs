@@ -1,6 +1,6 @@
 //! Against exchanges written after Microsoft's documentation of Key Vault and of Entra.
 
-use custos_core::crypto::{KeyKind, KeyPair};
+use custos_core::crypto::{KeyKind, KeyPair, RsaSize};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -73,6 +73,15 @@ fn vault(pair: KeyPair, change: impl Fn(&str, &mut Value) + Send + 'static) -> R
         let kid = format!("http://127.0.0.1:{port}/keys/signing/{VERSION}");
         let mut answer = if line.starts_with("GET /keys/signing") {
             let spki = pair.public_key().as_spki_der();
+            if pair.public_key().kind().is_rsa() {
+                // The modulus stands in front of the exponent, which is the last five bytes.
+                let end = spki.len() - 5;
+                let answer = json!({"key": {
+                    "kid": kid, "kty": "RSA-HSM", "key_ops": ["sign", "verify"],
+                    "n": base64_url(&spki[end - 256..end]), "e": "AQAB",
+                }, "attributes": {"enabled": true}});
+                return (200, answer.to_string());
+            }
             let (x, y) = spki[spki.len() - 64..].split_at(32);
             json!({"key": {
                 "kid": kid, "kty": "EC-HSM", "crv": "P-256", "key_ops": ["sign", "verify"],
@@ -83,12 +92,17 @@ fn vault(pair: KeyPair, change: impl Fn(&str, &mut Value) + Send + 'static) -> R
                 line,
                 format!("POST /keys/signing/{VERSION}/sign?api-version=7.4")
             );
+            let scheme = pair.public_key().kind().statement_scheme();
+            let signature = pair.sign(scheme, MESSAGE).unwrap();
+            let (alg, signature) = match scheme {
+                Scheme::EcdsaP256 => ("ES256", raw(&signature, 32)),
+                _ => ("RS256", signature),
+            };
             assert_eq!(
                 seen.json(),
-                json!({"alg": "ES256", "value": base64_url(&sha256(MESSAGE))})
+                json!({"alg": alg, "value": base64_url(&sha256(MESSAGE))})
             );
-            let signature = pair.sign(Scheme::EcdsaP256, MESSAGE).unwrap();
-            json!({"kid": kid, "value": base64_url(&raw(&signature, 32))})
+            json!({"kid": kid, "value": base64_url(&signature)})
         };
         change(&line, &mut answer);
         (200, answer.to_string())
@@ -101,6 +115,18 @@ fn with_secret() -> Surroundings {
         ("AZURE_CLIENT_ID", "client"),
         ("AZURE_CLIENT_SECRET", "pa55word"),
     ])
+}
+
+#[test]
+fn rsa_keys_sign_by_pkcs1() {
+    let pair = KeyPair::generate(KeyKind::Rsa(RsaSize::Bits2048)).unwrap();
+    let public = pair.public_key().clone();
+    let server = vault(pair, |_, _| {});
+    let key = key("azurekms://acme/signing");
+    let signer = open_at(&key, places(&server), &with_secret()).unwrap();
+    assert_eq!(signer.public_key(), &public);
+    let signature = signer.sign(MESSAGE).unwrap();
+    public.verify(signer.scheme(), MESSAGE, &signature).unwrap();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use aws_lc_rs::rsa::{KeyPair as RsaPair, KeySize};
 use aws_lc_rs::signature::KeyPair as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use custos_core::crypto::{KeyKind, KeyPair, Pem};
+use custos_core::crypto::{KeyKind, KeyPair, Pem, RsaSize};
 use serde_json::{Value, json};
 
 use super::super::super::reference::KeyReference;
@@ -44,8 +44,13 @@ fn google(pair: KeyPair, change: impl Fn(&str, &mut Value) + Send + 'static) -> 
             ]})
         } else if line == format!("GET /v1/{name}/publicKey") {
             let pem = pair.public_key().to_pem();
+            let algorithm = if pair.public_key().kind().is_rsa() {
+                "RSA_SIGN_PKCS1_2048_SHA256"
+            } else {
+                "EC_SIGN_P256_SHA256"
+            };
             json!({
-                "name": name, "algorithm": "EC_SIGN_P256_SHA256", "protectionLevel": "HSM",
+                "name": name, "algorithm": algorithm, "protectionLevel": "HSM",
                 "pemCrc32c": crc32c(pem.as_bytes()).to_string(), "pem": pem,
             })
         } else if line == format!("POST /v1/{name}:asymmetricSign") {
@@ -57,7 +62,8 @@ fn google(pair: KeyPair, change: impl Fn(&str, &mut Value) + Send + 'static) -> 
                     "digestCrc32c": crc32c(&digest).to_string(),
                 })
             );
-            let signature = pair.sign(Scheme::EcdsaP256, MESSAGE).unwrap();
+            let scheme = pair.public_key().kind().statement_scheme();
+            let signature = pair.sign(scheme, MESSAGE).unwrap();
             json!({
                 "name": name, "signature": STANDARD.encode(&signature),
                 "signatureCrc32c": crc32c(&signature).to_string(),
@@ -102,6 +108,32 @@ fn the_newest_enabled_version_signs() {
             .iter()
             .filter(|seen| seen.line().contains("computeMetadata"));
         assert_eq!(tokens.count(), 1, "the token is kept");
+    }
+}
+
+#[test]
+fn rsa_keys_sign_by_pkcs1_alone() {
+    let key_pair = || KeyPair::generate(KeyKind::Rsa(RsaSize::Bits2048)).unwrap();
+    let pair = key_pair();
+    let public = pair.public_key().clone();
+    let server = google(pair, |_, _| {});
+    let signer = open(&key("/versions/11"), &vars(&server)).unwrap();
+    let signature = signer.sign(MESSAGE).unwrap();
+    public.verify(signer.scheme(), MESSAGE, &signature).unwrap();
+    for other in [
+        "RSA_SIGN_PSS_2048_SHA256",
+        "RSA_SIGN_RAW_PKCS1_2048",
+        "RSA_SIGN_PKCS1_4096_SHA512",
+    ] {
+        let server = google(key_pair(), move |line, answer| {
+            if line.ends_with("/publicKey") {
+                answer["algorithm"] = other.into();
+            }
+        });
+        let refused = open(&key("/versions/11"), &vars(&server));
+        assert!(
+            matches!(refused, Err(ServiceError::UnsupportedKey { found, .. }) if found == other)
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! Against exchanges written after `HashiCorp`'s documentation of the transit engine.
 
-use custos_core::crypto::{KeyKind, KeyPair};
+use custos_core::crypto::{KeyKind, KeyPair, RsaSize};
 use serde_json::{Value, json};
 
 use super::super::super::reference::KeyReference;
@@ -41,15 +41,17 @@ fn vault(pair: KeyPair, change: impl Fn(&str, &mut Value) + Send + 'static) -> R
                 },
             }}),
             "POST /v1/keys/transit/sign/release" => {
-                assert_eq!(
-                    seen.json(),
-                    json!({
-                        "input": STANDARD.encode(sha256(MESSAGE)), "prehashed": true,
-                        "hash_algorithm": "sha2-256", "marshaling_algorithm": "asn1",
-                        "key_version": 2,
-                    })
-                );
-                let signature = pair.sign(Scheme::EcdsaP256, MESSAGE).unwrap();
+                let mut expected = json!({
+                    "input": STANDARD.encode(sha256(MESSAGE)), "prehashed": true,
+                    "hash_algorithm": "sha2-256", "marshaling_algorithm": "asn1",
+                    "key_version": 2,
+                });
+                let scheme = pair.public_key().kind().statement_scheme();
+                if scheme.key_kind().is_rsa() {
+                    expected["signature_algorithm"] = "pkcs1v15".into();
+                }
+                assert_eq!(seen.json(), expected);
+                let signature = pair.sign(scheme, MESSAGE).unwrap();
                 json!({"data": {"signature": format!("vault:v2:{}", STANDARD.encode(signature))}})
             }
             other => panic!("{other}"),
@@ -61,17 +63,19 @@ fn vault(pair: KeyPair, change: impl Fn(&str, &mut Value) + Send + 'static) -> R
 
 #[test]
 fn the_latest_version_signs() {
-    let pair = KeyPair::generate(KeyKind::P256).unwrap();
-    let public = pair.public_key().clone();
-    let server = vault(pair, |_, _| {});
-    let signer = open(&key(), &vars(&server)).unwrap();
-    assert!(
-        signer
-            .key_name()
-            .starts_with("release version 2 at http://127.0.0.1:")
-    );
-    let signature = signer.sign(MESSAGE).unwrap();
-    public.verify(signer.scheme(), MESSAGE, &signature).unwrap();
+    for kind in [KeyKind::P256, KeyKind::Rsa(RsaSize::Bits2048)] {
+        let pair = KeyPair::generate(kind).unwrap();
+        let public = pair.public_key().clone();
+        let server = vault(pair, |_, _| {});
+        let signer = open(&key(), &vars(&server)).unwrap();
+        assert!(
+            signer
+                .key_name()
+                .starts_with("release version 2 at http://127.0.0.1:")
+        );
+        let signature = signer.sign(MESSAGE).unwrap();
+        public.verify(signer.scheme(), MESSAGE, &signature).unwrap();
+    }
 }
 
 #[test]
