@@ -7,10 +7,12 @@ mod hsm;
 mod intoto;
 mod keyless;
 mod kubernetes;
+mod oci;
 mod oms;
 mod rooms;
 mod sigstore;
 mod tree;
+mod tuf;
 
 pub use oms::{key_files, text};
 
@@ -40,7 +42,7 @@ struct Entry {
     run: fn(&Run<'_>, &mut Suite) -> Result<()>,
 }
 
-const SUITES: [Entry; 10] = [
+const SUITES: [Entry; 12] = [
     Entry {
         name: "rooms",
         shows: "crates depend on each other in the one allowed direction",
@@ -88,6 +90,18 @@ const SUITES: [Entry; 10] = [
         shows: "bundles made with real Fulcio, Rekor v2 and timestamps verify, bad ones do not",
         needs_build: true,
         run: keyless::run,
+    },
+    Entry {
+        name: "oci",
+        shows: "signatures in a registry hold for cosign and Custos, and their twins for neither",
+        needs_build: true,
+        run: oci::run,
+    },
+    Entry {
+        name: "tuf",
+        shows: "trust roots are followed both ways with python-tuf, changed ones by neither",
+        needs_build: true,
+        run: tuf::run,
     },
     Entry {
         name: "log-crash",

@@ -401,6 +401,13 @@ pub(super) fn fetched(
     what: &str,
 ) -> Result<Fetched, OciError> {
     let bytes = answer.body();
+    let fault = |fault| OciError::Manifest {
+        what: what.to_owned(),
+        fault,
+    };
+    let content_type = answer.header("content-type").unwrap_or_default();
+    // A page for people is a failure, not a lie about a digest.
+    Manifest::check_type(content_type).map_err(fault)?;
     let digest = match expected {
         Some(digest) => {
             check_digest(digest, bytes)?;
@@ -413,11 +420,6 @@ pub(super) fn fetched(
     if let Some(told) = told.and_then(|told| told.parse::<Digest>().ok()) {
         check_digest(&told, bytes)?;
     }
-    let fault = |fault| OciError::Manifest {
-        what: what.to_owned(),
-        fault,
-    };
-    let content_type = answer.header("content-type").unwrap_or_default();
     let (media_type, manifest) = Manifest::parse(bytes, content_type).map_err(fault)?;
     Ok(Fetched {
         descriptor: Descriptor {

@@ -139,20 +139,17 @@ impl Manifest {
         }
     }
 
+    /// Returns an error unless this is the media type of a manifest or index.
+    pub(crate) fn check_type(content_type: &str) -> Result<(), ManifestError> {
+        told(content_type).map(drop)
+    }
+
     /// Parses `bytes` that came as `content_type`; the document's own word must agree. Returns the
     /// media type as well.
     pub fn parse(bytes: &[u8], content_type: &str) -> Result<(String, Self), ManifestError> {
         let limits = Limits::SMALL.with_max_bytes(MAX_MANIFEST);
         let wire: Wire = json::from_slice(bytes, &limits).map_err(ManifestError::Json)?;
-        let told = content_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
-        let kind = Kind::of(&told).ok_or(ManifestError::MediaType {
-            found: shown(&told),
-        })?;
+        let (told, kind) = told(content_type)?;
         match &wire.media_type {
             Some(own) if *own != told => {
                 return Err(ManifestError::MediaTypes {
@@ -236,6 +233,22 @@ impl Wire {
             }),
             _ => Err(ManifestError::OtherKind),
         }
+    }
+}
+
+// The media type without its parameters.
+fn told(content_type: &str) -> Result<(String, Kind), ManifestError> {
+    let told = content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    match Kind::of(&told) {
+        Some(kind) => Ok((told, kind)),
+        None => Err(ManifestError::MediaType {
+            found: shown(&told),
+        }),
     }
 }
 
