@@ -114,18 +114,21 @@ pub(super) const SIGN_EXAMPLES: &str = "Examples:
   custos sign model/ --key trainer                     writes model/model.sig
   custos sign model.gguf --key k8s://ml/cosign-key     one file, a key in a Secret
   custos sign model/ --key trainer --hash blake3       faster on large models
-  custos sign model/ --key k.key --certificate leaf.pem --no-log";
+  custos sign model/ --key k.key --certificate leaf.pem --no-log
+  custos sign oci://ghcr.io/org/model@sha256:9f2c... --key trainer";
 pub(super) const ATTEST_EXAMPLES: &str = "Examples:
   custos attest data/ --type dataset --predicate dataset.json --key data
   custos attest data/ --type evaluation-plan --predicate plan.json --key qa
   custos attest sha256:9f2c... --type test-result --predicate result.json
-  custos attest model/ --type cyclonedx --predicate bom.json --bundle bom.sig";
+  custos attest model/ --type cyclonedx --predicate bom.json --bundle bom.sig
+  custos attest oci://ghcr.io/org/model@sha256:9f2c... --type test-result --predicate r.json";
 pub(super) const VERIFY_EXAMPLES: &str = "Examples:
   custos verify model/ --key trainer
   custos verify model/ --key k.pub --allow-unlogged --bundle model.sig
   custos verify model/ --certificate-chain ca.pem --certificate-identity SUBJECT
   custos verify f.tgz --trusted-root root.json --certificate-identity SUBJECT \\
-      --certificate-oidc-issuer https://accounts.example.com --offline";
+      --certificate-oidc-issuer https://accounts.example.com --offline
+  custos verify oci://ghcr.io/org/model@sha256:9f2c... --key trainer";
 pub(super) const TRACE_EXAMPLES: &str = "Examples:
   custos trace model/                      where it comes from, up to the raw data
   custos trace data/ --down                what was made of it
