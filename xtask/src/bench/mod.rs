@@ -1,6 +1,7 @@
 //! The speed tables: Custos and its peer, in the same run, on the same data, as ratios. Timing
 //! never decides a test; a table says what was measured, how, and what was aimed for.
 
+mod keyless;
 mod log;
 mod measure;
 mod model;
@@ -34,7 +35,7 @@ struct Entry {
     run: fn(&Bench<'_>) -> Result<Table>,
 }
 
-const BENCHES: [Entry; 7] = [
+const BENCHES: [Entry; 8] = [
     Entry {
         name: "mixed",
         title: "4 GiB of mixed files",
@@ -64,6 +65,11 @@ const BENCHES: [Entry; 7] = [
         name: "log",
         title: "Durable appends to the log",
         run: log::append,
+    },
+    Entry {
+        name: "keyless",
+        title: "A keyless bundle, offline",
+        run: keyless::run,
     },
     Entry {
         name: "start-up",
