@@ -19,6 +19,7 @@ mod expect;
 mod help;
 mod image;
 mod key_life;
+mod keyless;
 mod serve;
 mod trust;
 mod trust_life;
@@ -30,12 +31,13 @@ pub use expect::ExpectArgs;
 pub use help::command;
 pub use image::ImageArgs;
 pub use key_life::{ApproveArgs, ImpactArgs, RevokeArgs, RotateArgs, Since, WhoArgs};
+pub use keyless::{KeylessArgs, OidcArg};
 use serve::SERVE_EXAMPLES;
 pub use serve::ServeArgs;
 use trust::TRUST_EXAMPLES;
-pub use watch::LogWatchArgs;
-pub use trust_life::{TrustAddRootArgs, TrustPublishArgs, TrustUpdateArgs};
 pub use trust::{TrustArgs, TrustCommand, TrustInitArgs, TrustTlsArgs};
+pub use trust_life::{TrustAddRootArgs, TrustPublishArgs, TrustUpdateArgs};
+pub use watch::LogWatchArgs;
 
 /// The command groups of the root help, in order.
 pub const GROUPS: [(&str, &[&str]); 6] = [
@@ -261,6 +263,9 @@ pub struct KeyArgs {
     /// Read the key's password, or the token's PIN, from the first line of a file [default: ask].
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+    /// Instead of a key.
+    #[command(flatten)]
+    pub keyless: KeylessArgs,
 }
 
 /// `custos sign`.

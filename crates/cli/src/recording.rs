@@ -9,7 +9,6 @@ use custos_core::entry::entry_algorithm;
 use custos_core::statement::Statement;
 use custos_evidence::Store;
 use custos_evidence::record::{self, KeepError, Kept};
-use custos_log::engine::Log;
 use custos_trust::seal::{self, SealError, Signed};
 use custos_trust::signer::{CertificateSigner, SignError, Signer};
 
@@ -19,6 +18,8 @@ use crate::files::{read_text, shown, write_atomic};
 use crate::keys;
 use crate::logs;
 use crate::report::Failure;
+use crate::services::home_log::HomeLog;
+use crate::services::keyless;
 use crate::settings::Settings;
 use crate::stores;
 
@@ -38,7 +39,15 @@ pub fn signer(
     settings: &Settings,
     context: &Context,
 ) -> Result<Box<dyn Signer>, Failure> {
+    if let Some(signer) = keyless::signer(args, settings, context)? {
+        return match certificates.leaf {
+            None => Ok(signer),
+            Some(_) => Err(Failure::usage("E0002", "a certificate goes with a key")
+                .because("keyless signing gets a certificate of its own")),
+        };
+    }
     let key = keys::signer(args, settings, context)?;
+    let key = keyless::countersigned(key, args, settings, context)?;
     let Some(leaf) = certificates.leaf else {
         return Ok(key);
     };
@@ -124,7 +133,7 @@ fn lost() -> Failure {
 pub struct Recording<'a> {
     context: &'a Context,
     signer: Box<dyn Signer>,
-    kept: Option<(Log, Store)>,
+    kept: Option<(HomeLog, Store)>,
 }
 
 impl<'a> Recording<'a> {
@@ -140,13 +149,13 @@ impl<'a> Recording<'a> {
     /// Finds out whether the home's log and store take statements, before work is done that would
     /// be lost if they did not.
     pub fn check(context: &Context) -> Result<(), Failure> {
-        logs::open_or_create(context)?;
+        HomeLog::open(context)?;
         stores::writable(context).map(drop)
     }
 
     /// Signs, stores and logs in the home.
     pub fn open(signer: Box<dyn Signer>, context: &'a Context) -> Result<Self, Failure> {
-        let log = logs::open_or_create(context)?;
+        let log = HomeLog::open(context)?;
         let store = stores::writable(context)?;
         stores::finish(&store, &log.reader(), context);
         Ok(Self {
@@ -159,6 +168,14 @@ impl<'a> Recording<'a> {
     /// Returns the key that signs.
     pub fn key_id(&self) -> KeyId {
         self.signer.public_key().id()
+    }
+
+    /// Returns who signs, in words: whom a certificate names, once something was signed, else the
+    /// key.
+    pub fn signer_name(&self) -> String {
+        self.signer
+            .identity()
+            .unwrap_or_else(|| format!("key:{}", self.key_id().short()))
     }
 
     /// Returns the kind of the key that signs.
@@ -225,13 +242,11 @@ impl<'a> Recording<'a> {
         self.acknowledge(log, kept).pop().ok_or_else(lost)
     }
 
-    fn acknowledge(&self, log: &Log, kept: Vec<Kept>) -> Vec<Recorded> {
-        if let Ok(head) = log.head() {
-            logs::remember(self.context, &head.checkpoint);
-        }
+    fn acknowledge(&self, log: &HomeLog, kept: Vec<Kept>) -> Vec<Recorded> {
+        log.remember(self.context);
         kept.into_iter()
             .map(|kept| Recorded {
-                bytes: kept.bundle,
+                bytes: kept.outward.unwrap_or(kept.bundle),
                 digest: kept.digest,
                 index: Some(kept.log_index),
             })
@@ -245,6 +260,9 @@ impl<'a> Recording<'a> {
                 logs::failure(error, &home)
             }
             (KeepError::Store(error), _) => stores::failure(error),
+            (KeepError::Seal(SealError::Sign(SignError::Keyless(error))), _) => {
+                keyless::failure(error)
+            }
             (KeepError::Seal(SealError::Sign(error)), _)
                 if let Some(failure) = keys::references::sign_failure(error) =>
             {

@@ -1,13 +1,15 @@
 //! The team's own signing services: what `custos trust init` makes in the home, and `custos serve`
 //! serves.
 
+pub mod home_log;
 pub mod issuers;
+pub mod keyless;
 pub mod serving;
 
 use std::path::PathBuf;
 
 use custos_server::authority::AuthorityError;
-use custos_server::trusted_root::{SigningConfig, TrustedRoot, TrustedRootError};
+use custos_server::trusted_root::{SigningConfig, TrustedRoot};
 
 use crate::files::{read_bytes, shown};
 use crate::home::Home;
@@ -71,7 +73,7 @@ impl TrustPlace {
     }
 }
 
-fn unreadable(file: &std::path::Path, error: &TrustedRootError) -> Failure {
+fn unreadable(file: &std::path::Path, error: &dyn std::error::Error) -> Failure {
     Failure::usage("E0132", "what should be trusted is not accepted")
         .at(shown(file))
         .because(error.to_string())

@@ -56,7 +56,6 @@ pub struct Settings {
     /// Whose ID tokens `custos serve` gives certificates for.
     pub issuers: Vec<IssuerEntry>,
     /// A Sigstore signing configuration.
-    #[allow(dead_code, reason = "read by keyless signing")]
     pub signing_config: Option<PathBuf>,
 }
 

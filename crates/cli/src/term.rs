@@ -145,6 +145,11 @@ impl Term {
         }
     }
 
+    /// Asks a person to do something, on standard error, even if remarks are not wanted.
+    pub fn ask(&self, text: &str) {
+        write_err(&format!("{text}\n"));
+    }
+
     /// Writes a warning to standard error.
     pub fn warn(&self, text: &str) {
         write_err(&format!(

@@ -176,9 +176,29 @@ impl VerificationMaterial {
         }
     }
 
+    /// Returns material with one certificate in DER, whose issuers the verifier knows (keyless).
+    pub fn certificate(der: Vec<u8>) -> Self {
+        Self {
+            certificate: Some(Certificate {
+                raw_bytes: Base64(der),
+            }),
+            ..Self::default()
+        }
+    }
+
     /// Returns it with a log entry added.
     pub fn with_entry(mut self, entry: TransparencyLogEntry) -> Self {
         self.tlog_entries.push(entry);
+        self
+    }
+
+    /// Returns it with an RFC 3161 timestamp added, the DER of a `TimeStampResp`.
+    pub fn with_timestamp(mut self, der: Vec<u8>) -> Self {
+        let timestamp = SignedTimestamp {
+            signed_timestamp: Base64(der),
+        };
+        let data = &mut self.timestamp_verification_data;
+        data.rfc3161_timestamps.push(timestamp);
         self
     }
 
@@ -348,6 +368,21 @@ impl TransparencyLogEntry {
             inclusion_promise: None,
             inclusion_proof: Some(proof),
             canonicalized_body: Base64(leaf),
+        }
+    }
+}
+
+impl TransparencyLogEntry {
+    /// Returns it as Rekor v1 gives it: at this index of all its shards, with the time and the
+    /// promise that it signed.
+    pub fn promised(self, log_index: u64, integrated_time: u64, promise: Vec<u8>) -> Self {
+        Self {
+            log_index: Int64::from_u64(log_index),
+            integrated_time: Int64::from_u64(integrated_time),
+            inclusion_promise: Some(InclusionPromise {
+                signed_entry_timestamp: Base64(promise),
+            }),
+            ..self
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct Kept {
     pub digest: Digest,
     /// Where it stands in the log.
     pub log_index: u64,
+    /// The bundle for others, where the signer entered it into their logs: with those entries.
+    pub outward: Option<Vec<u8>>,
 }
 
 /// Where statements go, and in whose name.
@@ -89,6 +91,7 @@ impl Recording<'_> {
         // Until it is indexed, nobody takes the draft for one that a crash left behind.
         let _session = self.store.writing()?;
         let staged = self.store.stage(drafts, self.now)?;
+        let outward = signed.publish(self.signer).map_err(KeepError::Seal)?;
         let bundles = signed.record(self.log).map_err(KeepError::Seal)?;
         let mut kept = Vec::with_capacity(bundles.len());
         let mut entries = Vec::with_capacity(bundles.len());
@@ -104,14 +107,17 @@ impl Recording<'_> {
             });
         }
         let digests = self.store.commit(entries, self.now)?;
-        let kept = kept.into_iter().zip(digests);
-        Ok(kept
-            .map(|((bundle, log_index), digest)| Kept {
+        let kept = kept.into_iter().zip(digests).zip(outward);
+        kept.map(|(((bundle, log_index), digest), outward)| {
+            let outward = outward.map(|bundle| bundle.to_bytes()).transpose();
+            Ok(Kept {
                 bundle,
                 digest,
                 log_index,
+                outward: outward.map_err(KeepError::Bundle)?,
             })
-            .collect())
+        })
+        .collect()
     }
 }
 

@@ -4,48 +4,22 @@
 //! Spec: sigstore/protobuf-specs, `sigstore_trustroot.proto`: `TrustedRoot` 0.1 and
 //! `SigningConfig` 0.2, in proto JSON. Validity ranges include both ends.
 
-use custos_core::clock::Timestamp;
 use custos_core::crypto::{KeyKind, PublicKey, Scheme, sha256};
 use custos_core::dsse::Base64;
 use custos_core::json::{self, JsonError};
 use custos_core::limits::Limits;
 use custos_log::note::VerifierKey;
+use custos_trust::keyless::config::Endpoint;
 use serde::{Deserialize, Serialize};
 
 use crate::authority::Authority;
 
+pub use custos_trust::keyless::config::{SigningConfig, Validity};
+
 /// Media type of a trusted root.
 pub const TRUSTED_ROOT: &str = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
-/// Media type of a signing configuration.
-pub const SIGNING_CONFIG: &str = "application/vnd.dev.sigstore.signingconfig.v0.2+json";
 
 const LIMITS: Limits = Limits::SMALL;
-
-/// When something counts; both ends belong to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Validity {
-    /// From when on.
-    pub start: Timestamp,
-    /// Until when, if it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub end: Option<Timestamp>,
-}
-
-impl Validity {
-    /// Returns a validity without end.
-    pub const fn from(start: Timestamp) -> Self {
-        Self { start, end: None }
-    }
-
-    /// Returns it with an end.
-    pub const fn until(self, end: Timestamp) -> Self {
-        Self {
-            end: Some(end),
-            ..self
-        }
-    }
-}
 
 /// Authorities and logs that are trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,6 +154,24 @@ impl<'a> Place<'a> {
             validity,
         }
     }
+
+    /// Returns the configuration of a server that has all services at one URL; people get tokens
+    /// from the issuer `oidc`, if one is given.
+    pub fn signing_config(&self, oidc: Option<&str>) -> SigningConfig {
+        let service =
+            |url: String, version| Endpoint::new(url, version, self.validity).of(self.organization);
+        let base = self.url.trim_end_matches('/');
+        let mut config = SigningConfig::naming_nothing();
+        config.ca_urls = vec![service(base.to_owned(), 1)];
+        config.oidc_urls = oidc
+            .map(|url| service(url.to_owned(), 1))
+            .into_iter()
+            .collect();
+        config.rekor_tlog_urls = vec![service(base.to_owned(), 2)];
+        // This one is the full address.
+        config.tsa_urls = vec![service(format!("{base}/api/v1/timestamp"), 1)];
+        config
+    }
 }
 
 impl TrustedRoot {
@@ -284,112 +276,6 @@ fn log(url: &str, validity: Validity, key: &PublicKey, id: Vec<u8>) -> LogInstan
     }
 }
 
-/// Where clients sign.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[non_exhaustive]
-pub struct SigningConfig {
-    /// Always [`SIGNING_CONFIG`].
-    pub media_type: String,
-    /// Certificate authorities.
-    #[serde(default)]
-    pub ca_urls: Vec<Service>,
-    /// Issuers of tokens for people.
-    #[serde(default)]
-    pub oidc_urls: Vec<Service>,
-    /// Logs.
-    #[serde(default)]
-    pub rekor_tlog_urls: Vec<Service>,
-    /// Timestamp authorities.
-    #[serde(default)]
-    pub tsa_urls: Vec<Service>,
-    /// How many logs to use.
-    #[serde(default)]
-    pub rekor_tlog_config: Selection,
-    /// How many timestamp authorities to use.
-    #[serde(default)]
-    pub tsa_config: Selection,
-}
-
-/// A service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Service {
-    /// Where it is.
-    pub url: String,
-    /// Version of its interface.
-    pub major_api_version: u32,
-    /// When it counts.
-    pub valid_for: Validity,
-    /// Who runs it.
-    #[serde(default)]
-    pub operator: String,
-}
-
-/// Which of several services to use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Selection {
-    /// `ANY`, `ALL` or `EXACT`.
-    pub selector: String,
-    /// How many, with `EXACT`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub count: Option<u32>,
-}
-
-impl Default for Selection {
-    fn default() -> Self {
-        Self {
-            selector: "ANY".to_owned(),
-            count: None,
-        }
-    }
-}
-
-impl SigningConfig {
-    /// Returns the configuration of a server that has all services at one URL; people get tokens
-    /// from the issuer `oidc`, if one is given.
-    pub fn of_server(place: &Place<'_>, oidc: Option<&str>) -> Self {
-        let service = |url: String, major_api_version| Service {
-            url,
-            major_api_version,
-            valid_for: place.validity,
-            operator: place.organization.to_owned(),
-        };
-        let base = place.url.trim_end_matches('/');
-        Self {
-            media_type: SIGNING_CONFIG.to_owned(),
-            ca_urls: vec![service(base.to_owned(), 1)],
-            oidc_urls: oidc
-                .map(|url| service(url.to_owned(), 1))
-                .into_iter()
-                .collect(),
-            rekor_tlog_urls: vec![service(base.to_owned(), 2)],
-            // This one is the full address.
-            tsa_urls: vec![service(format!("{base}/api/v1/timestamp"), 1)],
-            rekor_tlog_config: Selection::default(),
-            tsa_config: Selection::default(),
-        }
-    }
-
-    /// Parses a configuration of at most 1 MiB; unknown fields are rejected.
-    pub fn parse(bytes: &[u8]) -> Result<Self, TrustedRootError> {
-        let config: Self = json::from_slice(bytes, &LIMITS).map_err(TrustedRootError::Json)?;
-        if config.media_type == SIGNING_CONFIG {
-            Ok(config)
-        } else {
-            Err(TrustedRootError::MediaType)
-        }
-    }
-
-    /// Writes it for a file.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, TrustedRootError> {
-        json::to_pretty(self).map_err(TrustedRootError::Json)
-    }
-}
-
 /// Why a document was not read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -430,7 +316,7 @@ mod tests {
             Err(TrustedRootError::MediaType)
         );
         for bad in ["{}", "[]", r#"{"mediaType":"x","mediaType":"x"}"#] {
-            let refused = SigningConfig::parse(bad.as_bytes());
+            let refused = TrustedRoot::parse(bad.as_bytes());
             assert!(matches!(refused, Err(TrustedRootError::Json(_))));
         }
     }

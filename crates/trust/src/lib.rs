@@ -1,5 +1,6 @@
 //! Who vouches: keys, signers, trust roots, and the one function that verifies.
 //!
+//! - [`keyless`]: signing with Sigstore's services, in the name of whoever a token names.
 //! - [`keys`]: private keys in files, plain or encrypted as cosign does.
 //! - [`signer`]: what makes signatures, whatever holds the key.
 //! - [`signers`]: keys in key services and Kubernetes Secrets, and key references.
@@ -11,7 +12,8 @@
 //!   [`Verified`] value or a precise reason why not.
 //!
 //! What it is not: verification looks nothing up. Bundles, trust roots, `now` and expected signers
-//! are arguments; only [`keys`] and [`signers`] touch files, and only [`signers`] the network.
+//! are arguments; only [`keys`], [`keyless`] and [`signers`] touch files, and only the latter two
+//! the network.
 #![deny(
     clippy::unwrap_used,         // input is hostile: an unwrap is a denial of service
     clippy::expect_used,         // same
@@ -33,6 +35,7 @@
     )
 )]
 
+pub mod keyless;
 pub mod keys;
 pub mod revocation;
 pub mod root;

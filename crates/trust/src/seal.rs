@@ -6,6 +6,8 @@
 //! becomes a bare DSSE envelope, as a bundle holds exactly one signature. A file can be signed
 //! itself, without a statement, as cosign's `sign-blob` does ([`Signed::message`]).
 
+use std::thread::{self, ScopedJoinHandle};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use custos_core::bundle::{Bundle, BundleError, MessageSignature, VerificationMaterial};
@@ -17,7 +19,10 @@ use custos_core::limits::MAX_SIGNATURES;
 use custos_core::statement::{Statement, StatementError};
 use custos_log::recorder::{RecordError, Recorder};
 
-use crate::signer::{SignError, Signer};
+use crate::signer::{Fresh, SignError, Signer};
+
+/// Signatures that are published at once.
+const AT_ONCE: usize = 8;
 
 /// Signs a statement, and records the signature in a log if there is one.
 pub fn sign_statement(
@@ -53,7 +58,7 @@ pub fn sign_statements(
 /// log then never refers to an envelope that a crash took away.
 #[derive(Debug, Clone)]
 pub struct Signed {
-    material: VerificationMaterial,
+    materials: Vec<VerificationMaterial>,
     contents: Vec<Content>,
     leaves: Vec<Vec<u8>>,
 }
@@ -65,6 +70,23 @@ enum Content {
 }
 
 impl Content {
+    fn envelope(&self) -> Option<&Envelope> {
+        match self {
+            Self::Envelope(envelope) => Some(envelope),
+            Self::Message(_) => None,
+        }
+    }
+
+    fn signature(&self) -> &[u8] {
+        match self {
+            Self::Envelope(envelope) => envelope
+                .signatures
+                .first()
+                .map_or(&[], |signature| signature.sig.as_slice()),
+            Self::Message(message) => message.signature.as_slice(),
+        }
+    }
+
     fn into_bundle(self, material: VerificationMaterial) -> Bundle {
         match self {
             Self::Envelope(envelope) => Bundle::new(material, envelope),
@@ -78,13 +100,20 @@ impl Signed {
     pub fn new(statements: &[Statement], signer: &dyn Signer) -> Result<Self, SealError> {
         let mut contents = Vec::with_capacity(statements.len());
         let mut leaves = Vec::with_capacity(statements.len());
+        let mut materials = Vec::with_capacity(statements.len());
         for statement in statements {
             let (envelope, leaf) = sign_one(statement, signer)?;
-            contents.push(Content::Envelope(envelope));
+            let content = Content::Envelope(envelope);
+            materials.push(stamped(
+                material(signer, key_hint),
+                signer,
+                content.signature(),
+            )?);
+            contents.push(content);
             leaves.push(leaf);
         }
         Ok(Self {
-            material: material(signer, key_hint),
+            materials,
             contents,
             leaves,
         })
@@ -101,7 +130,11 @@ impl Signed {
             signer.scheme().key_details(),
         );
         Ok(Self {
-            material: material(signer, |key| STANDARD.encode(key.id().as_bytes())),
+            materials: vec![stamped(
+                material(signer, |key| STANDARD.encode(key.id().as_bytes())),
+                signer,
+                &signature,
+            )?],
             leaves: vec![entry.to_leaf().map_err(SealError::Entry)?],
             contents: vec![Content::Message(MessageSignature::new(digest, signature))],
         })
@@ -114,14 +147,60 @@ impl Signed {
 
     /// Returns the bundles without a log entry.
     pub fn unlogged(&self) -> Vec<Bundle> {
-        let bundle = |content: &Content| content.clone().into_bundle(self.material.clone());
-        self.contents.iter().map(bundle).collect()
+        let parts = self.contents.iter().zip(&self.materials);
+        parts
+            .map(|(content, material)| content.clone().into_bundle(material.clone()))
+            .collect()
+    }
+
+    /// Enters all signatures into the logs that the signer uses besides the recorder, if there are
+    /// any, and returns the bundles for the world outside: with those entries, and no other.
+    pub fn publish(&self, signer: &dyn Signer) -> Result<Vec<Option<Bundle>>, SealError> {
+        let one = |at: usize| -> Result<Option<Bundle>, SealError> {
+            let (Some(content), Some(material), Some(leaf)) = (
+                self.contents.get(at),
+                self.materials.get(at),
+                self.leaves.get(at),
+            ) else {
+                return Ok(None);
+            };
+            let fresh = Fresh {
+                signature: content.signature(),
+                leaf,
+                envelope: content.envelope(),
+            };
+            let entries = signer.publish(&fresh).map_err(SealError::Sign)?;
+            if entries.is_empty() {
+                return Ok(None);
+            }
+            let material = entries
+                .into_iter()
+                .fold(material.clone(), VerificationMaterial::with_entry);
+            Ok(Some(content.clone().into_bundle(material)))
+        };
+        // A log may take seconds to answer.
+        let mut bundles = Vec::with_capacity(self.leaves.len());
+        let positions: Vec<usize> = (0..self.leaves.len()).collect();
+        for some in positions.chunks(AT_ONCE) {
+            let answers: Vec<_> = thread::scope(|scope| {
+                let calls: Vec<_> = some.iter().map(|at| scope.spawn(|| one(*at))).collect();
+                calls.into_iter().map(ScopedJoinHandle::join).collect()
+            });
+            for answer in answers {
+                let unanswered = |_| SealError::RecorderCount {
+                    expected: 1,
+                    found: 0,
+                };
+                bundles.push(answer.map_err(unanswered)??);
+            }
+        }
+        Ok(bundles)
     }
 
     /// Records all signatures in one batch, and returns the bundles with their log entries.
     pub fn record(self, recorder: &dyn Recorder) -> Result<Vec<Bundle>, SealError> {
         let Self {
-            material,
+            materials,
             contents,
             leaves,
         } = self;
@@ -132,9 +211,10 @@ impl Signed {
         }
         Ok(contents
             .into_iter()
+            .zip(materials)
             .zip(leaves.iter().zip(answers))
-            .map(|(content, (leaf, answer))| {
-                content.into_bundle(material.clone().with_entry(answer.to_entry(leaf)))
+            .map(|((content, material), (leaf, answer))| {
+                content.into_bundle(material.with_entry(answer.to_entry(leaf)))
             })
             .collect())
     }
@@ -191,6 +271,17 @@ fn sign_one(statement: &Statement, signer: &dyn Signer) -> Result<(Envelope, Vec
     ))
 }
 
+fn stamped(
+    material: VerificationMaterial,
+    signer: &dyn Signer,
+    signature: &[u8],
+) -> Result<VerificationMaterial, SealError> {
+    let timestamps = signer.timestamps(signature).map_err(SealError::Sign)?;
+    Ok(timestamps
+        .into_iter()
+        .fold(material, VerificationMaterial::with_timestamp))
+}
+
 fn verifier(signer: &dyn Signer) -> Verifier {
     match signer.certificate_chain().and_then(<[_]>::first) {
         Some(leaf) => Verifier::Certificate(leaf.clone()),
@@ -200,6 +291,7 @@ fn verifier(signer: &dyn Signer) -> Verifier {
 
 fn material(signer: &dyn Signer, hint: impl Fn(&PublicKey) -> String) -> VerificationMaterial {
     match signer.certificate_chain() {
+        Some([leaf, ..]) if signer.is_keyless() => VerificationMaterial::certificate(leaf.clone()),
         Some(chain) => VerificationMaterial::chain(chain.to_vec()),
         None => VerificationMaterial::key(hint(signer.public_key())),
     }

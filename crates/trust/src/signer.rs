@@ -5,10 +5,13 @@
 
 use std::fmt;
 
+use custos_core::bundle::TransparencyLogEntry;
 use custos_core::crypto::{KeyPair, Pem, PemError, PublicKey, Scheme, SignatureError};
 use custos_core::digest::Digest;
+use custos_core::dsse::Envelope;
 use custos_core::limits::MAX_CERTIFICATES;
 
+use crate::keyless::KeylessError;
 use crate::signers::ServiceError;
 use crate::signers::pkcs11::TokenError;
 use crate::verify::{Certificate, CertificateFault};
@@ -35,6 +38,52 @@ pub trait Signer: Send + Sync {
     fn certificate_chain(&self) -> Option<&[Vec<u8>]> {
         None
     }
+
+    /// Returns true if the certificate is one of Sigstore's, which stands alone in a bundle.
+    fn is_keyless(&self) -> bool {
+        false
+    }
+
+    /// Returns whom the certificate names, where that is known only once something was signed.
+    fn identity(&self) -> Option<String> {
+        None
+    }
+
+    /// Gets RFC 3161 timestamps over a signature that this signer has just made, DER
+    /// `TimeStampResp` each; none, unless it uses an authority.
+    fn timestamps(&self, signature: &[u8]) -> Result<Vec<Vec<u8>>, SignError> {
+        let _ = signature;
+        Ok(Vec::new())
+    }
+
+    /// Enters a signature that this signer has just made into logs of others, and returns the
+    /// entries; none, unless it uses such logs.
+    fn publish(&self, fresh: &Fresh<'_>) -> Result<Vec<TransparencyLogEntry>, SignError> {
+        let _ = fresh;
+        Ok(Vec::new())
+    }
+}
+
+/// A signature that was just made.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Fresh<'a> {
+    /// The signature.
+    pub signature: &'a [u8],
+    /// Its entry in a log (Rekor v2).
+    pub leaf: &'a [u8],
+    /// The envelope that it is in, unless a file itself was signed.
+    pub envelope: Option<&'a Envelope>,
+}
+
+/// What proves when a signature was made, and where else it is logged.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Countersigned {
+    /// RFC 3161 timestamps over the signature, DER `TimeStampResp` each.
+    pub timestamps: Vec<Vec<u8>>,
+    /// Entries in logs of others.
+    pub entries: Vec<TransparencyLogEntry>,
 }
 
 /// Signs with a key held in memory.
@@ -49,6 +98,10 @@ impl KeySigner {
     pub fn new(pair: KeyPair) -> Self {
         let scheme = pair.public_key().kind().statement_scheme();
         Self { pair, scheme }
+    }
+
+    pub(crate) const fn pair(&self) -> &KeyPair {
+        &self.pair
     }
 }
 
@@ -133,6 +186,14 @@ impl Signer for CertificateSigner {
         self.key.sign_digest(digest)
     }
 
+    fn timestamps(&self, signature: &[u8]) -> Result<Vec<Vec<u8>>, SignError> {
+        self.key.timestamps(signature)
+    }
+
+    fn publish(&self, fresh: &Fresh<'_>) -> Result<Vec<TransparencyLogEntry>, SignError> {
+        self.key.publish(fresh)
+    }
+
     fn certificate_chain(&self) -> Option<&[Vec<u8>]> {
         Some(&self.chain)
     }
@@ -162,6 +223,9 @@ pub enum SignError {
         /// Certificates found.
         found: usize,
     },
+    /// Signing with services: no token, a service that fails, an answer that is not believed.
+    #[error("{0}")]
+    Keyless(Box<KeylessError>),
     /// The first certificate is about another key.
     #[error("the first certificate is not for this private key; the leaf comes first")]
     LeafKeyMismatch,

@@ -17,6 +17,8 @@ pub mod reference;
 mod remote;
 mod surroundings;
 
+pub(crate) use surroundings::read_text;
+
 pub use remote::{RemoteSigner, ServiceError, Standing};
 pub use surroundings::{Surroundings, SurroundingsError, VARIABLES};
 

@@ -55,12 +55,12 @@ pub fn run(args: &AttestArgs, context: &Context) -> Outcome {
     };
     let index = recorded.index.unwrap_or_default();
     let human = format!(
-        "attested {}  {kind}\nbundle   {}\nsigner   key:{}  log #{index}\n",
+        "attested {}  {kind}\nbundle   {}\nsigner   {}  log #{index}\n",
         context.term.paint(Role::Strong, &artifact.name),
         context
             .term
             .paint(Role::Literal, &recorded.digest.to_string()),
-        recording.key_id().short(),
+        recording.signer_name(),
     );
     context.term.result(
         &human,

@@ -235,6 +235,7 @@ fn public_of_file(named: &str, context: &Context) -> Result<PublicKey, Failure> 
     let args = crate::args::KeyArgs {
         key: Some(named.to_owned()),
         password_file: None,
+        keyless: crate::args::KeylessArgs::default(),
     };
     let signer = keys::signer(&args, &Settings::default(), context)?;
     Ok(signer.public_key().clone())

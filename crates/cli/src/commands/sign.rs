@@ -137,15 +137,15 @@ fn sign_file(path: &Path, file: &Path, recording: &Recording<'_>, context: &Cont
 }
 
 fn signed_by(recording: &Recording<'_>, recorded: &Recorded, context: &Context) -> String {
-    let key = recording.key_id().short();
+    let signer = recording.signer_name();
     let Some(index) = recorded.index else {
-        return format!("signer   key:{key}  in no log\n");
+        return format!("signer   {signer}  in no log\n");
     };
     let shows = context
         .term
         .paint(Role::Literal, &format!("custos log get {index}"));
     let url = entry_url(recorded, context).unwrap_or_default();
-    format!("signer   key:{key}  log #{index}\nentry    {url}  ({shows})\n")
+    format!("signer   {signer}  log #{index}\nentry    {url}  ({shows})\n")
 }
 
 // The home's own log lies on this disk: its folder, and the entry's index.

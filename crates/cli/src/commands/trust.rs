@@ -8,9 +8,7 @@ use custos_core::oms::{ManifestBuilder, Method, Serialization};
 use custos_net::Url;
 use custos_server::Authority;
 use custos_server::authority::{Params, Protection, Root, ServerParams};
-use custos_server::trusted_root::{
-    AuthorityInstance, LogInstance, Place, SigningConfig, TrustedRoot, Validity,
-};
+use custos_server::trusted_root::{AuthorityInstance, LogInstance, Place, TrustedRoot, Validity};
 use custos_trust::keys::{
     self as files, FixedPassword, Password, PasswordFile, PasswordSource as _,
 };
@@ -105,7 +103,7 @@ impl NewRoot<'_> {
         }
         let url = self.args.url.trim_end_matches('/');
         let at = Place::new(&self.args.organization, url, Validity::from(self.now));
-        let config = SigningConfig::of_server(&at, self.args.oidc_issuer.as_deref());
+        let config = at.signing_config(self.args.oidc_issuer.as_deref());
         let config = config
             .to_bytes()
             .map_err(|e| Failure::internal(&e.to_string()))?;

@@ -284,7 +284,7 @@ fn sigstore_verifies_what_was_signed_here_and_nothing_else() {
 #[test]
 fn sigstore_reads_the_signing_configuration() {
     let world = World::new();
-    let config = SigningConfig::of_server(&World::place(), Some("https://login.example"));
+    let config = World::place().signing_config(Some("https://login.example"));
     let bytes = config.to_bytes().unwrap();
     assert_eq!(SigningConfig::parse(&bytes).unwrap(), config);
     let read = SigstoreConfig::from_json(std::str::from_utf8(&bytes).unwrap()).unwrap();

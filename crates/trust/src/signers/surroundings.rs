@@ -103,8 +103,12 @@ impl Surroundings {
         self.clock.as_ref()
     }
 
+    pub(crate) fn shared_clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
     /// Looks a variable up; an empty one is none.
-    pub(super) fn var(&self, name: &str) -> Option<String> {
+    pub(crate) fn var(&self, name: &str) -> Option<String> {
         (self.vars)(name).filter(|value| !value.is_empty())
     }
 
@@ -120,11 +124,11 @@ impl Surroundings {
     }
 
     /// Returns a client that calls the service at `server`, and no other that is not public.
-    pub(super) fn client(&self, server: &Url, roots: Roots) -> Result<Client, NetError> {
+    pub(crate) fn client(&self, server: &Url, roots: Roots) -> Result<Client, NetError> {
         Client::new(self.settings(server, roots)?)
     }
 
-    pub(super) fn settings(&self, server: &Url, roots: Roots) -> Result<Settings, NetError> {
+    pub(crate) fn settings(&self, server: &Url, roots: Roots) -> Result<Settings, NetError> {
         // `HTTPS_PROXY` is for https alone: a metadata service would hand its token to the proxy.
         let nearby = server.origin().host() == "localhost"
             || server.origin().address().is_some_and(|ip| ip.is_loopback());
@@ -181,7 +185,7 @@ pub(super) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SurroundingsE
 }
 
 /// Reads a small text, without the white space around it.
-pub(super) fn read_text(path: &Path) -> Result<Zeroizing<String>, SurroundingsError> {
+pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, SurroundingsError> {
     let bytes = read_file(path)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| SurroundingsError::NotText {
         path: path.to_owned(),

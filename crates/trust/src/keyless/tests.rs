@@ -1,0 +1,1 @@
+//! Tests of the client with services on this machine.
