@@ -46,6 +46,14 @@ fn the_page_of_errors_is_the_table() {
 }
 
 #[test]
+fn the_page_of_keys_names_every_variable() {
+    let page = include_str!("../../../docs/reference/keys.md");
+    for name in custos_trust::signers::VARIABLES {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
 fn the_page_of_limits_has_the_numbers_of_the_formats() {
     let document = |limits: Limits| {
         let (bytes, values) = (limits.max_bytes >> 20, thousands(limits.max_values));
