@@ -30,7 +30,7 @@ mod store;
 mod tests;
 mod trusted;
 
-pub use client::{Updated, Wanted, update};
+pub use client::{Admit, Updated, Wanted, update};
 pub use error::{Mismatch, TufError};
 pub use metadata::{Role, TargetFile};
 pub use source::{FolderSource, HttpSource, Source, SourceError};

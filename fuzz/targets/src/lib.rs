@@ -9,6 +9,7 @@
 
 mod core;
 
+use custos_connect::fuzz as connect;
 use custos_log::fuzz as log;
 use custos_policy::fuzz as policy;
 use custos_provenance::{cache, layout};
@@ -58,6 +59,11 @@ pub const TARGETS: &[Target] = &[
     target("entry-bundle", log::fuzz_entry_bundle, &[]),
     target("tlog-proof", log::fuzz_tlog_proof, &[]),
     target("verify", trust::bundle, &[".sigstore.json"]),
+    target("revocations", trust::revocations, &[]),
+    Target {
+        mutations: 200,
+        ..target("tuf-metadata", trust::tuf_metadata, &["root.json"])
+    },
     target("certificate", trust::certificate, &[]),
     target("encrypted-key", trust::encrypted_key, &[".key"]),
     target("digest-cache", cache::fuzz_cache, &[]),
@@ -70,6 +76,11 @@ pub const TARGETS: &[Target] = &[
     ),
     target("key-reference", signers::fuzz_reference, &[]),
     target("kubeconfig", signers::fuzz_kubeconfig, &[]),
+    target("oci-reference", connect::oci_reference, &[]),
+    target("oci-manifest", connect::oci_manifest, &[]),
+    target("oci-challenge", connect::oci_challenge, &[]),
+    target("docker-config", connect::docker_config, &[]),
+    target("simple-signing", connect::simple_signing, &[]),
     target("log-request", server::log_request, &[]),
     target(
         "certificate-request",

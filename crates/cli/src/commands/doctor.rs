@@ -1,5 +1,7 @@
 //! `custos doctor`: what is set up, what is wrong, and the command that mends it.
 
+mod trust;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -78,6 +80,7 @@ pub fn run(context: &Context) -> Outcome {
     findings.extend(check_keys(&home));
     let settings = context.settings();
     findings.push(check_settings(settings.as_ref()));
+    findings.extend(trust::check(context, &home));
     findings.push(check_log(context, &home));
     findings.push(check_store(context, &home));
     findings.extend(check_evidence(context));

@@ -111,7 +111,10 @@ fn a_time_is_found_in_the_log_and_how_sure_that_is_is_said() {
 fn the_gate_and_the_facts_know_a_revoked_key() {
     let sandbox = Sandbox::with_keys(&["data", "trainer", "release"]);
     sandbox.write("raw/a.csv", "1,2\n");
-    sandbox.write("dataset.json", r#"{"name":"raw","version":"1","files":1}"#);
+    sandbox.write("dataset.json",
+        r#"{"name":"raw","version":"1","licence":"CC0-1.0","records":1,
+            "sources":[{"name":"typed","uri":"https://example.com"}],"modalities":["text"]}"#,
+    );
     let said = sandbox.json(&[
         "attest",
         "raw",
@@ -171,7 +174,6 @@ fn impact_lists_artifacts_deployments_and_descendants() {
     let sandbox = Sandbox::with_keys(&["data", "trainer", "ops"]);
     sandbox.write("clean.csv", "clean");
     sandbox.write("bad.csv", "bad");
-    sandbox.write("dataset.json", r#"{"name":"d","version":"1"}"#);
     let about = |file: &str, key: &str| {
         sandbox.write("p.json", r#"{"a":1}"#);
         attest(&sandbox, file, "https://example.com/p", "p.json", key)

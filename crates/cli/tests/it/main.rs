@@ -25,3 +25,4 @@ mod policy;
 mod sandbox;
 mod sign_verify;
 mod steps;
+mod watch;

@@ -65,13 +65,16 @@ pub fn update(
     })
 }
 
+/// Looks at a file by its name and bytes, and says why it must not take the place of the old one.
+pub type Admit<'a> = dyn Fn(&str, &[u8]) -> Result<(), TufError> + 'a;
+
 /// What an update is to bring, and by which time it judges.
 #[allow(clippy::exhaustive_structs, reason = "an argument list with names")]
 pub struct Wanted<'a> {
     /// Names of files.
     pub names: &'a [&'a str],
     /// Looks at a new file before it is put in place.
-    pub admit: &'a dyn Fn(&str, &[u8]) -> Result<(), TufError>,
+    pub admit: &'a Admit<'a>,
     /// The time of the update.
     pub now: Timestamp,
 }
@@ -127,7 +130,7 @@ impl Job<'_> {
             return trusted.update_snapshot(&bytes, self.now);
         }
         let limit = limit_of(Role::Snapshot).min(pin.length.unwrap_or(u64::MAX));
-        let path = self.name(trusted, Role::Snapshot, pin.version);
+        let path = name(trusted, Role::Snapshot, pin.version);
         let bytes = self.required(&path, limit)?;
         trusted.update_snapshot(&bytes, self.now)?;
         self.store.write(Role::Snapshot, &bytes)
@@ -141,7 +144,7 @@ impl Job<'_> {
             return trusted.update_targets(&bytes, self.now);
         }
         let limit = limit_of(Role::Targets).min(pin.length.unwrap_or(u64::MAX));
-        let path = self.name(trusted, Role::Targets, pin.version);
+        let path = name(trusted, Role::Targets, pin.version);
         let bytes = self.required(&path, limit)?;
         trusted.update_targets(&bytes, self.now)?;
         self.store.write(Role::Targets, &bytes)
@@ -164,14 +167,6 @@ impl Job<'_> {
         Ok(bytes)
     }
 
-    fn name(&self, trusted: &Trusted, role: Role, version: u64) -> String {
-        if trusted.root().consistent_snapshot {
-            role.versioned_file(version)
-        } else {
-            role.file()
-        }
-    }
-
     fn required(&self, path: &str, limit: u64) -> Result<Vec<u8>, TufError> {
         self.fetch(path, limit)?.ok_or_else(|| TufError::NotThere {
             path: path.to_owned(),
@@ -187,5 +182,13 @@ impl Job<'_> {
             }),
             found => Ok(found),
         }
+    }
+}
+
+fn name(trusted: &Trusted, role: Role, version: u64) -> String {
+    if trusted.root().consistent_snapshot {
+        role.versioned_file(version)
+    } else {
+        role.file()
     }
 }

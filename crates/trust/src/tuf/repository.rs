@@ -69,11 +69,11 @@ impl Default for Lifetimes {
 
 impl Lifetimes {
     /// Returns when root and targets made now expire.
-    pub fn offline_end(&self, now: Timestamp) -> Timestamp {
+    pub fn offline_end(self, now: Timestamp) -> Timestamp {
         now.plus_micros(DAY.saturating_mul(i64::from(self.offline)))
     }
 
-    fn online_end(&self, now: Timestamp) -> Timestamp {
+    fn online_end(self, now: Timestamp) -> Timestamp {
         now.plus_micros(DAY.saturating_mul(i64::from(self.online)))
     }
 }
@@ -383,14 +383,14 @@ fn sign_new<T: Metadata>(
     root: &Root,
     signer: &dyn Signer,
 ) -> Result<Signed<T>, RepositoryError> {
-    let unsigned = Signed::write(content, Vec::new())?;
-    let signed = unsigned.with_signature(signature(&unsigned, root, (signer, T::ROLE))?)?;
-    signed.verify(root, T::ROLE)?;
-    Ok(signed)
+    let bare = Signed::write(content, Vec::new())?;
+    let whole = bare.with_signature(signature(&bare, root, (signer, T::ROLE))?)?;
+    whole.verify(root, T::ROLE)?;
+    Ok(whole)
 }
 
 fn signature<T: Metadata>(
-    signed: &Signed<T>,
+    metadata: &Signed<T>,
     root: &Root,
     (signer, role): (&dyn Signer, Role),
 ) -> Result<Signature, RepositoryError> {
@@ -401,7 +401,7 @@ fn signature<T: Metadata>(
             role,
         })?;
     let bytes = signer
-        .sign(signed.canonical())
+        .sign(metadata.canonical())
         .map_err(RepositoryError::Sign)?;
     Ok(Signature::new(id, &bytes))
 }
@@ -513,13 +513,13 @@ impl Staged {
                 },
             })?;
         let bytes = match &self.content {
-            StagedContent::Root(signed) => {
-                let signature = signature(signed, root, (signer, role))?;
-                signed.with_signature(signature)?.bytes().to_vec()
+            StagedContent::Root(metadata) => {
+                let made = signature(metadata, root, (signer, role))?;
+                metadata.with_signature(made)?.bytes().to_vec()
             }
-            StagedContent::Targets(signed) => {
-                let signature = signature(signed, root, (signer, role))?;
-                signed.with_signature(signature)?.bytes().to_vec()
+            StagedContent::Targets(metadata) => {
+                let made = signature(metadata, root, (signer, role))?;
+                metadata.with_signature(made)?.bytes().to_vec()
             }
         };
         write(&self.path, &bytes)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use custos_net::{Class, Client, Guard, NetError, Request, Settings, Url};
 
 /// Longest time that one file may take, however slowly its bytes come.
-pub const MAX_TIME: Duration = Duration::from_secs(60);
+pub const MAX_TIME: Duration = Duration::from_mins(1);
 
 /// A repository to read from.
 pub trait Source {

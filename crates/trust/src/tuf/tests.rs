@@ -668,7 +668,7 @@ fn attack_slow_retrieval_ends_in_time() {
     assert!(matches!(error, TufError::Source(_)), "{error}");
     assert!(error.is_undecided());
     // Whatever a caller asks for, there is an end.
-    let hour = std::time::Duration::from_secs(3_600);
+    let hour = std::time::Duration::from_hours(1);
     let settings = custos_net::Settings::new(custos_net::Guard::private().naming(&url));
     assert!(source::MAX_TIME < hour);
     assert!(HttpSource::with_settings(&url, settings.with_times(short, hour)).is_ok());
