@@ -254,6 +254,13 @@ pub fn unverified_statement(material: Material<'_>) -> Result<Statement, VerifyE
     subject::parse_statement(Evidence::parse(material)?.content()?.envelope()?)
 }
 
+// For the fuzzer: the parsers behind a signature, each with these bytes.
+pub(crate) fn read_voucher(data: &[u8]) {
+    timestamp::read(data);
+    sct::read(data);
+    rekor::read(data);
+}
+
 // What the request says apart from the material and the expectation.
 #[derive(Clone, Copy)]
 pub(crate) struct Terms<'a> {

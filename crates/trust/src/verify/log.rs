@@ -32,7 +32,7 @@ pub(super) struct Signed<'a> {
 
 /// The entries of a bundle, and what to judge them by.
 pub(super) struct Entries<'a> {
-    pub(super) entries: &'a [TransparencyLogEntry],
+    pub(super) all: &'a [TransparencyLogEntry],
     pub(super) version: MediaType,
     pub(super) root: &'a TrustRoot,
     pub(super) now: Timestamp,
@@ -48,19 +48,19 @@ pub(super) struct Logged {
 impl Entries<'_> {
     /// Verifies every entry; one that does not hold is an error, also beside others that do.
     pub(super) fn check(&self, signed: &Signed<'_>) -> Result<Vec<Logged>, VerifyError> {
-        let mut all: Vec<Logged> = Vec::with_capacity(self.entries.len());
-        for (at, entry) in self.entries.iter().enumerate() {
+        let mut held: Vec<Logged> = Vec::with_capacity(self.all.len());
+        for (at, entry) in self.all.iter().enumerate() {
             let logged = self.check_one(at, entry, signed)?;
             let origin = &logged.proof.origin;
-            if all.iter().any(|other| other.proof.origin == *origin) {
+            if held.iter().any(|other| other.proof.origin == *origin) {
                 return Err(VerifyError::LogEntryTwice {
                     entry: at,
                     origin: origin.clone(),
                 });
             }
-            all.push(logged);
+            held.push(logged);
         }
-        Ok(all)
+        Ok(held)
     }
 
     // The id that an entry names selects the log; what it signed must be by that log's key.

@@ -121,7 +121,7 @@ fn entries(
             });
         }
     };
-    let signed = Signed {
+    let claim = Signed {
         envelope: content.envelope().ok(),
         digest,
         signature: signature_of(content)?,
@@ -129,12 +129,12 @@ fn entries(
         scheme,
     };
     let entries = Entries {
-        entries,
+        all: entries,
         version: bundle.media_type,
         root: terms.trust_root,
         now: terms.now,
     };
-    entries.check(&signed)
+    entries.check(&claim)
 }
 
 /// Proves a bare envelope: signatures by keys, at least one of them expected.

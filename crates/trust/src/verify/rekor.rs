@@ -231,6 +231,15 @@ impl Claim<'_> {
     }
 }
 
+/// Reads bytes as an entry of each kind, for the fuzzer.
+pub(super) fn read(data: &[u8]) {
+    let _ = (
+        parse::<HashedRekord>(data),
+        parse::<Dsse>(data),
+        parse::<Intoto>(data),
+    );
+}
+
 /// Largest entry of Rekor v1, in bytes.
 const MAX_BODY: usize = 1 << 20;
 

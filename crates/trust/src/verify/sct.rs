@@ -67,6 +67,16 @@ pub(super) fn check(
     })
 }
 
+/// Reads bytes as the list of promises of a certificate, for the fuzzer.
+pub(super) fn read(data: &[u8]) {
+    let list = Element::parse(data)
+        .and_then(Element::octets)
+        .unwrap_or(data);
+    for promise in promises(list).unwrap_or_default() {
+        let _ = Promise::parse(promise).and_then(|promise| promise.message(data, data));
+    }
+}
+
 struct Promise<'a> {
     log_id: &'a [u8],
     millis: u64,

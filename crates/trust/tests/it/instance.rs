@@ -95,7 +95,7 @@ impl Clock {
             part.serial_number.to_der().unwrap(),
         ]
         .concat();
-        let signer = tlv(
+        let info_of_signer = tlv(
             0x30,
             &[
                 &[2, 1, 1],
@@ -112,7 +112,7 @@ impl Clock {
                 &[2, 1, 3],
                 &tlv(0x31, &[&hash]),
                 &tlv(0x30, &[&tst_info, &tlv(0xa0, &[&tlv(4, &[&info])])]),
-                &tlv(0x31, &[&signer]),
+                &tlv(0x31, &[&info_of_signer]),
             ],
         );
         let token = tlv(0x30, &[&oid("1.2.840.113549.1.7.2"), &tlv(0xa0, &[&data])]);
@@ -281,7 +281,7 @@ pub fn body_v1(bundle: &Bundle, signer: &dyn Signer, kind: (&str, &str)) -> Valu
         Some(chain) => Pem::new("CERTIFICATE", chain[0].clone()).to_text(),
         None => signer.public_key().to_pem(),
     };
-    let (pem, signed) = (STANDARD.encode(pem), STANDARD.encode(signature(bundle)));
+    let (pem, sig) = (STANDARD.encode(pem), STANDARD.encode(signature(bundle)));
     let payload = bundle
         .dsse_envelope
         .as_ref()
@@ -292,18 +292,18 @@ pub fn body_v1(bundle: &Bundle, signer: &dyn Signer, kind: (&str, &str)) -> Valu
             let value = hex::encode(digest.as_bytes());
             json!({
                 "data": { "hash": { "algorithm": digest.algorithm().name(), "value": value } },
-                "signature": { "content": signed, "publicKey": { "content": pem } },
+                "signature": { "content": sig, "publicKey": { "content": pem } },
             })
         }
         "dsse" => json!({
             "envelopeHash": { "algorithm": "sha256", "value": "00" },
             "payloadHash": { "algorithm": "sha256", "value": payload },
-            "signatures": [{ "signature": signed, "verifier": pem }],
+            "signatures": [{ "signature": sig, "verifier": pem }],
         }),
         _ => json!({ "content": {
             "envelope": {
                 "payloadType": "application/vnd.in-toto+json",
-                "signatures": [{ "publicKey": pem, "sig": STANDARD.encode(signed) }],
+                "signatures": [{ "publicKey": pem, "sig": STANDARD.encode(sig) }],
             },
             "hash": { "algorithm": "sha256", "value": "00" },
             "payloadHash": { "algorithm": "sha256", "value": payload },

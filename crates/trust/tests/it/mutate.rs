@@ -8,16 +8,26 @@
 //! At least 20,000 mutants a run; every bit of every character with `CUSTOS_TEST_FULL=1`.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
 
+use custos_core::bundle::MediaType;
 use custos_core::crypto::KeyKind;
+use custos_core::digest::{Algorithm, DigestSet};
+use custos_core::identity::ExpectedSigner;
 use custos_core::statement::Statement;
-use custos_trust::verify::{Material, PredicateTypes, Verified, VerifyRequest};
-use custos_trust::{seal, verify};
+use custos_trust::signer::Signer;
+use custos_trust::verify::{
+    Expectation, LogRequirement, Material, Message, PredicateTypes, Verified, VerifyRequest,
+};
+use custos_trust::{TrustRoot, seal, verify};
 use serde_json::Value;
 
+use crate::instance::{Instance, THEN, file, message};
 use crate::sigstore;
 use crate::support::{
-    Case, Leaf, PREDICATE, by_certificate, expect_key, logged_by_key, signer, statement,
+    Authority, Case, Leaf, NOW, PREDICATE, artifact, by_certificate, expect_key, logged_by_key,
+    signer, statement,
 };
 
 /// Fields that may change without changing the result: paths without positions, what may happen
@@ -70,7 +80,7 @@ const NEUTRAL: &[Neutral] = &[
     ),
 ];
 
-/// Those of a bundle that `sigstore-verify` checks.
+/// Those of real bundles of the public instance.
 const NEUTRAL_SIGSTORE: &[Neutral] = &[
     (
         "verificationMaterial.timestampVerificationData",
@@ -82,6 +92,83 @@ const NEUTRAL_SIGSTORE: &[Neutral] = &[
         &[Kind::Flip],
         "below the signed text, names and lines that belong to no trusted key are ignored (C2SP \
          signed-note); the result carries the signed text only",
+    ),
+];
+
+/// Those of bundles that an instance of Sigstore vouches for, by a log and by a timestamp that say
+/// the same time: each can go where the other stays.
+const NEUTRAL_VOUCHED: &[Neutral] = &[
+    (
+        "messageSignature.messageDigest",
+        &[Kind::Delete, Kind::Type],
+        "a hint: the artifact is hashed, with SHA-256 for want of a name",
+    ),
+    (
+        "verificationMaterial.publicKey",
+        &[Kind::Type],
+        "an empty identifier has no hint: see below",
+    ),
+    (
+        "verificationMaterial.publicKey.hint",
+        &[
+            Kind::Delete,
+            Kind::Duplicate,
+            Kind::Flip,
+            Kind::Truncate,
+            Kind::Type,
+        ],
+        "a hint can only narrow the expected keys",
+    ),
+    (
+        "verificationMaterial.timestampVerificationData",
+        &[Kind::Delete, Kind::Type],
+        "the log vouches for the same time",
+    ),
+    (
+        "verificationMaterial.timestampVerificationData.rfc3161Timestamps",
+        &[Kind::Delete, Kind::Duplicate, Kind::Truncate, Kind::Type],
+        "the log vouches for the same time; twice the same says no more than once",
+    ),
+    (
+        "verificationMaterial.timestampVerificationData.rfc3161Timestamps[]",
+        &[Kind::Delete, Kind::Duplicate],
+        "as above",
+    ),
+    (
+        "verificationMaterial.timestampVerificationData.rfc3161Timestamps[].signedTimestamp",
+        &[Kind::Flip],
+        "around what the authority signed there is a wrapper (versions, a list of hashes, the name \
+         of the signature's algorithm, the status: granted, or granted with modifications)",
+    ),
+    (
+        "verificationMaterial.tlogEntries",
+        &[Kind::Delete, Kind::Type],
+        "no entry where a timestamp is enough: absent, null and empty mean the same",
+    ),
+    (
+        "verificationMaterial.tlogEntries[].inclusionPromise",
+        &[Kind::Delete, Kind::Type],
+        "there is a proof, and a timestamp of the same time",
+    ),
+    (
+        "verificationMaterial.tlogEntries[].inclusionProof.checkpoint.envelope",
+        &[Kind::Flip],
+        "Rekor v1 signs under any name: what counts is the key id and the signature",
+    ),
+    (
+        "verificationMaterial.x509CertificateChain.certificates",
+        &[Kind::Duplicate],
+        "certificates behind the leaf are hints for path building",
+    ),
+    (
+        "verificationMaterial.x509CertificateChain.certificates[]",
+        &[Kind::Duplicate],
+        "the same certificate twice adds no path",
+    ),
+    (
+        "dsseEnvelope.signatures[].keyid",
+        &[Kind::Delete, Kind::Type],
+        "an unauthenticated hint (DSSE)",
     ),
 ];
 
@@ -116,7 +203,7 @@ struct Subject<'a> {
 
 /// What must stay the same: everything but the digest of the bundle's bytes, and the wording of
 /// the checks.
-fn result(verified: &Verified<Statement>) -> String {
+fn result<T: Debug>(verified: &Verified<T>) -> String {
     format!(
         "{:?} {:?} {:?} {} {} {:?} {} {:?}",
         verified.signers().collect::<Vec<_>>(),
@@ -126,7 +213,7 @@ fn result(verified: &Verified<Statement>) -> String {
         verified.payload_digest(),
         verified.artifact(),
         verified.trust_root(),
-        verified.statement(),
+        verified.content(),
     )
 }
 
@@ -148,7 +235,7 @@ impl<'a> Subject<'a> {
     #[allow(clippy::too_many_arguments, reason = "called from everywhere here")]
     fn judge(&self, path: &str, kind: Kind, mutant: &[u8], tally: &mut Tally) {
         tally.tried += 1;
-        let Some(found) = (self.check)(mutant) else {
+        let Some(found) = self.timed(path, kind, mutant) else {
             return;
         };
         let pattern = pattern(path);
@@ -169,6 +256,25 @@ impl<'a> Subject<'a> {
                 self.name
             ));
         }
+    }
+
+    // A mutant that hangs does so again; a machine that was busy elsewhere does not.
+    fn timed(&self, path: &str, kind: Kind, mutant: &[u8]) -> Option<String> {
+        const LONGEST: Duration = Duration::from_secs(1);
+        #[allow(clippy::disallowed_methods, reason = "a hang is what is looked for")]
+        let now = Instant::now;
+        let start = now();
+        let found = (self.check)(mutant);
+        if start.elapsed() > LONGEST {
+            let again = now();
+            let _ = (self.check)(mutant);
+            let name = self.name;
+            assert!(
+                again.elapsed() <= LONGEST,
+                "{name}: {kind:?} at {path} hangs"
+            );
+        }
+        found
     }
 
     fn run(&self, bits: &[u8]) -> Tally {
@@ -220,7 +326,8 @@ impl<'a> Subject<'a> {
             put(Kind::Type, Value::Array(values));
             put(Kind::Type, Value::Array(reversed));
         }
-        for other in &self.others {
+        // All of another bundle is another bundle, not a mutant of this one.
+        for other in self.others.iter().filter(|_| !path.is_empty()) {
             if let Some(value) = get(other, path) {
                 put(Kind::Swap, value.clone());
             }
@@ -559,3 +666,246 @@ fn oms_case(key: KeyKind) -> (Case, Vec<&'static str>) {
     };
     (case, vec![kind])
 }
+
+// A bundle of an instance, and how it is judged.
+struct Vouched {
+    bytes: Vec<u8>,
+    root: TrustRoot,
+    signers: Vec<ExpectedSigner>,
+    log: LogRequirement<'static>,
+}
+
+impl Vouched {
+    fn judge<E: Expectation>(&self, artifact: &DigestSet, bytes: &[u8], expect: E) -> Option<String>
+    where
+        E::Content: Debug,
+    {
+        verify(&VerifyRequest {
+            artifact,
+            material: Material::Bundle(bytes),
+            trust_root: &self.root,
+            signers: &self.signers,
+            log: self.log,
+            expect,
+            now: NOW,
+        })
+        .ok()
+        .map(|verified| result(&verified))
+    }
+
+    fn file(&self, bytes: &[u8]) -> Option<String> {
+        self.judge(&file(), bytes, Message)
+    }
+
+    fn statement(&self, bytes: &[u8]) -> Option<String> {
+        let expect = PredicateTypes::new(&[PREDICATE]);
+        self.judge(&artifact(b"weights"), bytes, expect)
+    }
+}
+
+#[test]
+fn no_mutant_of_a_vouched_bundle_is_accepted_as_something_else() {
+    let (instance, other) = (Instance::new(), Instance::new());
+    let authority = Authority::new();
+    let by = signer(KeyKind::P256);
+    let brief = Leaf {
+        valid: (THEN - 60, THEN + 60),
+        ..Leaf::email(KeyKind::P256, "a@example.com")
+    };
+    let certified = authority.signer(&brief);
+    let root = instance
+        .root()
+        .with_authorities(&authority.root_pem)
+        .unwrap();
+    let vouched = |bundle: custos_core::bundle::Bundle, log| Vouched {
+        bytes: bundle.to_bytes().unwrap(),
+        root: root.clone(),
+        signers: vec![
+            expect_key("maker", &by),
+            ExpectedSigner::certificate("ann", "a@example.com", None),
+        ],
+        log,
+    };
+    let signed =
+        |signer: &dyn Signer| seal::sign_statement(&statement(b"weights"), signer, None).unwrap();
+    let v1 = |instance: &Instance, signer: &dyn Signer| {
+        let bundle = instance.stamped(message(signer), THEN);
+        instance.in_v1(bundle, signer, ("hashedrekord", "0.0.1"))
+    };
+    let file_v1 = vouched(v1(&instance, &by), LogRequirement::Required);
+    let mut promise = instance.in_v1(message(&by), &by, ("hashedrekord", "0.0.1"));
+    promise.media_type = MediaType::V01;
+    promise.verification_material.tlog_entries[0].inclusion_proof = None;
+    let promise = vouched(promise, LogRequirement::Required);
+    let stamp = vouched(
+        instance.stamped(message(&by), THEN),
+        LogRequirement::OrTimestamp,
+    );
+    let tiles = vouched(
+        instance.in_v2(instance.stamped(signed(&certified), THEN), &certified),
+        LogRequirement::Required,
+    );
+    let dsse = instance.stamped(signed(&certified), THEN);
+    let dsse = vouched(
+        instance.in_v1(dsse, &certified, ("dsse", "0.0.1")),
+        LogRequirement::Required,
+    );
+    // Another signature by the same key in the same log, and one of another world.
+    let sibling = v1(&instance, &by).to_bytes().unwrap();
+    let stranger = v1(&other, &signer(KeyKind::P256)).to_bytes().unwrap();
+    let others = |more: &'_ Vouched| vec![sibling.clone(), stranger.clone(), more.bytes.clone()];
+    let jobs: [(&'static str, &Vouched, bool, Vec<Vec<u8>>); 5] = [
+        ("file in Rekor v1", &file_v1, true, others(&tiles)),
+        ("promise alone", &promise, true, others(&file_v1)),
+        ("timestamp alone", &stamp, true, others(&file_v1)),
+        ("certificate in Rekor v2", &tiles, false, others(&dsse)),
+        ("certificate in Rekor v1", &dsse, false, others(&tiles)),
+    ];
+    let bits: &[u8] = if full() { ALL_BITS } else { &[1, 4, 32] };
+    let (mut tried, mut used) = (0, Used::new());
+    for (name, job, is_file, others) in &jobs {
+        let check = |bytes: &[u8]| {
+            if *is_file {
+                job.file(bytes)
+            } else {
+                job.statement(bytes)
+            }
+        };
+        let others: Vec<&[u8]> = others.iter().map(Vec::as_slice).collect();
+        let mut subject = Subject::new(name, &job.bytes, &others, &check);
+        subject.neutral = NEUTRAL_VOUCHED;
+        let tally = subject.run(bits);
+        tally.report(name);
+        tried += tally.tried;
+        used.extend(tally.neutral);
+    }
+    assert_used(NEUTRAL_VOUCHED, &used);
+    let least = if full() { 100_000 } else { 20_000 };
+    assert!(tried >= least, "only {tried} mutants");
+}
+
+// Real bundles: an attestation in Rekor v2 with a timestamp, and a file in Rekor v1 with one.
+#[test]
+fn no_mutant_of_a_public_bundle_in_tiles_or_of_a_file_is_accepted_as_something_else() {
+    let tiles =
+        include_bytes!("../../../../testdata/sigstore/conda-attestation-rekor2.sigstore.json");
+    let blob = include_bytes!("../../../../testdata/sigstore/cosign-v3-blob.sigstore.json");
+    let github = |subject: &str| {
+        let issuer = Some("https://github.com/login/oauth".to_owned());
+        vec![ExpectedSigner::certificate("publisher", subject, issuer)]
+    };
+    let of_tiles = Vouched {
+        bytes: tiles.to_vec(),
+        root: sigstore::staging(),
+        signers: github("jku@goto.fi"),
+        log: LogRequirement::Required,
+    };
+    let of_blob = Vouched {
+        bytes: blob.to_vec(),
+        root: sigstore::production(),
+        signers: github("w.vollprecht@gmail.com"),
+        log: LogRequirement::Required,
+    };
+    let conda = sigstore::conda_artifact();
+    let text = include_bytes!("../../../../testdata/sigstore/cosign-v3-blob.txt");
+    let text = DigestSet::from(Algorithm::Sha256.digest(text));
+    let kinds = ["https://schemas.conda.org/attestations-publish-1.schema.json"];
+    let check_tiles = |bytes: &[u8]| of_tiles.judge(&conda, bytes, PredicateTypes::new(&kinds));
+    // Timestamp and log vouch for two times here. Without the earlier one the later is left, which
+    // is as true and says less; so the time is not part of what must stay the same.
+    let check_blob = |bytes: &[u8]| {
+        let found = of_blob.judge(&text, bytes, Message)?;
+        let (head, tail) = found.split_once("Trusted { at: ").unwrap();
+        let (_, tail) = tail.split_once('}').unwrap();
+        Some(format!("{head}{tail}"))
+    };
+    let bits: &[u8] = if full() { ALL_BITS } else { &[1] };
+    let mut tried = 0;
+    for (name, bytes, other, check, neutral) in [
+        (
+            "tiles",
+            &tiles[..],
+            &blob[..],
+            &check_tiles as &Check<'_>,
+            NEUTRAL_TILES,
+        ),
+        (
+            "blob",
+            &blob[..],
+            &tiles[..],
+            &check_blob as &Check<'_>,
+            NEUTRAL_BLOB,
+        ),
+    ] {
+        let mut subject = Subject::new(name, bytes, &[other], check);
+        subject.neutral = neutral;
+        let tally = subject.run(bits);
+        tally.report(name);
+        assert_used(neutral, &tally.neutral);
+        tried += tally.tried;
+    }
+    assert!(tried >= 10_000, "only {tried} mutants");
+}
+
+const WRAPPER: Neutral = (
+    "verificationMaterial.timestampVerificationData.rfc3161Timestamps[].signedTimestamp",
+    &[Kind::Flip],
+    "around what the authority signed there is a wrapper, with certificates that nobody looks at",
+);
+const SAME_STAMP: Neutral = (
+    "verificationMaterial.timestampVerificationData.rfc3161Timestamps",
+    &[Kind::Duplicate],
+    "twice the same says no more than once",
+);
+const STAMP_TWICE: Neutral = (
+    "verificationMaterial.timestampVerificationData.rfc3161Timestamps[]",
+    &[Kind::Duplicate],
+    "as above",
+);
+
+/// Those of a real attestation in Rekor v2.
+const NEUTRAL_TILES: &[Neutral] = &[
+    WRAPPER,
+    SAME_STAMP,
+    STAMP_TWICE,
+    (
+        "verificationMaterial.tlogEntries[].inclusionProof.checkpoint.envelope",
+        &[Kind::Flip],
+        "below the signed text, lines of witnesses that nobody trusts are ignored",
+    ),
+];
+
+/// Those of a real file signature in Rekor v1.
+const NEUTRAL_BLOB: &[Neutral] = &[
+    WRAPPER,
+    (
+        "messageSignature.messageDigest",
+        &[Kind::Delete, Kind::Type],
+        "a hint: the artifact is hashed, with SHA-256 for want of a name",
+    ),
+    (
+        "verificationMaterial.timestampVerificationData",
+        &[Kind::Delete, Kind::Type],
+        "the log vouches for a time as well",
+    ),
+    (
+        "verificationMaterial.timestampVerificationData.rfc3161Timestamps",
+        &[Kind::Delete, Kind::Duplicate, Kind::Truncate, Kind::Type],
+        "as above",
+    ),
+    (
+        "verificationMaterial.timestampVerificationData.rfc3161Timestamps[]",
+        &[Kind::Delete, Kind::Duplicate],
+        "as above",
+    ),
+    (
+        "verificationMaterial.tlogEntries[].inclusionPromise",
+        &[Kind::Delete, Kind::Type],
+        "there is a proof, and a timestamp",
+    ),
+    (
+        "verificationMaterial.tlogEntries[].inclusionProof.checkpoint.envelope",
+        &[Kind::Flip],
+        "Rekor v1 signs under any name: what counts is the key id and the signature",
+    ),
+];

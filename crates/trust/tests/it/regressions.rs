@@ -520,6 +520,7 @@ fn any_signer_cannot_be_asked_for() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a list of cases")]
 fn endless_data_meets_a_limit_before_it_is_read() {
     let by = signer(KeyKind::P256);
     let instance = Instance::new();

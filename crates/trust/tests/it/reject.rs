@@ -1173,6 +1173,7 @@ fn hostile_bytes_never_panic_and_never_verify() {
         custos_trust::fuzz::certificate(&input);
         custos_trust::fuzz::encrypted_key(&input);
         custos_trust::fuzz::trust_root(&input);
+        custos_trust::fuzz::voucher(&input);
     }
 }
 

@@ -29,7 +29,7 @@ pub fn production() -> TrustRoot {
         .unwrap()
 }
 
-fn staging() -> TrustRoot {
+pub fn staging() -> TrustRoot {
     TrustRoot::trusting_nothing()
         .with_sigstore(data!("staging.json"))
         .unwrap()

@@ -254,6 +254,7 @@ fn a_certificate_is_judged_when_it_signed() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a list of cases")]
 fn timestamps_that_do_not_hold() {
     let instance = Instance::new();
     let (root, by) = (instance.root(), signer(KeyKind::P256));
