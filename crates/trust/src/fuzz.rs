@@ -67,6 +67,12 @@ pub fn encrypted_key(data: &[u8]) {
     }
 }
 
+/// Reads bytes as what vouches for a signature: a timestamp, a certificate's promises, an entry of
+/// Rekor v1.
+pub fn voucher(data: &[u8]) {
+    crate::verify::read_voucher(data);
+}
+
 /// Adds bytes to a trust root, in every role.
 pub fn trust_root(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
