@@ -290,6 +290,10 @@ pub struct SignArgs {
     /// without it the file's bytes are signed, as cosign does.
     #[arg(long)]
     pub oms: bool,
+    /// The file lists artifacts by digest, as `sha256sum` writes it: sign all of them at once, and
+    /// write a proof for each into this new folder.
+    #[arg(long, value_name = "DIR", conflicts_with = "oms")]
+    pub batch: Option<PathBuf>,
     /// Hash of the files.
     #[arg(
         long,

@@ -2,6 +2,7 @@
 
 mod approve;
 mod attest;
+mod batch;
 mod completions;
 mod demo;
 mod demo_step;

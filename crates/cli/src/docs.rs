@@ -156,7 +156,10 @@ fn the_example_of_the_settings_is_read() {
     assert!(settings.gate_policy.is_some() && settings.require_policy.is_some());
     assert!(settings.signing_config.is_some());
     let hosts = settings.registries.iter().map(|one| one.parsed_host());
-    assert_eq!(hosts.collect::<Vec<_>>(), [Some("registry.corp:5000".to_owned())]);
+    assert_eq!(
+        hosts.collect::<Vec<_>>(),
+        [Some("registry.corp:5000".to_owned())]
+    );
     let issuers = settings
         .issuers
         .iter()

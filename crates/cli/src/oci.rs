@@ -83,7 +83,11 @@ pub struct Image {
 
 impl Image {
     /// Returns what `text` names in a registry; `None` if it is something else.
-    pub fn find(text: &str, settings: &Settings, context: &Context) -> Result<Option<Self>, Failure> {
+    pub fn find(
+        text: &str,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Option<Self>, Failure> {
         match named(text, context)? {
             Some(reference) => Self::fetch(&reference, settings, context).map(Some),
             None => Ok(None),
@@ -142,7 +146,11 @@ impl Image {
                     .filter_map(|one| one.platform.as_ref().map(ToString::to_string))
                     .collect();
                 let number = u64::try_from(manifests.len()).unwrap_or(u64::MAX);
-                format!("index    {} {}", count(number, "manifest"), platforms.join(" "))
+                format!(
+                    "index    {} {}",
+                    count(number, "manifest"),
+                    platforms.join(" ")
+                )
             }
             Manifest::Image {
                 artifact_type,
@@ -162,7 +170,10 @@ impl Image {
             Manifest::Image { artifact_type, .. } => format!("kind     {artifact_type}"),
             _ => return String::new(),
         };
-        context.term.paint(Role::Faint, visible(said.trim_end()).as_str()) + "\n"
+        context
+            .term
+            .paint(Role::Faint, visible(said.trim_end()).as_str())
+            + "\n"
     }
 
     // The name in the model's configuration; nobody vouches for it but who signed the manifest.
@@ -201,7 +212,11 @@ fn failure(error: &OciError, reference: &Reference) -> Failure {
             fault: ManifestError::TwoKinds,
             ..
         } => ("E0904", Exit::No, "the registry sent something else"),
-        _ => ("E0902", Exit::Undecided, "the registry gave no usable answer"),
+        _ => (
+            "E0902",
+            Exit::Undecided,
+            "the registry gave no usable answer",
+        ),
     };
     let failure = Failure::new(code, exit, what)
         .at(reference.to_string())

@@ -367,7 +367,13 @@ mod tests {
              issuer = 'https://token.actions.githubusercontent.com'",
         )
         .unwrap();
-        assert!(settings.signer("a").unwrap().to_string().contains("/https://github.com/acme/"));
+        assert!(
+            settings
+                .signer("a")
+                .unwrap()
+                .to_string()
+                .contains("/https://github.com/acme/")
+        );
         for wrong in [
             "identity_regexp = '.*'",
             "identity_regexp = ''",

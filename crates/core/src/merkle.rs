@@ -75,6 +75,28 @@ pub fn inclusion_proof(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
     Some(proof)
 }
 
+/// Returns the inclusion proof of every leaf, in order: what [`inclusion_proof`] returns for each,
+/// but every node of the tree is hashed once.
+pub fn inclusion_proofs(leaves: &[Hash]) -> Vec<Vec<Hash>> {
+    let mut proofs = vec![Vec::new(); leaves.len()];
+    let mut level = leaves.to_vec();
+    let mut height = 0_u32;
+    while level.len() > 1 {
+        for (index, proof) in proofs.iter_mut().enumerate() {
+            let node = index.checked_shr(height).unwrap_or_default();
+            // The last node of an odd level has no sibling there; it moves up as it is.
+            proof.extend(level.get(node ^ 1).copied());
+        }
+        let above = level.chunks(2).map(|pair| match pair {
+            [left, right] => node_hash(left, right),
+            rest => rest.first().copied().unwrap_or_default(),
+        });
+        level = above.collect();
+        height = height.saturating_add(1);
+    }
+    proofs
+}
+
 /// Verifies that `leaf` stands at `index` in the tree of `size` leaves with root `root`.
 #[allow(
     clippy::too_many_arguments,
@@ -300,6 +322,17 @@ mod tests {
             proof.push(root(&part[..k]));
         }
         proof
+    }
+
+    #[test]
+    fn all_proofs_at_once_are_those_one_by_one() {
+        for size in 0..70_u8 {
+            let leaves: Vec<Hash> = (0..size).map(|leaf| leaf_hash(&[leaf])).collect();
+            let each: Vec<_> = (0..leaves.len())
+                .map(|index| inclusion_proof(&leaves, index).unwrap())
+                .collect();
+            assert_eq!(inclusion_proofs(&leaves), each, "{size} leaves");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ macro_rules! own_type {
 }
 
 pub mod approval;
+pub mod batch;
 mod check;
 pub mod cyclonedx;
 pub mod dataset;
@@ -98,6 +99,7 @@ pub fn validate(statement: &Statement) -> Result<(), PredicateError> {
     }
     match statement.predicate_type() {
         approval::Approval::TYPE => of::<approval::Approval>(statement),
+        batch::Batch::TYPE => of::<batch::Batch>(statement),
         dataset::Dataset::TYPE => of::<dataset::Dataset>(statement),
         decision::Decision::TYPE => of::<decision::Decision>(statement),
         deployment::Deployment::TYPE => of::<deployment::Deployment>(statement),
@@ -162,6 +164,7 @@ pub fn fuzz_predicates(data: &[u8]) {
         assert_eq!(again.as_ref(), Some(&predicate));
     }
     round_trip::<approval::Approval>(data);
+    round_trip::<batch::Batch>(data);
     round_trip::<cyclonedx::CycloneDx>(data);
     round_trip::<dataset::Dataset>(data);
     round_trip::<decision::Decision>(data);

@@ -114,6 +114,7 @@ pub(super) const SIGN_EXAMPLES: &str = "Examples:
   custos sign model/ --key trainer                     writes model/model.sig
   custos sign model.gguf --key k8s://ml/cosign-key     one file, a key in a Secret
   custos sign model/ --key trainer --hash blake3       faster on large models
+  custos sign release.txt --batch proofs/ --key hsm    many digests, one signature
   custos sign model/ --key k.key --certificate leaf.pem --no-log
   custos sign oci://ghcr.io/org/model@sha256:9f2c... --key trainer";
 pub(super) const ATTEST_EXAMPLES: &str = "Examples:

@@ -137,7 +137,9 @@ impl Seen {
             }
             Self::Tampering(why) => Err(failure("E0403", "the log contradicts what it signed")
                 .because(why)
-                .help("keep a copy of what it serves, and compare with checkpoints that others hold")),
+                .help(
+                    "keep a copy of what it serves, and compare with checkpoints that others hold",
+                )),
             Self::Outage(why) => Err(failure("E0407", "the log was not followed to its end")
                 .because(why)
                 .help("nothing is proven by this; look again later")),
@@ -190,15 +192,18 @@ impl<'a> Watch<'a> {
         let from = since.unwrap_or_else(|| known.map_or(0, |known| known.size()));
         let end = size.min(from.saturating_add(MAX_ENTRIES));
         let mut found: Vec<(u64, String, String)> = Vec::new();
-        self.reader
-            .for_each(from..end, &checkpoint, |index, leaf| -> Result<(), RecordError> {
+        self.reader.for_each(
+            from..end,
+            &checkpoint,
+            |index, leaf| -> Result<(), RecordError> {
                 let by = self.ours.iter().find(|who| signer_of(leaf, who).is_some());
                 if let Some(who) = by {
                     let digest = Algorithm::Sha256.digest(leaf).to_string();
                     found.push((index, who.to_string(), digest));
                 }
                 Ok(())
-            })?;
+            },
+        )?;
         let entries = self.unexpected(found, checkpoint.origin(), from)?;
         self.remember(&checkpoint)?;
         Ok(if entries.is_empty() {

@@ -47,7 +47,17 @@ pub fn run(args: &SignArgs, context: &Context) -> Outcome {
     if !args.oms && path.is_file() {
         refuse_oms_options(args)?;
         let recording = recording(args, signer, context)?;
+        if let Some(dir) = &args.batch {
+            return super::batch::sign(args, (&path, dir), &recording, context);
+        }
         return sign_file(&path, &file, &recording, context);
+    }
+    if args.batch.is_some() {
+        return Err(
+            Failure::usage("E0002", "--batch takes a file with a list of digests")
+                .at(shown(&path))
+                .help("`sha256sum FILE... > LIST` writes one"),
+        );
     }
     let hashed = hash(args, context, &path, &file)?;
     let statement = hashed

@@ -34,6 +34,9 @@ pub fn run(args: &VerifyArgs, context: &Context) -> Outcome {
     if let Some(reference) = crate::oci::named(&args.artifact, context)? {
         return crate::oci::verify(&reference, args, context);
     }
+    if let Some(proof) = super::batch::named(args, context)? {
+        return super::batch::verify(&proof, args, context);
+    }
     let settings = context.settings()?;
     let trusting = Trusting::from_args(&args.expect, &settings, context)?;
     let path = artifacts::local_path(&args.artifact, context)?;

@@ -111,7 +111,8 @@ fn a_time_is_found_in_the_log_and_how_sure_that_is_is_said() {
 fn the_gate_and_the_facts_know_a_revoked_key() {
     let sandbox = Sandbox::with_keys(&["data", "trainer", "release"]);
     sandbox.write("raw/a.csv", "1,2\n");
-    sandbox.write("dataset.json",
+    sandbox.write(
+        "dataset.json",
         r#"{"name":"raw","version":"1","licence":"CC0-1.0","records":1,
             "sources":[{"name":"typed","uri":"https://example.com"}],"modalities":["text"]}"#,
     );

@@ -14,6 +14,7 @@
 )]
 
 mod bad_input;
+mod batch;
 mod demo;
 mod evidence;
 mod help;

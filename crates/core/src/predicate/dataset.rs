@@ -147,6 +147,22 @@ impl RowTree {
         })
     }
 
+    /// Returns the proof of every row in the tree over `rows`, in order.
+    pub fn prove_all(rows: &[Digest]) -> Result<Vec<RowProof>, RowError> {
+        let leaves = rows
+            .iter()
+            .enumerate()
+            .map(|(index, row)| leaf(row).ok_or(RowError::NotSha256 { index }))
+            .collect::<Result<Vec<_>, _>>()?;
+        let proofs = (0_u64..).zip(merkle::inclusion_proofs(&leaves));
+        Ok(proofs
+            .map(|(index, hashes)| RowProof {
+                index,
+                hashes: hashes.iter().map(hex::encode).collect(),
+            })
+            .collect())
+    }
+
     /// Verifies that the row with digest `row` stands where `proof` says.
     pub fn verify(&self, row: &Digest, proof: &RowProof) -> Result<(), RowError> {
         if self.algorithm != Self::ALGORITHM {

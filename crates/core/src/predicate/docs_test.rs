@@ -33,6 +33,7 @@ fn to_value<T: Serialize>(value: &T) -> Value {
 fn examples() -> Vec<(&'static str, Value)> {
     vec![
         ("approval", to_value(&approval::Approval::example())),
+        ("batch", to_value(&batch::Batch::example())),
         ("dataset", to_value(&dataset::Dataset::example())),
         ("decision", to_value(&decision::Decision::example())),
         ("deployment", to_value(&deployment::Deployment::example())),

@@ -2,6 +2,7 @@
 
 use super::Predicate;
 use super::approval::Approval;
+use super::batch::Batch;
 use super::cyclonedx::CycloneDx;
 use super::dataset::Dataset;
 use super::decision::Decision;
@@ -113,6 +114,7 @@ const fn passed_on(name: &'static str, uri: &'static str, origin: Origin) -> Kno
 
 const KNOWN: &[KnownType] = &[
     own("approval", Approval::TYPE, "approval.md"),
+    own("batch", Batch::TYPE, "batch.md"),
     own("dataset", Dataset::TYPE, "dataset.md"),
     own("decision", Decision::TYPE, "decision.md"),
     own("deployment", Deployment::TYPE, "deployment.md"),
