@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -289,6 +289,54 @@ impl Ports {
     }
 }
 
+/// The token issuer alone.
+#[derive(Debug)]
+pub struct Issuer {
+    port: u16,
+    // Both end with it.
+    _server: Server,
+    _folder: Scratch,
+}
+
+impl Issuer {
+    /// Starts it.
+    pub fn start(place: &Place) -> Result<Self> {
+        let python = Peer::named("cosign-key")?.ensure(place)?;
+        let folder = Scratch::new("issuer")?;
+        let mut make = python.python();
+        make.arg(place.peer_file("lab_pki.py")).arg(folder.path());
+        process::run(&mut make, ANSWER)?.success()?;
+        let port = free_port()?;
+        let mut serve = python.python();
+        serve
+            .arg(place.peer_file("lab_servers.py"))
+            .arg(folder.path())
+            .arg(port.to_string());
+        let server = Server::start(&mut serve, &folder.join("issuer.log"), port)?;
+        Ok(Self {
+            port,
+            _server: server,
+            _folder: folder,
+        })
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// An ID token for `email`; `more` are further words of the query, such as `&life=-5`.
+    pub fn token(&self, email: &str, more: &str) -> Result<String> {
+        get(self.port, &format!("/token?email={email}{more}"))
+    }
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
+}
+
 /// A server that ends with this value.
 #[derive(Debug)]
 pub struct Server(Child);
@@ -319,6 +367,20 @@ impl Server {
         }
         Ok(server)
     }
+
+    /// Asks it to end, as a supervisor does, and waits for that.
+    pub fn terminate(mut self) -> Result<ExitStatus> {
+        let id = self.0.id().to_string();
+        process::run(Command::new("kill").args(["-TERM", &id]), ANSWER)?.success()?;
+        let clock = Stopwatch::start();
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok(status);
+            }
+            ensure!(clock.elapsed() < START, "it does not end");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
 }
 
 impl Drop for Server {
@@ -331,18 +393,31 @@ impl Drop for Server {
 
 /// Gets a text from a server on loopback.
 pub fn get(port: u16, target: &str) -> Result<String> {
+    let (status, body) = call(port, &format!("GET {target}"), "", b"")?;
+    ensure!(status == 200, "{target}: {status}");
+    Ok(body)
+}
+
+/// Calls a server on loopback, and returns status and body of its answer. `what` is method and
+/// target, `headers` end with a line break each.
+pub fn call(port: u16, what: &str, headers: &str, body: &[u8]) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(ANSWER))?;
     write!(
         stream,
-        "GET {target} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n"
+        "{what} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {}\r\n{headers}\r\n",
+        body.len()
     )?;
+    stream.write_all(body)?;
     let mut answer = String::new();
     stream.take(1 << 20).read_to_string(&mut answer)?;
     let (head, body) = answer
         .split_once("\r\n\r\n")
         .context("the answer is not of HTTP")?;
-    let line = head.lines().next().unwrap_or_default();
-    ensure!(line.contains(" 200 "), "{target}: {line}");
-    Ok(body.to_owned())
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .context("the answer has no status")?;
+    Ok((status, body.to_owned()))
 }

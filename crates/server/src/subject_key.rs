@@ -343,12 +343,13 @@ mod tests {
                 key.verify_digest(details, &digest.as_bytes()[1..], &signature),
                 Err(SubjectKeyError::DetailsDoNotFit)
             );
+            let other = if scheme.key_kind().is_rsa() {
+                "PKIX_ECDSA_P256_SHA_256"
+            } else {
+                "PKIX_RSA_PKCS1V15_2048_SHA256"
+            };
             assert_eq!(
-                key.verify_digest(
-                    "PKIX_RSA_PKCS1V15_2048_SHA256",
-                    digest.as_bytes(),
-                    &signature
-                ),
+                key.verify_digest(other, digest.as_bytes(), &signature),
                 Err(SubjectKeyError::DetailsDoNotFit)
             );
         }

@@ -1,5 +1,6 @@
 //! The suites that `cargo xtask test` runs, in order, and its command line.
 
+mod clients;
 mod cosign;
 mod crash;
 mod docs;
@@ -10,6 +11,7 @@ mod kubernetes;
 mod oci;
 mod oms;
 mod rooms;
+mod serve;
 mod sigstore;
 mod tree;
 mod tuf;
@@ -42,7 +44,7 @@ struct Entry {
     run: fn(&Run<'_>, &mut Suite) -> Result<()>,
 }
 
-const SUITES: [Entry; 12] = [
+const SUITES: [Entry; 13] = [
     Entry {
         name: "rooms",
         shows: "crates depend on each other in the one allowed direction",
@@ -90,6 +92,12 @@ const SUITES: [Entry; 12] = [
         shows: "bundles made with real Fulcio, Rekor v2 and timestamps verify, bad ones do not",
         needs_build: true,
         run: keyless::run,
+    },
+    Entry {
+        name: "serve",
+        shows: "clients of Sigstore sign with `custos serve`, and what they made holds for all",
+        needs_build: true,
+        run: serve::run,
     },
     Entry {
         name: "oci",

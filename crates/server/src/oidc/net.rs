@@ -92,3 +92,6 @@ impl Fetch for NetFetch {
         Ok(Fetched::Body(answer.body().to_vec()))
     }
 }
+
+#[cfg(test)]
+mod tests;
