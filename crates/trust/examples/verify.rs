@@ -75,7 +75,7 @@ fn floor() -> Outcome<Vec<Bare>> {
         (Scheme::EcdsaP384, 600),
         (Scheme::EcdsaP256, 600),
         (Scheme::Ed25519, 120),
-        (Scheme::EcdsaP256, 200),
+        (Scheme::EcdsaP384, 200),
         (Scheme::EcdsaP384, 500),
     ]
     .into_iter()

@@ -60,6 +60,7 @@ pub const TARGETS: &[Target] = &[
     target("tlog-proof", log::fuzz_tlog_proof, &[]),
     target("verify", trust::bundle, &[".sigstore.json"]),
     target("revocations", trust::revocations, &[]),
+    target("voucher", trust::voucher, &[]),
     Target {
         mutations: 200,
         ..target("tuf-metadata", trust::tuf_metadata, &["root.json"])
