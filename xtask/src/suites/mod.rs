@@ -7,6 +7,7 @@ mod docs;
 mod hsm;
 mod intoto;
 mod keyless;
+mod kms;
 mod kubernetes;
 mod oci;
 mod oms;
@@ -44,7 +45,7 @@ struct Entry {
     run: fn(&Run<'_>, &mut Suite) -> Result<()>,
 }
 
-const SUITES: [Entry; 13] = [
+const SUITES: [Entry; 14] = [
     Entry {
         name: "rooms",
         shows: "crates depend on each other in the one allowed direction",
@@ -74,6 +75,12 @@ const SUITES: [Entry; 13] = [
         shows: "keys in Secrets sign for cosign, and cosign's keys and signatures are taken",
         needs_build: true,
         run: kubernetes::run,
+    },
+    Entry {
+        name: "kms",
+        shows: "keys in a key service sign for others, and its credentials stay out of steps",
+        needs_build: true,
+        run: kms::run,
     },
     Entry {
         name: "hsm",
