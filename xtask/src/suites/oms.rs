@@ -463,7 +463,7 @@ impl Bench {
                 tree::put(&model, &tree::pattern(3000))?;
                 tree::put(&folder.join("beside"), b"not signed")?;
                 let bundle = self.bundle("one-custos");
-                let words = sign(&model, &["--key", text(&secret)], &bundle);
+                let words = sign(&model, &["--key", text(&secret), "--oms"], &bundle);
                 self.custos.ok(words)?;
                 let check = || verify(&model, &["--key", text(&public)], &bundle);
                 self.custos.ok(check())?;
