@@ -419,6 +419,19 @@ makes(step, digest) if {
 	digests.agree(output.digest, digest)
 }
 
+# What is signed and not in the log yet proves nothing that could not be taken back. Where it may
+# run nevertheless, in a test environment say, this is the rule to change.
+deny contains {
+	"code": "statement-pending",
+	"msg": sprintf("a statement by `%v` is signed and not in the log yet; it is to be there by %v", [
+		object.get(pending, ["signer", "name"], "?"),
+		object.get(pending, "logBy", "?"),
+	]),
+	"evidence": [object.get(pending, "bundleDigest", "?")],
+} if {
+	some pending in facts.document.pending
+}
+
 warn contains {
 	"code": "statement-rejected",
 	"msg": sprintf("a statement was found and did not verify (%v): %v", [

@@ -491,6 +491,19 @@ test_evaluation_of_what_came_long_before_is_a_warning if {
 	reason.code == "evaluation-of-ancestor"
 }
 
+test_pending_statement_is_a_denial if {
+	pending := {"signer": signer("trainer"), "logBy": "2026-11-24T12:00:00Z", "bundleDigest": "sha256:88"}
+	with_pending := added("/custos/pending", [pending])
+	not gate.allow with input as with_pending
+	some reason in gate.deny with input as with_pending
+	reason.code == "statement-pending"
+	contains(reason.msg, "trainer")
+}
+
+test_nothing_pending_is_no_denial if {
+	gate.allow with input as added("/custos/pending", [])
+}
+
 test_rejected_statement_is_a_warning if {
 	rejected := {"bundleDigest": "sha256:77", "code": "signer-not-expected", "message": "who?"}
 	with_rejected := added("/custos/rejected/-", rejected)

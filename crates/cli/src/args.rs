@@ -456,6 +456,8 @@ pub enum LogCommand {
     },
     /// Follow the log: does it only grow, and did we sign everything that bears our name.
     Watch(LogWatchArgs),
+    /// Log what was signed while the log was away.
+    Flush,
 }
 
 /// `custos gate`.

@@ -397,6 +397,12 @@ pub const TABLE: &[Entry] = &[
         "Try again; a log that stays away for long deserves a question to its owner.",
     ),
     entry(
+        "E0408",
+        "what waits for the log cannot be kept or read",
+        "The spool of statements that were signed while the log was away is full, or one of them is damaged.",
+        "`custos log flush` logs what waits; a damaged file of the spool has to be looked at by hand.",
+    ),
+    entry(
         "E0501",
         "the policy is not accepted",
         "A policy does not compile, or has a construct that fails open: see the lint's name and line.",

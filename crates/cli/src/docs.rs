@@ -147,11 +147,12 @@ fn the_example_of_the_settings_is_read() {
     std::fs::write(&file, text).unwrap();
     let settings = Settings::read(&file).unwrap();
     // Every key of the settings is in the example, so none is at its default.
-    assert_eq!(settings.signers.len(), 3);
+    assert_eq!(settings.signers.len(), 4);
     assert_eq!(settings.logs.len(), 1);
     assert_eq!(settings.authorities.len(), 1);
     assert!(settings.sigstore_root.is_some());
     assert_eq!(settings.signing_key.as_deref(), Some("trainer"));
+    assert_eq!(settings.pending_hours, Some(24));
     assert!(settings.layout.is_some() && !settings.layout_signers.is_empty());
     assert!(settings.gate_policy.is_some() && settings.require_policy.is_some());
     assert!(settings.signing_config.is_some());

@@ -3,12 +3,17 @@
 //! `policy`, which do not see each other.
 
 use custos_core::digest::DigestSet;
-use custos_core::facts::Facts;
+use custos_core::facts::{Facts, PendingFact, Signer};
 use custos_core::lineage::{Direction, NamedArtifact};
 use custos_core::predicate::{Predicate as _, dataset::Dataset, provenance::Provenance};
+use custos_evidence::judge::signer_of;
+use custos_evidence::parts::{MESSAGE_SIGNATURE, Parts};
 use custos_evidence::{Gathered, Judge, Question, Store, TrustContext};
 use custos_policy::{Decision, Evaluation, decide, starter::REQUIRE_PACKAGE};
-use custos_trust::verify::{Material, unverified_statement};
+use custos_trust::verify::{
+    LogRequirement, Material, Message, PredicateTypes, VerifyError, VerifyRequest,
+    unverified_statement, verify,
+};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -17,6 +22,7 @@ use crate::logs;
 use crate::policies::Policy;
 use crate::report::Failure;
 use crate::settings::Settings;
+use crate::spool;
 use crate::stores;
 use crate::trusting::Trusting;
 
@@ -144,7 +150,8 @@ impl<'a> Judging<'a> {
     ) -> Result<Judged, Failure> {
         let gathered = self.facts(artifact.clone())?;
         let layout = layouts::facts(self, &gathered)?;
-        let facts = gathered.facts(layout);
+        let mut facts = gathered.facts(layout);
+        facts.pending = self.pending(&gathered)?;
         let input = json!({
             "custos": facts,
             "verification": verification,
@@ -160,6 +167,41 @@ impl<'a> Judging<'a> {
             input,
             gathered,
         })
+    }
+
+    // What expected signers said about the artifact or what it was made from, and the log does not
+    // have yet.
+    fn pending(&self, gathered: &Gathered) -> Result<Vec<PendingFact>, Failure> {
+        let home = self.context.home()?;
+        let mut about = vec![&gathered.artifact.digest];
+        about.extend(gathered.trace.artifacts.iter().map(|one| &one.digest));
+        let trust = TrustContext {
+            log: LogRequirement::AbsenceAllowed,
+            ..self.trust()
+        };
+        let mut pending = Vec::new();
+        for one in spool::list(&home)? {
+            let bytes = one.bundle.as_slice();
+            let Ok(parts) = Parts::read(bytes) else {
+                continue;
+            };
+            let concerns = parts
+                .subjects
+                .iter()
+                .any(|subject| about.iter().any(|known| shares(known, &subject.digest)));
+            // What no expected signer signed is nothing to wait for.
+            if concerns && let Ok(signer) = signer_of_bundle(bytes, &parts, &trust) {
+                pending.push(PendingFact {
+                    predicate_type: parts.predicate_type,
+                    signer,
+                    bundle_digest: one.digest(),
+                    signed_at: one.signed_at,
+                    log_by: one.log_by,
+                });
+            }
+        }
+        pending.sort();
+        Ok(pending)
     }
 
     /// Returns the settings.
@@ -201,4 +243,43 @@ pub fn named(name: &str, digest: DigestSet) -> NamedArtifact {
         name: name.to_owned(),
         digest,
     }
+}
+
+/// Verifies a bundle about its own first subject, be it a statement or a signature over a file, and
+/// returns who signed.
+pub fn signer_of_bundle(
+    bytes: &[u8],
+    parts: &Parts,
+    trust: &TrustContext<'_>,
+) -> Result<Signer, VerifyError> {
+    let nothing = DigestSet::new();
+    let artifact = parts.subjects.first().map_or(&nothing, |one| &one.digest);
+    let types = [parts.predicate_type.as_str()];
+    let request = VerifyRequest {
+        artifact,
+        material: Material::Bundle(bytes),
+        trust_root: trust.trust_root,
+        signers: trust.signers,
+        log: trust.log,
+        expect: PredicateTypes::new(&types),
+        now: trust.now,
+    };
+    if parts.predicate_type == MESSAGE_SIGNATURE {
+        let request = VerifyRequest {
+            artifact,
+            material: request.material,
+            trust_root: trust.trust_root,
+            signers: trust.signers,
+            log: trust.log,
+            expect: Message,
+            now: trust.now,
+        };
+        return verify(&request).map(|verified| signer_of(&verified));
+    }
+    verify(&request).map(|verified| signer_of(&verified))
+}
+
+fn shares(one: &DigestSet, other: &DigestSet) -> bool {
+    one.iter()
+        .any(|(name, hex)| other.get_raw(name) == Some(hex))
 }

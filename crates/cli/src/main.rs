@@ -32,6 +32,7 @@ mod report;
 mod running;
 mod services;
 mod settings;
+mod spool;
 mod stores;
 mod system;
 mod term;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use custos_core::bundle::Bundle;
+use custos_core::clock::Timestamp;
 use custos_core::crypto::{KeyId, KeyKind};
 use custos_core::digest::{Algorithm, Digest};
 use custos_core::entry::entry_algorithm;
@@ -14,6 +15,7 @@ use custos_trust::signer::{CertificateSigner, SignError, Signer};
 
 use crate::args::KeyArgs;
 use crate::context::Context;
+use crate::exit::Exit;
 use crate::files::{read_text, shown, write_atomic};
 use crate::keys;
 use crate::logs;
@@ -21,6 +23,7 @@ use crate::report::Failure;
 use crate::services::home_log::HomeLog;
 use crate::services::keyless;
 use crate::settings::Settings;
+use crate::spool::{self, Pending};
 use crate::stores;
 
 /// Certificates beside a key.
@@ -110,6 +113,8 @@ pub struct Recorded {
     pub digest: Digest,
     /// Position in the log.
     pub index: Option<u64>,
+    /// By when it is logged, if the log did not take it now.
+    pub log_by: Option<Timestamp>,
 }
 
 impl Recorded {
@@ -121,7 +126,26 @@ impl Recorded {
             digest: Algorithm::Sha256.digest(&bytes),
             bytes,
             index: None,
+            log_by: None,
         })
+    }
+
+    /// Returns how it stands with the log: `logged`, `pending` or `unlogged`.
+    pub const fn status(&self) -> &'static str {
+        match (self.index, self.log_by) {
+            (Some(_), _) => "logged",
+            (None, Some(_)) => "pending",
+            (None, None) => "unlogged",
+        }
+    }
+
+    /// Returns its place in the log in words.
+    pub fn place(&self) -> String {
+        match (self.index, self.log_by) {
+            (Some(index), _) => format!("log #{index}"),
+            (None, Some(by)) => format!("PENDING: `custos log flush` by {by}"),
+            (None, None) => "in no log".to_owned(),
+        }
     }
 }
 
@@ -134,6 +158,8 @@ pub struct Recording<'a> {
     context: &'a Context,
     signer: Box<dyn Signer>,
     kept: Option<(HomeLog, Store)>,
+    // Hours within which a signature is logged that the log does not take now.
+    pending: Option<u32>,
 }
 
 impl<'a> Recording<'a> {
@@ -143,26 +169,73 @@ impl<'a> Recording<'a> {
             context,
             signer,
             kept: None,
+            pending: None,
         }
     }
 
     /// Finds out whether the home's log and store take statements, before work is done that would
     /// be lost if they did not.
     pub fn check(context: &Context) -> Result<(), Failure> {
-        HomeLog::open(context)?;
+        match HomeLog::open(context) {
+            Err(failure) if failure.exit() != Exit::Undecided => return Err(failure),
+            Err(failure) if context.settings()?.pending_hours.is_none() => return Err(failure),
+            _ => {}
+        }
         stores::writable(context).map(drop)
     }
 
     /// Signs, stores and logs in the home.
+    ///
+    /// If the log is away, and the settings allow that, what is signed waits to be logged. A log
+    /// that contradicts itself is no outage: nothing is signed then.
     pub fn open(signer: Box<dyn Signer>, context: &'a Context) -> Result<Self, Failure> {
-        let log = HomeLog::open(context)?;
-        let store = stores::writable(context)?;
-        stores::finish(&store, &log.reader(), context);
+        let pending = context.settings()?.pending_hours;
+        let kept = match (HomeLog::open(context), pending) {
+            (Err(failure), Some(_)) if failure.exit() == Exit::Undecided => {
+                let why = failure.what();
+                context
+                    .term
+                    .warn(&format!("what is signed waits to be logged: {why}"));
+                None
+            }
+            (log, _) => {
+                let log = log?;
+                let store = stores::writable(context)?;
+                stores::finish(&store, &log.reader(), context);
+                Some((log, store))
+            }
+        };
         Ok(Self {
             context,
             signer,
-            kept: Some((log, store)),
+            kept,
+            pending,
         })
+    }
+
+    // Signs now, and keeps what the log is to take.
+    fn spool(&self, signed: &Signed, hours: u32) -> Result<Vec<Recorded>, Failure> {
+        let home = self.context.home()?;
+        let now = self.context.now();
+        let mut recorded = Vec::new();
+        for (bundle, leaf) in signed.unlogged().iter().zip(signed.leaves()) {
+            let one = Recorded::unlogged(bundle)?;
+            let pending = Pending::new(one.bytes.clone(), leaf.clone(), (now, hours));
+            pending.keep(&home)?;
+            recorded.push(Recorded {
+                log_by: Some(pending.log_by),
+                ..one
+            });
+        }
+        Ok(recorded)
+    }
+
+    /// Notes that a file holds a bundle that waits, so that it gets the log entry later.
+    pub fn note_file(&self, recorded: &Recorded, file: &Path) -> Result<(), Failure> {
+        if recorded.log_by.is_none() {
+            return Ok(());
+        }
+        spool::note_file(&self.context.home()?, &recorded.digest, file)
     }
 
     /// Returns the key that signs.
@@ -197,6 +270,11 @@ impl<'a> Recording<'a> {
     /// Records statements in one batch of the log: all of them or none.
     pub fn many(&self, statements: &[Statement]) -> Result<Vec<Recorded>, Failure> {
         let signer = self.signer.as_ref();
+        if let (None, Some(hours)) = (&self.kept, self.pending) {
+            let signed = Signed::new(statements, signer)
+                .map_err(|error| self.failure(&KeepError::Seal(error)))?;
+            return self.spool(&signed, hours);
+        }
         let Some((log, store)) = &self.kept else {
             let bundles = seal::sign_statements(statements, signer, None)
                 .map_err(|error| self.failure(&KeepError::Seal(error)))?;
@@ -222,6 +300,11 @@ impl<'a> Recording<'a> {
     /// Signs a file itself, without a statement about it.
     pub fn message(&self, digest: &Digest) -> Result<Recorded, Failure> {
         let signer = self.signer.as_ref();
+        if let (None, Some(hours)) = (&self.kept, self.pending) {
+            let signed = Signed::message(digest, signer)
+                .map_err(|error| self.failure(&KeepError::Seal(error)))?;
+            return self.spool(&signed, hours)?.pop().ok_or_else(lost);
+        }
         let Some((log, store)) = &self.kept else {
             let bundle = Signed::message(digest, signer)
                 .map_err(|error| self.failure(&KeepError::Seal(error)))?
@@ -249,6 +332,7 @@ impl<'a> Recording<'a> {
                 bytes: kept.outward.unwrap_or(kept.bundle),
                 digest: kept.digest,
                 index: Some(kept.log_index),
+                log_by: None,
             })
             .collect()
     }

@@ -43,6 +43,9 @@ pub struct Settings {
     pub sigstore_root: Option<PathBuf>,
     /// The key that signs when `--key` is not given.
     pub signing_key: Option<String>,
+    /// Within how many hours a signature is logged if the log does not take it now; nothing is
+    /// signed then without it.
+    pub pending_hours: Option<u32>,
     /// The pipeline layout.
     pub layout: Option<PathBuf>,
     /// Names of the signers who may sign the layout.
@@ -110,6 +113,7 @@ struct TrustEntry {
 #[serde(deny_unknown_fields)]
 struct SigningEntry {
     key: Option<String>,
+    pending_hours: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -201,6 +205,7 @@ impl Settings {
                     shown(&base.join(key))
                 }
             }),
+            pending_hours: parsed.signing.pending_hours,
             layout,
             layout_signers,
             gate_policy: parsed.policy.gate.map(|path| base.join(path)),

@@ -19,6 +19,8 @@ use crate::keys;
 use crate::report::Failure;
 use crate::settings::Settings;
 
+/// Name of the authorities among what a trust root delivers.
+const TRUSTED_ROOT: &str = "trusted_root.json";
 /// Largest file with trust material, in bytes.
 const MAX_TRUST_FILE: u64 = 8 << 20;
 
@@ -211,6 +213,14 @@ fn base(settings: &Settings, context: &Context) -> Result<TrustRoot, Failure> {
         }
         if let Some(list) = key_life::load(&home)? {
             root = root.with_revocations(list);
+        }
+        // The authorities that a followed trust root delivers; settings that name others win.
+        let delivered = home.trust().join(TRUSTED_ROOT);
+        if settings.sigstore_root.is_none()
+            && delivered.is_file()
+            && key_life::metadata(&home).names_target(TRUSTED_ROOT)
+        {
+            root = with_sigstore(root, &delivered)?;
         }
     }
     Ok(root)

@@ -14,6 +14,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::clock::Timestamp;
 use crate::digest::{Algorithm, Digest, DigestSet};
 use crate::identity::Identity;
 use crate::json::{self, JsonError};
@@ -84,6 +85,11 @@ pub struct Facts {
     /// missing.
     #[serde(default)]
     pub rejected: Vec<RejectedFact>,
+    /// Statements about the artifact, or about what it was made from, that an expected signer
+    /// signed and that are not in the log yet: they are no facts, and a policy decides whether
+    /// something may go on without them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<PendingFact>,
 }
 
 impl Facts {
@@ -104,6 +110,7 @@ impl Facts {
             risk: Section::unknown(reason),
             deployment: Section::unknown(reason),
             rejected: Vec::new(),
+            pending: Vec::new(),
         }
     }
 
@@ -289,6 +296,26 @@ pub struct RejectedFact {
     /// Key that it claims to be signed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer_key_id: Option<String>,
+}
+
+/// A statement that is signed and not in the log yet.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "plain data of a versioned schema, built by rooms"
+)]
+pub struct PendingFact {
+    /// Predicate type.
+    pub predicate_type: String,
+    /// Who signed; the signature was verified.
+    pub signer: Signer,
+    /// SHA-256 of the bundle's bytes as they are now.
+    pub bundle_digest: Digest,
+    /// When it was signed, by the clock of the machine that waits for the log.
+    pub signed_at: Timestamp,
+    /// By when it is to be logged.
+    pub log_by: Timestamp,
 }
 
 /// Where an artifact comes from.

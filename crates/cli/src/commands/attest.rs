@@ -47,20 +47,22 @@ pub fn run(args: &AttestArgs, context: &Context) -> Outcome {
     let recording = Recording::open(signer, context)?;
     let recorded = recording.one(statement)?;
     if let Some(bundle) = &args.bundle {
-        write_atomic(&context.resolve(bundle), &recorded.bytes)?;
+        let file = context.resolve(bundle);
+        write_atomic(&file, &recorded.bytes)?;
+        recording.note_file(&recorded, &file)?;
     }
     let attached = match &image {
         Some(image) => Some(image.attach(&recorded, kind, context)?),
         None => None,
     };
-    let index = recorded.index.unwrap_or_default();
     let human = format!(
-        "attested {}  {kind}\nbundle   {}\nsigner   {}  log #{index}\n",
+        "attested {}  {kind}\nbundle   {}\nsigner   {}  {}\n",
         context.term.paint(Role::Strong, &artifact.name),
         context
             .term
             .paint(Role::Literal, &recorded.digest.to_string()),
         recording.signer_name(),
+        recorded.place(),
     );
     context.term.result(
         &human,
@@ -72,6 +74,8 @@ pub fn run(args: &AttestArgs, context: &Context) -> Outcome {
             "bundle": recorded.digest,
             "keyId": recording.key_id(),
             "logIndex": recorded.index,
+            "status": recorded.status(),
+            "logBy": recorded.log_by,
             "attached": attached,
         }),
     )?;

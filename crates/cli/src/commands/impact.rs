@@ -12,22 +12,20 @@ use custos_core::entry::{HashedRekord, Verifier};
 use custos_core::identity::ExpectedSigner;
 use custos_core::predicate::deployment::{Deployment, DeploymentState};
 use custos_core::predicate::{self, Predicate as _};
-use custos_evidence::parts::{MESSAGE_SIGNATURE, Parts};
-use custos_evidence::{Store, StoreError};
+use custos_evidence::parts::Parts;
+use custos_evidence::{Store, StoreError, TrustContext};
 use custos_log::checkpoint::VerifiedCheckpoint;
 use custos_log::reader::LogReader;
 use custos_log::recorder::RecordError;
 use custos_trust::TrustRoot;
 use custos_trust::revocation::Who;
-use custos_trust::verify::{
-    Certificate, LogRequirement, Material, Message, PredicateTypes, VerifyError, VerifyRequest,
-    verify,
-};
+use custos_trust::verify::{Certificate, LogRequirement, Material, VerifyError};
 use serde_json::{Value, json};
 
 use crate::args::{ImpactArgs, Since};
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::judging::signer_of_bundle;
 use crate::key_life;
 use crate::term::{Role, count, visible};
 use crate::trusting::Trusting;
@@ -381,12 +379,7 @@ impl Search<'_> {
         signers: &[ExpectedSigner],
         logged: bool,
     ) -> Result<(), VerifyError> {
-        let nothing = DigestSet::new();
-        let artifact = parts.subjects.first().map_or(&nothing, |one| &one.digest);
-        let types = [parts.predicate_type.as_str()];
-        let request = VerifyRequest {
-            artifact,
-            material: Material::Bundle(bytes),
+        let trust = TrustContext {
             trust_root: &self.root,
             signers,
             log: if logged {
@@ -394,22 +387,11 @@ impl Search<'_> {
             } else {
                 LogRequirement::AbsenceAllowed
             },
-            expect: PredicateTypes::new(&types),
+            origin: self.checkpoint.origin(),
+            log_size: self.checkpoint.size(),
             now: self.context.now(),
         };
-        if parts.predicate_type == MESSAGE_SIGNATURE {
-            let request = VerifyRequest {
-                artifact,
-                material: request.material,
-                trust_root: request.trust_root,
-                signers,
-                log: request.log,
-                expect: Message,
-                now: request.now,
-            };
-            return verify(&request).map(drop);
-        }
-        verify(&request).map(drop)
+        signer_of_bundle(bytes, parts, &trust).map(drop)
     }
 
     fn log_failure(&self, error: &RecordError) -> Failure {

@@ -12,6 +12,7 @@ use crate::args::{LogArgs, LogCommand};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::logs;
+use crate::spool;
 use crate::{Failure, Outcome};
 
 /// Runs the command.
@@ -21,6 +22,7 @@ pub fn run(args: &LogArgs, context: &Context) -> Outcome {
         LogCommand::Key => key(context),
         LogCommand::Proof { index } => proof(*index, context),
         LogCommand::Get { index } => get(*index, context),
+        LogCommand::Flush => flush(context),
         LogCommand::Fsck => fsck(context),
         LogCommand::Watch(args) => super::log_watch::run(args, context),
         LogCommand::Rebuild {
@@ -127,6 +129,31 @@ fn fsck(context: &Context) -> Outcome {
             "walRecords": report.records,
             "faults": [],
         }),
+    )?;
+    Ok(Exit::Yes)
+}
+
+fn flush(context: &Context) -> Outcome {
+    let flushed = spool::flush(context)?;
+    let mut human = String::new();
+    for one in &flushed {
+        let late = if one.late {
+            "  later than promised"
+        } else {
+            ""
+        };
+        human.push_str(&format!("logged   #{}  {}{late}\n", one.index, one.digest));
+    }
+    if flushed.is_empty() {
+        human.push_str("nothing waits to be logged\n");
+    }
+    let rows: Vec<Value> = flushed
+        .iter()
+        .map(|one| json!({ "logIndex": one.index, "bundle": one.digest, "late": one.late }))
+        .collect();
+    context.term.result(
+        &human,
+        &json!({ "schema": "custos.log.flush/1", "flushed": rows }),
     )?;
     Ok(Exit::Yes)
 }

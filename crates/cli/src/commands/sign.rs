@@ -69,6 +69,7 @@ pub fn run(args: &SignArgs, context: &Context) -> Outcome {
     let recording = recording(args, signer, context)?;
     let recorded = recording.one(statement)?;
     write_atomic(&file, &recorded.bytes)?;
+    recording.note_file(&recorded, &file)?;
     if recording.kind() == KeyKind::Ed25519 {
         let text = "OpenSSF Model Signing v1.0 knows ECDSA keys only: other clients may not verify this signature";
         context.term.warn(text);
@@ -118,6 +119,7 @@ fn sign_file(path: &Path, file: &Path, recording: &Recording<'_>, context: &Cont
     let digest = artifacts::file_digest(path, recording.algorithm(), context)?;
     let recorded = recording.message(&digest)?;
     write_atomic(file, &recorded.bytes)?;
+    recording.note_file(&recorded, file)?;
     let bytes = path.metadata().map(|metadata| metadata.len());
     let human = format!(
         "signed   {} ({})\ndigest   {}\nbundle   {}\n{}",
@@ -138,6 +140,8 @@ fn sign_file(path: &Path, file: &Path, recording: &Recording<'_>, context: &Cont
             "bundle": shown(file),
             "keyId": recording.key_id(),
             "logIndex": recorded.index,
+            "status": recorded.status(),
+            "logBy": recorded.log_by,
             "entryUrl": entry_url(&recorded, context),
             "bytes": bytes.ok(),
             "seconds": clock.seconds(),
@@ -149,7 +153,7 @@ fn sign_file(path: &Path, file: &Path, recording: &Recording<'_>, context: &Cont
 fn signed_by(recording: &Recording<'_>, recorded: &Recorded, context: &Context) -> String {
     let signer = recording.signer_name();
     let Some(index) = recorded.index else {
-        return format!("signer   {signer}  in no log\n");
+        return format!("signer   {signer}  {}\n", recorded.place());
     };
     let shows = context
         .term
@@ -204,6 +208,8 @@ impl Done<'_> {
                 "bundle": shown(file),
                 "keyId": recording.key_id(),
                 "logIndex": recorded.index,
+            "status": recorded.status(),
+            "logBy": recorded.log_by,
                 "entryUrl": entry_url(recorded, context),
                 "files": hashed.files,
                 "filesRead": hashed.files.saturating_sub(hashed.from_cache),

@@ -279,14 +279,11 @@ pub fn publish(args: &TrustPublishArgs, context: &Context) -> Outcome {
     }
     let mut done = publish_now(&repository, online.as_ref(), (lifetimes, now))?;
     if done.root.is_some() {
-        let files = files(args, &home, context)?;
+        let mut all = repository.delivered().map_err(tuf)?;
+        all.extend(files(args, &home, context)?);
         let end = lifetimes.offline_end(now);
         // Only once there is a root is it known who has to sign.
-        if repository
-            .stage_targets(&files, end)
-            .map_err(tuf)?
-            .is_some()
-        {
+        if repository.stage_targets(&all, end).map_err(tuf)?.is_some() {
             done = publish_now(&repository, online.as_ref(), (lifetimes, now))?;
         }
     }

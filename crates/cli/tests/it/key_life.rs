@@ -433,3 +433,41 @@ fn where_policies_are_approved_the_gate_takes_no_other() {
     std::fs::write(&path, text.replace("\"m\"", "\"n\"")).unwrap();
     sandbox.run(&gate).failed(1, "E0804");
 }
+
+#[test]
+fn a_followed_root_delivers_whom_to_believe() {
+    let sandbox = team();
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/sigstore");
+    for (from, to) in [
+        ("public-good.json", "trusted_root.json"),
+        ("managed-key.txt", "file"),
+        ("managed-key.pub", "key.pub"),
+        ("managed-key.sigstore.json", "file.sigstore.json"),
+    ] {
+        sandbox.write(to, std::fs::read(data.join(from)).unwrap());
+    }
+    let verify = ["--home", "member", "verify", "file", "--key", "key.pub"];
+    sandbox.run(&verify).failed(1, "E0115");
+    let publish = "trust publish repo --key online --target trusted_root.json";
+    run(&sandbox, publish);
+    for key in ["a", "b"] {
+        run(
+            &sandbox,
+            &format!("keys approve repo/staged/targets.json --key {key}"),
+        );
+        // What waits for its second signature keeps the first.
+        run(&sandbox, "trust publish repo --key online");
+    }
+    run(
+        &sandbox,
+        "--home member trust add-root repo/root.json --from repo",
+    );
+    sandbox.run(&verify).failed(1, "E0115");
+    // Publishing again, as somebody does every week, takes nothing away.
+    run(&sandbox, "trust publish repo --key online");
+    sandbox
+        .line("--home member trust update")
+        .ok()
+        .says("trusted_root.json");
+    sandbox.run(&verify).ok();
+}

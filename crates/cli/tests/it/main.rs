@@ -25,5 +25,6 @@ mod mistakes;
 mod policy;
 mod sandbox;
 mod sign_verify;
+mod spool;
 mod steps;
 mod watch;

@@ -159,6 +159,17 @@ impl Repository {
         if same {
             return Ok(None);
         }
+        // What waits for the same change keeps its signatures.
+        let staged = self.staged::<Root>()?;
+        let waits = staged.is_some_and(|old| {
+            let old = old.content();
+            old.head.version == root.head.version
+                && old.keys == root.keys
+                && old.roles == root.roles
+        });
+        if waits {
+            return Ok(Some(self.staged_path(Role::Root)));
+        }
         self.stage(&root).map(Some)
     }
 
@@ -194,8 +205,43 @@ impl Repository {
         if current.is_some_and(|old| old.content().targets == targets) {
             return Ok(None);
         }
-        let head = Head::new(Role::Targets, version.saturating_add(1), expires);
+        let version = version.saturating_add(1);
+        let staged = self.staged::<Targets>()?;
+        let waits = staged.is_some_and(|old| {
+            let old = old.content();
+            old.head.version == version && old.targets == targets
+        });
+        if waits {
+            return Ok(Some(self.staged_path(Role::Targets)));
+        }
+        let head = Head::new(Role::Targets, version, expires);
         self.stage(&Targets { head, targets }).map(Some)
+    }
+
+    /// Returns what is delivered, or will be once what is staged has its signatures.
+    pub fn delivered(&self) -> Result<BTreeMap<String, Vec<u8>>, TufError> {
+        let newest = match self.staged::<Targets>()? {
+            Some(staged) => Some(staged),
+            None => self.latest::<Targets>()?,
+        };
+        let mut files = BTreeMap::new();
+        for (name, target) in newest.iter().flat_map(|one| &one.content().targets) {
+            if !is_target_name(name) {
+                let name = name.chars().take(80).collect();
+                return Err(TufError::Name { name });
+            }
+            let digest = target.digest().map(|digest| digest.to_hex());
+            let path = self
+                .dir
+                .join(TARGETS)
+                .join(format!("{}.{name}", digest.unwrap_or_default()));
+            let bytes = read(&path, MAX_TARGET)?.ok_or_else(|| TufError::NotThere {
+                path: path.display().to_string(),
+            })?;
+            target.check(name, &bytes)?;
+            files.insert(name.clone(), bytes);
+        }
+        Ok(files)
     }
 
     /// Takes over what is staged and signed by enough keys, and makes snapshot and timestamp anew.

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::home::Home;
 use crate::key_life;
 use crate::services::TrustPlace;
+use crate::spool;
 use crate::term::count;
 
 const DAY: i64 = 86_400_000_000;
@@ -24,6 +25,7 @@ pub(super) fn check(context: &Context, home: &Home) -> Vec<Finding> {
     found.extend(followed(home, now));
     found.extend(own(home, now));
     found.extend(revoked(home));
+    found.extend(pending(home, now));
     found
 }
 
@@ -161,4 +163,24 @@ fn revoked(home: &Home) -> Vec<Finding> {
         ));
     }
     found
+}
+
+fn pending(home: &Home, now: Timestamp) -> Option<Finding> {
+    let waiting = match spool::list(home) {
+        Ok(waiting) => waiting,
+        Err(failure) => return Some(Finding::fail("spool", told(&failure), "custos log flush")),
+    };
+    let first = waiting.iter().map(|one| one.log_by).min()?;
+    let text = format!(
+        "{} to be logged, the first by {first}",
+        count(
+            u64::try_from(waiting.len()).unwrap_or(u64::MAX),
+            "statement"
+        )
+    );
+    Some(if first <= now {
+        Finding::fail("spool", format!("OVERDUE: {text}"), "custos log flush")
+    } else {
+        Finding::warn("spool", text, "custos log flush")
+    })
 }
