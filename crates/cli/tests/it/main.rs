@@ -24,6 +24,7 @@ mod log;
 mod mistakes;
 mod policy;
 mod sandbox;
+mod serve;
 mod sign_verify;
 mod spool;
 mod steps;
