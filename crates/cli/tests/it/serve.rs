@@ -46,7 +46,13 @@ impl Drop for Serving {
 fn with_root() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox
-        .run(&["trust", "init", "--no-password", "--host", "log.example.com"])
+        .run(&[
+            "trust",
+            "init",
+            "--no-password",
+            "--host",
+            "log.example.com",
+        ])
         .ok();
     sandbox
 }
@@ -64,7 +70,13 @@ fn a_trust_root_is_made_once_and_kept_private() {
         .failed(2, "E0002");
     sandbox.write("password", "correct horse\n");
     let password = sandbox.path("password");
-    let words = ["trust", "init", "--host", "log.example.com", "--password-file"];
+    let words = [
+        "trust",
+        "init",
+        "--host",
+        "log.example.com",
+        "--password-file",
+    ];
     let mut words: Vec<&str> = words.to_vec();
     words.push(password.to_str().unwrap());
     sandbox.run(&words).ok().says("log entry       #0");
@@ -77,10 +89,16 @@ fn a_trust_root_is_made_once_and_kept_private() {
         let mode = std::fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{key}");
     }
-    assert!(sandbox.read("home/trust/keys/root.key").contains("ENCRYPTED"));
+    assert!(
+        sandbox
+            .read("home/trust/keys/root.key")
+            .contains("ENCRYPTED")
+    );
     sandbox.run(&["trust", "show"]).ok().says("log.example.com");
     // The root is asked for its password again.
-    sandbox.run(&["trust", "tls", "--name", "a.example"]).failed(2, "E0704");
+    sandbox
+        .run(&["trust", "tls", "--name", "a.example"])
+        .failed(2, "E0704");
 }
 
 #[test]
@@ -89,16 +107,27 @@ fn a_log_keeps_its_name() {
     sandbox.model("m");
     sandbox.run(&["sign", "m", "--key", "k"]).ok();
     sandbox
-        .run(&["trust", "init", "--no-password", "--host", "log.example.com"])
+        .run(&[
+            "trust",
+            "init",
+            "--no-password",
+            "--host",
+            "log.example.com",
+        ])
         .failed(2, "E0814");
-    sandbox.run(&["trust", "init", "--no-password"]).ok().says("#1");
+    sandbox
+        .run(&["trust", "init", "--no-password"])
+        .ok()
+        .says("#1");
     sandbox.run(&["verify", "m", "--key", "k"]).ok();
 }
 
 #[test]
 fn commands_record_through_a_running_server_and_by_themselves_after_it() {
     let sandbox = with_root();
-    sandbox.run(&["keys", "generate", "k", "--no-password"]).ok();
+    sandbox
+        .run(&["keys", "generate", "k", "--no-password"])
+        .ok();
     sandbox.model("m");
     let serving = Serving::start(&sandbox);
     let mode = std::fs::metadata(sandbox.path("home/serve.json"))
@@ -106,7 +135,10 @@ fn commands_record_through_a_running_server_and_by_themselves_after_it() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
-    sandbox.run(&["sign", "m", "--key", "k"]).ok().says("log #1");
+    sandbox
+        .run(&["sign", "m", "--key", "k"])
+        .ok()
+        .says("log #1");
     sandbox.run(&["verify", "m", "--key", "k"]).ok();
     sandbox.run(&["log", "fsck"]).ok();
     let (url, code) = (serving.url.clone(), serving.terminate());
@@ -114,17 +146,25 @@ fn commands_record_through_a_running_server_and_by_themselves_after_it() {
     assert!(url.starts_with("http://127.0.0.1:"));
     assert!(!sandbox.path("home/serve.json").exists());
     sandbox.write("other", "weights");
-    sandbox.run(&["sign", "other", "--key", "k"]).ok().says("log #2");
+    sandbox
+        .run(&["sign", "other", "--key", "k"])
+        .ok()
+        .says("log #2");
 }
 
 #[test]
 fn a_killed_server_stops_nobody() {
     let sandbox = with_root();
-    sandbox.run(&["keys", "generate", "k", "--no-password"]).ok();
+    sandbox
+        .run(&["keys", "generate", "k", "--no-password"])
+        .ok();
     drop(Serving::start(&sandbox));
     assert!(sandbox.path("home/serve.json").exists());
     sandbox.model("m");
-    sandbox.run(&["sign", "m", "--key", "k"]).ok().says("log #1");
+    sandbox
+        .run(&["sign", "m", "--key", "k"])
+        .ok()
+        .says("log #1");
     let again = Serving::start(&sandbox);
     assert_eq!(again.terminate(), Some(0));
 }
