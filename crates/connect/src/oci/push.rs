@@ -7,7 +7,7 @@
 
 use custos_core::json;
 use custos_core::limits::Limits;
-use custos_net::{Method, Request, Response, percent_encode};
+use custos_net::{Method, NetError, Request, Response, percent_encode};
 use serde_json::{Value, json};
 
 use super::client::{Repository, Scope};
@@ -95,9 +95,11 @@ impl Repository {
     // Uploads a blob in one piece, unless it is there.
     fn upload(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<(), OciError> {
         let url = self.url(&format!("blobs/{}", descriptor.digest))?;
-        let there = self.call(&Request::new(Method::Head, url), Scope::Push)?;
-        if there.status() == 200 {
-            return Ok(());
+        match self.call(&Request::new(Method::Head, url), Scope::Push) {
+            Ok(answer) if answer.status() == 200 => return Ok(()),
+            // Where it lies elsewhere, nobody is asked whether it does: it is uploaded again.
+            Ok(_) | Err(OciError::Net(NetError::Redirected { .. })) => {}
+            Err(error) => return Err(error),
         }
         let url = self.url("blobs/uploads/")?;
         let begin = Request::new(Method::Post, url.clone()).with_body(Vec::new());
@@ -117,7 +119,7 @@ impl Repository {
         };
         let place = place
             .with_path(&query)
-            .map_err(|error| OciError::Net(custos_net::NetError::Url(error)))?;
+            .map_err(|error| OciError::Net(NetError::Url(error)))?;
         let put = Request::new(Method::Put, place)
             .with_header("content-type", "application/octet-stream")
             .with_body(bytes);

@@ -1,7 +1,7 @@
 //! What refers to a manifest
 //! ([listing referrers](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers)).
 //!
-//! A registry answers by its referrers API, in pages; or it has none (404), and whoever attaches
+//! A registry answers by its referrers API, in pages; or it has none, and whoever attaches
 //! something keeps a list under the fallback tag `sha256-HEX`. That there is nothing is only
 //! known when a registry says so in the form of the specification. Everything else is unknown:
 //! a verifier that took a failing registry for an empty one would find nothing against anything.
@@ -68,7 +68,7 @@ impl Repository {
             seen.push(url.as_text());
             let request = Request::get(url.clone()).with_header("accept", OCI_INDEX);
             let answer = self.call(&request, Scope::Pull)?;
-            if answer.status() == 404 && seen.len() == 1 {
+            if has_no_api(answer.status()) && seen.len() == 1 {
                 return Ok(None);
             }
             if answer.status() != 200 {
@@ -97,6 +97,11 @@ impl Repository {
             Err(error) => Err(error),
         }
     }
+}
+
+// The specification asks for 404; older registries take the path for something else, and say so.
+const fn has_no_api(status: u16) -> bool {
+    matches!(status, 400 | 404 | 405 | 406 | 501)
 }
 
 /// The list under a fallback tag.

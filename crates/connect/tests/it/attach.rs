@@ -145,3 +145,14 @@ fn uploads_stay_with_the_registry() {
         assert!(elsewhere || location.is_empty(), "{location}: {error}");
     }
 }
+
+#[test]
+fn blobs_that_lie_elsewhere_are_uploaded_again() {
+    let registry = Registry::start_with(Manners::default(), |seen| {
+        (seen.method == "HEAD")
+            .then(|| Answer::new(307, "").with("location", "https://store.example/blob"))
+    });
+    let image = registry.image(b"x");
+    registry.open().attach(&attachment(&image, b"1")).unwrap();
+    assert_eq!(listed(&registry, &image).len(), 1);
+}

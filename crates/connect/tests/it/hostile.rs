@@ -189,16 +189,22 @@ fn a_failing_registry_has_not_said_that_there_is_nothing() {
         let error = unknown(&registry, &image);
         assert!(matches!(error, OciError::NotFoundUnclear { .. }), "{error}");
     }
-    // The same registry, when it does say so.
-    let (registry, image) = answering(none, none);
-    let known = registry.open().referrers(&image.digest);
-    assert_eq!(known, Listing::Known(Vec::new()));
+    // A registry that does say so, and has no referrers API in one form or another.
+    for refuse in [
+        || Answer::new(404, "404 page not found"),
+        || Answer::error(400, "NAME_INVALID"),
+        || Answer::new(405, ""),
+        || Answer::new(406, ""),
+        || Answer::new(501, ""),
+    ] as [fn() -> Answer; 5]
+    {
+        let (registry, image) = answering(refuse, none);
+        let known = registry.open().referrers(&image.digest);
+        assert_eq!(known, Listing::Known(Vec::new()));
+    }
     // And one that is not there any more.
-    let repository = registry.open();
-    let refused = format!("127.0.0.1:1/org/model@{}", image.digest)
-        .parse()
-        .unwrap();
-    drop(repository);
+    let digest = Algorithm::Sha256.digest(b"x");
+    let refused = format!("127.0.0.1:1/org/model@{digest}").parse().unwrap();
     let access = custos_connect::oci::Access::new(custos_connect::oci::Credentials::none());
     let gone = custos_connect::oci::Repository::open(&refused, access.naming());
     assert_eq!(gone.unwrap_err().class(), Class::Undecided);
