@@ -22,6 +22,7 @@ mod key_life;
 mod keys;
 mod log;
 mod mistakes;
+mod oci;
 mod policy;
 mod sandbox;
 mod serve;
