@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use custos_core::crypto::KeyKind;
 use custos_core::digest::{Algorithm, DigestSet};
+use custos_core::identity::ExpectedSigner;
 use custos_core::oms::{Differences, LEGACY_PREDICATE_TYPE, PREDICATE_TYPE, SignedManifest};
 use custos_provenance::hash::{self, Report, VerifyOptions};
 use custos_trust::verify::{
-    Check, CheckState, Expectation, Material, Message, PredicateTypes, Proof, VerifyRequest,
+    Check, CheckState, Expectation, Material, Message, MessageBytes, PredicateTypes, Proof, VerifyRequest,
     unverified_statement, verify_all,
 };
 use serde_json::{Value, json};
@@ -24,6 +26,8 @@ use crate::{Failure, Outcome};
 
 /// Largest bundle, in bytes; [`custos_core::limits::Limits::BUNDLE`] bounds what is parsed.
 const MAX_BUNDLE: u64 = 136 << 20;
+/// Largest file that is read as a whole for pure Ed25519, in bytes.
+const MAX_WHOLE: u64 = 64 << 20;
 /// What is never part of an artifact, and needs no mention.
 const ALWAYS_OUT: [&str; 2] = [".custos", "model.sig"];
 /// Most differences that are shown.
@@ -62,13 +66,38 @@ pub fn run(args: &VerifyArgs, context: &Context) -> Outcome {
         file: &file,
     };
     match &subject {
-        Subject::Message(_) => request.decide(&bundle, &subject, Message),
+        Subject::Message(digest) => match whole(&path, &trusting)? {
+            Some(bytes) => {
+                let mut digest = digest.clone();
+                digest.insert(&Algorithm::Sha512.digest(&bytes));
+                let subject = Subject::Message(digest);
+                request.decide(&bundle, &subject, MessageBytes::new(&bytes))
+            }
+            None => request.decide(&bundle, &subject, Message),
+        },
         Subject::Statement { kind, .. } => {
             request.decide(&bundle, &subject, PredicateTypes::new(&[kind.as_str()]))
         }
         Subject::Model { kind, .. } => {
             request.decide(&bundle, &subject, PredicateTypes::new(&[*kind]))
         }
+    }
+}
+
+// The bytes of a file that a pure Ed25519 key may have signed: that scheme signs no digest. Larger
+// files can be signed by Ed25519ph, as Custos and cosign do.
+fn whole(path: &Path, trusting: &Trusting) -> Result<Option<Vec<u8>>, Failure> {
+    let by_ed25519 = trusting.signers.iter().any(|signer| match signer {
+        ExpectedSigner::Key { key, .. } => key.kind() == KeyKind::Ed25519,
+        _ => false,
+    });
+    let small = path
+        .metadata()
+        .is_ok_and(|found| found.is_file() && found.len() <= MAX_WHOLE);
+    if by_ed25519 && small {
+        read_bytes(path, MAX_WHOLE).map(Some)
+    } else {
+        Ok(None)
     }
 }
 

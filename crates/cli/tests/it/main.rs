@@ -29,4 +29,5 @@ mod serve;
 mod sign_verify;
 mod spool;
 mod steps;
+mod vouched;
 mod watch;
