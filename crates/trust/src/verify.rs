@@ -406,18 +406,11 @@ fn prove(
         return Err(VerifyError::TimeInFuture { time, now });
     }
     log::check_requirement(&proven.log, proven.stamped, terms.log)?;
-    match proven.log.as_slice() {
-        [] => checks.not_claimed(CheckName::Log, "not logged, and that is allowed"),
-        proofs => {
-            checks.ok(CheckName::Log, describe_log(proofs));
-            checks.ok(CheckName::LogBinding, "");
-        }
+    if proven.log.is_empty() {
+        checks.not_claimed(CheckName::Log, "not logged, and that is allowed");
     }
-    match proven.time {
-        SignedTime::Untrusted => {
-            checks.not_claimed(CheckName::Time, "untrusted: nobody vouches for the time");
-        }
-        SignedTime::Trusted { at } => checks.ok(CheckName::Time, at.to_string()),
+    if proven.time == SignedTime::Untrusted {
+        checks.not_claimed(CheckName::Time, "untrusted: nobody vouches for the time");
     }
     Ok(proven)
 }

@@ -69,13 +69,23 @@ pub(super) fn prove_bundle(
         }
     }
     note(&judged, checks);
+    let log = logged.as_ref().map_or(&[][..], Vec::as_slice);
+    let log: Vec<_> = log.iter().map(|logged| logged.proof.clone()).collect();
+    if !log.is_empty() {
+        checks.ok(CheckName::Log, super::describe_log(&log));
+        checks.ok(CheckName::LogBinding, "");
+    }
+    if let SignedTime::Trusted { at } = earliest(&times) {
+        checks.ok(CheckName::Time, at.to_string());
+    }
     let (first, over) = (signer.signatory?, signer.over?);
-    let (logged, stamps) = (logged?, stamps?);
+    logged?;
+    let stamps = stamps?;
     judged?;
     Ok(Proven {
         first,
         others: Vec::new(),
-        log: logged.into_iter().map(|logged| logged.proof).collect(),
+        log,
         time: earliest(&times),
         latest: times.into_iter().max(),
         stamped: !stamps.is_empty(),
