@@ -162,6 +162,43 @@ deny contains {"code": "no-statement", "msg": "nobody says where it comes from"}
 }
 
 #[test]
+fn gate_sees_a_file_that_was_signed_itself() {
+    let sandbox = project();
+    sort(&sandbox).ok();
+    sandbox.write(
+        "mine/gate.rego",
+        r#"package custos.gate
+import rego.v1
+
+default allow := false
+
+allow if count(deny) == 0
+
+deny contains {"code": "not-signed", "msg": "its own signature does not hold"} if {
+    not input.verification.artifactSignature.valid
+}
+"#,
+    );
+    let gate = ["gate", "sorted.csv", "--policy", "mine", "--key", "k"];
+    sandbox.run(&gate).says("not-signed");
+    for kind in ["k", "p384"] {
+        if kind == "p384" {
+            let make = ["keys", "generate", kind, "--kind", kind, "--no-password"];
+            sandbox.run(&make).ok();
+            let settings = sandbox.read("custos.toml");
+            let signer = "[[signer]]\nname = \"p384\"\nkey = \"home/keys/p384.pub\"\n";
+            sandbox.write("custos.toml", format!("{signer}{settings}"));
+        }
+        sandbox.run(&["sign", "sorted.csv", "--key", kind]).ok();
+        let said = sandbox.json(&gate).ok();
+        assert_eq!(said.json()["verdict"], "allow");
+    }
+    let content = sandbox.read("sorted.csv");
+    sandbox.write("sorted.csv", format!("{content}more"));
+    assert_ne!(sandbox.run(&gate).status, 0);
+}
+
+#[test]
 fn attest_checks_the_shape_of_known_types() {
     let sandbox = project();
     sandbox.write("bad.json", r#"{"name":""}"#);
