@@ -704,6 +704,7 @@ impl Vouched {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a list of bundles")]
 fn no_mutant_of_a_vouched_bundle_is_accepted_as_something_else() {
     let (instance, other) = (Instance::new(), Instance::new());
     let authority = Authority::new();
