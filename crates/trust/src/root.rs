@@ -288,6 +288,40 @@ mod tests {
     }
 
     #[test]
+    fn a_trusted_root_that_contradicts_itself_is_refused() {
+        let changed = |change: &dyn Fn(&mut serde_json::Value)| {
+            let mut document: serde_json::Value = serde_json::from_slice(SIGSTORE).unwrap();
+            change(&mut document);
+            TrustRoot::trusting_nothing().with_sigstore(&serde_json::to_vec(&document).unwrap())
+        };
+        changed(&|_| {}).unwrap();
+        // A key of a kind that nobody here knows is left out, the rest is trusted.
+        changed(&|root| root["tlogs"][0]["publicKey"]["rawBytes"] = "AAAA".into()).unwrap();
+        let wrong: [&dyn Fn(&mut serde_json::Value); 5] = [
+            &|root| root["tlogs"][1]["logId"] = root["tlogs"][0]["logId"].clone(),
+            &|root| root["tlogs"][0]["logId"]["keyId"] = "AAAA".into(),
+            &|root| {
+                root["tlogs"][0]["publicKey"]["validFor"]["end"] = "2001-01-01T00:00:00Z".into();
+            },
+            &|root| {
+                root["timestampAuthorities"][0]["certChain"]["certificates"] = serde_json::json!([])
+            },
+            &|root| {
+                root["certificateAuthorities"][0]["certChain"]["certificates"][0]["rawBytes"] =
+                    "AAAA".into();
+            },
+        ];
+        for change in wrong {
+            assert!(matches!(changed(change), Err(TrustRootError::Sigstore(_))));
+        }
+        // A time of validity has a beginning.
+        let endless = changed(&|root| {
+            root["tlogs"][0]["publicKey"]["validFor"] = serde_json::json!({});
+        });
+        assert!(matches!(endless, Err(TrustRootError::Json(_))));
+    }
+
+    #[test]
     fn what_is_not_trust_material_is_refused() {
         let root = TrustRoot::trusting_nothing;
         assert!(matches!(
@@ -313,6 +347,10 @@ mod tests {
         ));
         assert!(matches!(
             root().with_sigstore(b"{}"),
+            Err(TrustRootError::Json(_))
+        ));
+        assert!(matches!(
+            root().with_sigstore(br#"{"mediaType":"application/json"}"#),
             Err(TrustRootError::Sigstore(_))
         ));
         assert!(matches!(
