@@ -271,9 +271,9 @@ impl<'a> Recording<'a> {
     pub fn many(&self, statements: &[Statement]) -> Result<Vec<Recorded>, Failure> {
         let signer = self.signer.as_ref();
         if let (None, Some(hours)) = (&self.kept, self.pending) {
-            let signed = Signed::new(statements, signer)
+            let batch = Signed::new(statements, signer)
                 .map_err(|error| self.failure(&KeepError::Seal(error)))?;
-            return self.spool(&signed, hours);
+            return self.spool(&batch, hours);
         }
         let Some((log, store)) = &self.kept else {
             let bundles = seal::sign_statements(statements, signer, None)
@@ -301,9 +301,9 @@ impl<'a> Recording<'a> {
     pub fn message(&self, digest: &Digest) -> Result<Recorded, Failure> {
         let signer = self.signer.as_ref();
         if let (None, Some(hours)) = (&self.kept, self.pending) {
-            let signed = Signed::message(digest, signer)
+            let message = Signed::message(digest, signer)
                 .map_err(|error| self.failure(&KeepError::Seal(error)))?;
-            return self.spool(&signed, hours)?.pop().ok_or_else(lost);
+            return self.spool(&message, hours)?.pop().ok_or_else(lost);
         }
         let Some((log, store)) = &self.kept else {
             let bundle = Signed::message(digest, signer)
