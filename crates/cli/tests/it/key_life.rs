@@ -7,7 +7,7 @@ use crate::sandbox::Sandbox;
 const LONG_AGO: &str = "2020-01-01T00:00:00Z";
 const FAR: &str = "2999-01-01T00:00:00Z";
 
-fn attest(sandbox: &Sandbox, artifact: &str, kind: &str, predicate: &str, key: &str) -> Value {
+fn attest(sandbox: &Sandbox, artifact: &str, (kind, predicate): (&str, &str), key: &str) -> Value {
     let said = sandbox.json(&[
         "attest",
         artifact,
@@ -21,12 +21,12 @@ fn attest(sandbox: &Sandbox, artifact: &str, kind: &str, predicate: &str, key: &
     said.ok().json()
 }
 
-fn deploy(sandbox: &Sandbox, artifact: &str, workload: &str, state: &str, key: &str) {
+fn deploy(sandbox: &Sandbox, artifact: &str, workload: &str, state: &str) {
     let text = format!(
         r#"{{"state":"{state}","environment":"production","workload":"{workload}","at":"2026-11-23T12:00:00Z"}}"#
     );
     sandbox.write("deployment.json", text);
-    attest(sandbox, artifact, "deployment", "deployment.json", key);
+    attest(sandbox, artifact, ("deployment", "deployment.json"), "ops");
 }
 
 fn run(sandbox: &Sandbox, line: &str) {
@@ -116,19 +116,7 @@ fn the_gate_and_the_facts_know_a_revoked_key() {
         r#"{"name":"raw","version":"1","licence":"CC0-1.0","records":1,
             "sources":[{"name":"typed","uri":"https://example.com"}],"modalities":["text"]}"#,
     );
-    let said = sandbox.json(&[
-        "attest",
-        "raw",
-        "--type",
-        "dataset",
-        "--predicate",
-        "dataset.json",
-        "--key",
-        "data",
-    ]);
-    if said.status != 0 {
-        panic!("{}", said.stderr);
-    }
+    attest(&sandbox, "raw", ("dataset", "dataset.json"), "data");
     run(
         &sandbox,
         "run --name train --input raw --product model --key trainer -- sh -c 'mkdir -p model; tr 0-9 a-j < raw/a.csv > model/b.csv'",
@@ -177,7 +165,7 @@ fn impact_lists_artifacts_deployments_and_descendants() {
     sandbox.write("bad.csv", "bad");
     let about = |file: &str, key: &str| {
         sandbox.write("p.json", r#"{"a":1}"#);
-        attest(&sandbox, file, "https://example.com/p", "p.json", key)
+        attest(&sandbox, file, ("https://example.com/p", "p.json"), key)
     };
     about("clean.csv", "data");
     let bad = about("bad.csv", "trainer");
@@ -193,10 +181,10 @@ fn impact_lists_artifacts_deployments_and_descendants() {
         &sandbox,
         "run --name train --input clean.csv --product good --key data -- sh -c 'tr a-z A-Z < clean.csv > good'",
     );
-    deploy(&sandbox, "m2", "a/ranker", "running", "ops");
-    deploy(&sandbox, "m2", "b/ranker", "running", "ops");
-    deploy(&sandbox, "m2", "b/ranker", "stopped", "ops");
-    deploy(&sandbox, "good", "c/ranker", "running", "ops");
+    deploy(&sandbox, "m2", "a/ranker", "running");
+    deploy(&sandbox, "m2", "b/ranker", "running");
+    deploy(&sandbox, "m2", "b/ranker", "stopped");
+    deploy(&sandbox, "good", "c/ranker", "running");
     let impact = sandbox.json(&["keys", "impact", "trainer"]).ok().json();
     let names: Vec<&str> = impact["artifacts"]
         .as_array()
@@ -246,13 +234,23 @@ fn impact_says_what_it_cannot_know() {
     let sandbox = Sandbox::with_keys(&["trainer"]);
     sandbox.write("p.json", r#"{"a":1}"#);
     sandbox.write("x", "x");
-    attest(&sandbox, "x", "https://example.com/p", "p.json", "trainer");
+    attest(
+        &sandbox,
+        "x",
+        ("https://example.com/p", "p.json"),
+        "trainer",
+    );
     // The log has an entry by the key whose statement this home does not have.
     for file in ["home/custos.db", "home/custos.db-wal", "home/custos.db-shm"] {
         let _ = std::fs::remove_file(sandbox.path(file));
     }
     sandbox.write("y", "y");
-    attest(&sandbox, "y", "https://example.com/p", "p.json", "trainer");
+    attest(
+        &sandbox,
+        "y",
+        ("https://example.com/p", "p.json"),
+        "trainer",
+    );
     let said = sandbox.json(&["keys", "impact", "trainer"]);
     assert_eq!(said.status, 3);
     let impact = said.json();
