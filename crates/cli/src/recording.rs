@@ -292,6 +292,12 @@ impl<'a> Recording<'a> {
         Ok(self.acknowledge(log, kept))
     }
 
+    /// Returns where the log is read that takes the statements, if one does.
+    pub fn log_url(&self) -> Option<String> {
+        let (log, _) = self.kept.as_ref()?;
+        Some(log.url(&self.context.home().ok()?))
+    }
+
     /// Returns the hash that a file has to be given by, to be signed itself.
     pub fn algorithm(&self) -> Algorithm {
         entry_algorithm(self.signer.scheme())

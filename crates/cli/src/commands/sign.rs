@@ -142,7 +142,7 @@ fn sign_file(path: &Path, file: &Path, recording: &Recording<'_>, context: &Cont
             "logIndex": recorded.index,
             "status": recorded.status(),
             "logBy": recorded.log_by,
-            "entryUrl": entry_url(&recorded, context),
+            "entryUrl": entry_url(recording, &recorded),
             "bytes": bytes.ok(),
             "seconds": clock.seconds(),
         }),
@@ -158,15 +158,14 @@ fn signed_by(recording: &Recording<'_>, recorded: &Recorded, context: &Context) 
     let shows = context
         .term
         .paint(Role::Literal, &format!("custos log get {index}"));
-    let url = entry_url(recorded, context).unwrap_or_default();
+    let url = entry_url(recording, recorded).unwrap_or_default();
     format!("signer   {signer}  log #{index}\nentry    {url}  ({shows})\n")
 }
 
-// The home's own log lies on this disk: its folder, and the entry's index.
-fn entry_url(recorded: &Recorded, context: &Context) -> Option<String> {
-    let home = context.home().ok()?;
+// Where the log is read, and the entry's index in it.
+fn entry_url(recording: &Recording<'_>, recorded: &Recorded) -> Option<String> {
     let index = recorded.index?;
-    Some(format!("file://{}#{index}", home.log().display()))
+    Some(format!("{}#{index}", recording.log_url()?))
 }
 
 struct Done<'a> {
@@ -210,7 +209,7 @@ impl Done<'_> {
                 "logIndex": recorded.index,
             "status": recorded.status(),
             "logBy": recorded.log_by,
-                "entryUrl": entry_url(recorded, context),
+                "entryUrl": entry_url(recording, recorded),
                 "files": hashed.files,
                 "filesRead": hashed.files.saturating_sub(hashed.from_cache),
                 "bytes": hashed.bytes,

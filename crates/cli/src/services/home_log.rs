@@ -73,6 +73,14 @@ impl HomeLog {
         }))
     }
 
+    /// Returns where the log is read: its server, or its folder on this disk.
+    pub fn url(&self, home: &Home) -> String {
+        match self {
+            Self::Here(_) => format!("file://{}", home.log().display()),
+            Self::Served { server, .. } => server.url().to_string(),
+        }
+    }
+
     /// Returns a reader of the log.
     pub fn reader(&self) -> LogReader {
         match self {

@@ -37,6 +37,11 @@ pub struct LogServer {
 }
 
 impl LogServer {
+    /// Returns where the log is served.
+    pub const fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// Returns the log with this key behind `url`; `token` opens it, if it needs one.
     pub const fn new(client: Client, url: Url, token: Option<Secret>, key: VerifierKey) -> Self {
         Self {
