@@ -129,7 +129,7 @@ pub enum Command {
     /// Check the store beside the log, and repair it after a crash.
     #[command(after_help = EVIDENCE_EXAMPLES)]
     Evidence(EvidenceArgs),
-    /// Be a certificate authority, timestamp authority and log for others.
+    /// Be a certificate and timestamp authority and a log for others.
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
     /// Make and show the trust root of a team of your own.
