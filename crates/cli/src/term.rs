@@ -120,7 +120,7 @@ impl Term {
     }
 
     /// Writes one line of JSON, for what goes on and on; each line stands for itself.
-    pub fn line<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
+    pub fn line<T: Serialize>(value: &T) -> Result<(), Failure> {
         let mut bytes = custos_core::json::to_vec(value)
             .map_err(|error| Failure::internal(&error.to_string()))?;
         bytes.push(b'\n');
@@ -146,7 +146,7 @@ impl Term {
     }
 
     /// Asks a person to do something, on standard error, even if remarks are not wanted.
-    pub fn ask(&self, text: &str) {
+    pub fn ask(text: &str) {
         write_err(&format!("{text}\n"));
     }
 

@@ -28,7 +28,10 @@ impl WebDisk {
             .base
             .join(path)
             .map_err(|error| io::Error::other(error.to_string()))?;
-        let mut answer = self.client.open(&Request::get(url)).map_err(outage)?;
+        let mut answer = self
+            .client
+            .open(&Request::get(url))
+            .map_err(|error| outage(&error))?;
         match answer.status() {
             200 => {}
             404 | 410 => return Err(io::ErrorKind::NotFound.into()),
@@ -37,7 +40,9 @@ impl WebDisk {
         let mut bytes = Vec::new();
         let mut chunk = vec![0_u8; 16 * 1024];
         loop {
-            let read = answer.read_some(&mut chunk).map_err(outage)?;
+            let read = answer
+                .read_some(&mut chunk)
+                .map_err(|error| outage(&error))?;
             let Some(part) = chunk.get(..read).filter(|part| !part.is_empty()) else {
                 return Ok(bytes);
             };
@@ -50,7 +55,7 @@ impl WebDisk {
 }
 
 // What was never answered is an outage, whatever its reason; what was answered is judged.
-fn outage(error: NetError) -> io::Error {
+fn outage(error: &NetError) -> io::Error {
     let kind = match error.class() {
         Class::Undecided => io::ErrorKind::HostUnreachable,
         _ => io::ErrorKind::ConnectionRefused,

@@ -81,34 +81,61 @@ pub fn run(args: &ApproveArgs, context: &Context) -> Outcome {
     } else {
         format!("{} more to go", role.threshold.saturating_sub(yes.len()))
     };
-    let human = format!(
-        "{}  {}\nkey      key:{}  log #{}\ncount    {} of {} keys of the root role say yes\n{effect}\n",
-        context.term.paint(
-            Role::Strong,
-            if args.reject { "rejected" } else { "approved" }
-        ),
-        crate::term::visible(&proposal.name),
-        key.id().short(),
-        recorded.index.unwrap_or_default(),
-        yes.len(),
-        role.threshold,
-    );
-    context.term.result(
-        &human,
-        &json!({
-            "schema": "custos.keys.approve/1",
-            "proposal": proposal.name,
-            "kind": proposal.kind,
-            "digest": proposal.digest,
-            "answer": answer,
-            "keyId": key.id(),
-            "logIndex": recorded.index,
-            "approvedBy": yes,
-            "threshold": role.threshold,
-            "applied": enough,
-        }),
-    )?;
-    Ok(Exit::Yes)
+    let done = Done {
+        proposal: &proposal,
+        answer,
+        key: key.id(),
+        index: recorded.index,
+        yes: &yes,
+        threshold: role.threshold,
+        effect: &effect,
+    };
+    done.report(context)
+}
+
+struct Done<'a> {
+    proposal: &'a Proposal,
+    answer: Answer,
+    key: KeyId,
+    index: Option<u64>,
+    yes: &'a [KeyId],
+    threshold: usize,
+    effect: &'a str,
+}
+
+impl Done<'_> {
+    fn report(&self, context: &Context) -> Outcome {
+        let said = match self.answer {
+            Answer::Approved => "approved",
+            Answer::Rejected => "rejected",
+        };
+        let (yes, threshold) = (self.yes.len(), self.threshold);
+        let human = format!(
+            "{said}  {}\nkey      key:{}  log #{}\ncount    {yes} of {threshold} keys of the root role say yes\n{}\n",
+            context
+                .term
+                .paint(Role::Strong, &crate::term::visible(&self.proposal.name)),
+            self.key.short(),
+            self.index.unwrap_or_default(),
+            self.effect,
+        );
+        context.term.result(
+            &human,
+            &json!({
+                "schema": "custos.keys.approve/1",
+                "proposal": self.proposal.name,
+                "kind": self.proposal.kind,
+                "digest": self.proposal.digest,
+                "answer": self.answer,
+                "keyId": self.key,
+                "logIndex": self.index,
+                "approvedBy": self.yes,
+                "threshold": threshold,
+                "applied": yes >= threshold,
+            }),
+        )?;
+        Ok(Exit::Yes)
+    }
 }
 
 struct Proposal {

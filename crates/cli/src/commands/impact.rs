@@ -18,7 +18,7 @@ use custos_log::checkpoint::VerifiedCheckpoint;
 use custos_log::reader::LogReader;
 use custos_log::recorder::RecordError;
 use custos_trust::TrustRoot;
-use custos_trust::revocation::Who;
+use custos_trust::revocation::{Revocations, Who};
 use custos_trust::verify::{Certificate, LogRequirement, Material, VerifyError};
 use serde_json::{Value, json};
 
@@ -80,7 +80,7 @@ fn first_index(
         }
         None => {
             let list = key_life::load(&context.home()?)?;
-            let revoked = list.iter().flat_map(|list| list.revoked());
+            let revoked = list.iter().flat_map(Revocations::revoked);
             let of = revoked.filter(|one| one.who == *who);
             // Of several revocations the earliest counts; without an index, everything.
             let first = of.map(|one| one.boundary.logs.get(checkpoint.origin()).copied());
@@ -141,7 +141,7 @@ struct Deployed {
 impl Search<'_> {
     // Every signature of the key from `first` on: in the log, and those that nobody logged.
     fn signed(&mut self, log: &LogReader, first: u64) -> Result<(), Failure> {
-        let mut found: Vec<(u64, Option<PublicKey>)> = Vec::new();
+        let mut found: Vec<(u64, By)> = Vec::new();
         log.for_each(
             first..self.checkpoint.size(),
             self.checkpoint,
@@ -161,7 +161,13 @@ impl Search<'_> {
         let places: BTreeMap<u64, Digest> = places.into_iter().collect();
         for (index, key) in found {
             match places.get(&index).copied() {
-                Some(bundle) => self.take(bundle, Some(index), key)?,
+                Some(bundle) => {
+                    let key = match key {
+                        By::Key(key) => Some(key),
+                        By::Certificate => None,
+                    };
+                    self.take(bundle, Some(index), key)?;
+                }
                 None => self.missing.push(format!(
                     "log entry #{index} is by {}, and its statement is not in the store",
                     self.who
@@ -200,7 +206,7 @@ impl Search<'_> {
                 None => return Ok(()),
             },
         };
-        if let Err(error) = self.check(&bytes, &parts, &[by], index.is_some()) {
+        if let Err(error) = self.check((&bytes, &parts), &[by], index.is_some()) {
             // A bundle that only says that it is by the key proves nothing against anybody.
             if index.is_some() {
                 let text = format!(
@@ -282,7 +288,7 @@ impl Search<'_> {
             return Ok(());
         };
         let verified = self
-            .check(&bytes, &parts, &self.trusting.signers, true)
+            .check((&bytes, &parts), &self.trusting.signers, true)
             .is_ok();
         for subject in &parts.subjects {
             let how = How::Made {
@@ -310,7 +316,7 @@ impl Search<'_> {
             return Ok(());
         };
         let verified = self
-            .check(&bytes, &parts, &self.trusting.signers, true)
+            .check((&bytes, &parts), &self.trusting.signers, true)
             .is_ok();
         let place = (said.environment.clone(), said.workload.clone());
         let deployed = Deployed {
@@ -374,8 +380,7 @@ impl Search<'_> {
 
     fn check(
         &self,
-        bytes: &[u8],
-        parts: &Parts,
+        (bytes, parts): (&[u8], &Parts),
         signers: &[ExpectedSigner],
         logged: bool,
     ) -> Result<(), VerifyError> {
@@ -513,12 +518,20 @@ fn key_of(digest: &DigestSet) -> String {
     chosen.map_or_else(String::new, |(name, hex)| format!("{name}:{hex}"))
 }
 
+/// By what a leaf is signed.
+pub(super) enum By {
+    /// A bare key.
+    Key(PublicKey),
+    /// A certificate.
+    Certificate,
+}
+
 // The key of a leaf if it is by the one asked about; a certificate's key is of no use to verify.
-pub(super) fn signer_of(leaf: &[u8], who: &Who) -> Option<Option<PublicKey>> {
+pub(super) fn signer_of(leaf: &[u8], who: &Who) -> Option<By> {
     match (HashedRekord::parse(leaf).ok()?.verifier, who) {
         (Verifier::PublicKey(der), Who::Key(id)) => {
             let key = PublicKey::from_spki_der(&der).ok()?;
-            (key.id() == *id).then_some(Some(key))
+            (key.id() == *id).then_some(By::Key(key))
         }
         (Verifier::Certificate(der), who) => {
             let certificate = Certificate::parse(&der).ok()?;
@@ -529,7 +542,7 @@ pub(super) fn signer_of(leaf: &[u8], who: &Who) -> Option<Option<PublicKey>> {
                     .is_ok_and(|names| names.contains(identity)),
                 _ => false,
             };
-            is.then_some(None)
+            is.then_some(By::Certificate)
         }
         _ => None,
     }

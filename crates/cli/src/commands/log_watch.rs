@@ -30,7 +30,7 @@ use crate::exit::Exit;
 use crate::files::{read_bytes, read_text, shown, write_atomic};
 use crate::keys::PUBLIC;
 use crate::stores::DATABASE;
-use crate::term::{Format, Role, visible};
+use crate::term::{Format, Role, Term, visible};
 use crate::web_log::WebDisk;
 use crate::{Failure, Outcome, logs, stores};
 
@@ -149,14 +149,13 @@ impl Seen {
 
 impl<'a> Watch<'a> {
     fn new(args: &LogWatchArgs, context: &'a Context) -> Result<Self, Failure> {
-        let (reader, key, place) = match (&args.url, &args.log_key) {
-            (Some(url), Some(key)) => far(url, key, args, context)?,
-            _ => {
-                let home = context.home()?;
-                let key = logs::verifier_key(&home)?;
-                let reader = LogReader::new(logs::disk(&home), key.clone());
-                (reader, key, shown(&home.log()))
-            }
+        let (reader, key, place) = if let (Some(url), Some(key)) = (&args.url, &args.log_key) {
+            far(url, key, args, context)?
+        } else {
+            let home = context.home()?;
+            let key = logs::verifier_key(&home)?;
+            let reader = LogReader::new(logs::disk(&home), key.clone());
+            (reader, key, shown(&home.log()))
         };
         let ours = ours(args, context)?;
         if ours.is_empty() {
@@ -281,7 +280,7 @@ impl<'a> Watch<'a> {
     fn tell(&self, seen: &Seen) -> Result<(), Failure> {
         let now = self.context.now();
         if self.context.term.format() == Format::Json {
-            return self.context.term.line(&seen.to_json(&self.place, now));
+            return Term::line(&seen.to_json(&self.place, now));
         }
         let place = visible(&self.place);
         let text = match seen {

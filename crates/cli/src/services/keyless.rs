@@ -48,7 +48,6 @@ pub fn signer(
         (None, flow) => Box::new(Asked {
             flow: flow.unwrap_or(OidcArg::Ci),
             services: Arc::clone(&services),
-            term: context.term.clone(),
         }),
     };
     let signer = KeylessSigner::new(services, source).map_err(|error| failure(&error))?;
@@ -176,7 +175,6 @@ impl TokenSource for FileToken {
 struct Asked {
     flow: OidcArg,
     services: Arc<Services>,
-    term: Term,
 }
 
 impl TokenSource for Asked {
@@ -193,7 +191,7 @@ impl TokenSource for Asked {
         let login = Login {
             issuer: &issuer,
             client_id: CLIENT_ID,
-            show: &|ask| self.term.ask(&words(ask)),
+            show: &|ask| Term::ask(&words(ask)),
             pause: &|time: Duration| std::thread::sleep(time),
         };
         match self.flow {
