@@ -156,7 +156,10 @@ fn the_example_of_the_settings_is_read() {
     assert!(settings.layout.is_some() && !settings.layout_signers.is_empty());
     assert!(settings.gate_policy.is_some() && settings.require_policy.is_some());
     assert!(settings.signing_config.is_some());
-    let hosts = settings.registries.iter().map(|one| one.parsed_host());
+    let hosts = settings
+        .registries
+        .iter()
+        .map(crate::oci::RegistryEntry::parsed_host);
     assert_eq!(
         hosts.collect::<Vec<_>>(),
         [Some("registry.corp:5000".to_owned())]

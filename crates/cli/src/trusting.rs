@@ -39,11 +39,11 @@ pub struct Trusting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vouched {
     /// A log.
-    ByLog,
+    Log,
     /// A log, or a timestamp authority.
-    ByLogOrTimestamp,
+    LogOrTimestamp,
     /// Nobody.
-    ByNobody,
+    Nobody,
 }
 
 impl Trusting {
@@ -85,9 +85,9 @@ impl Trusting {
             signers,
             root,
             vouched: match (args.allow_unlogged, args.allow_timestamp_only) {
-                (true, _) => Vouched::ByNobody,
-                (false, true) => Vouched::ByLogOrTimestamp,
-                (false, false) => Vouched::ByLog,
+                (true, _) => Vouched::Nobody,
+                (false, true) => Vouched::LogOrTimestamp,
+                (false, false) => Vouched::Log,
             },
         }
         .checked()
@@ -100,7 +100,7 @@ impl Trusting {
         Self {
             signers,
             root,
-            vouched: Vouched::ByLog,
+            vouched: Vouched::Log,
         }
         .checked()
     }
@@ -117,9 +117,9 @@ impl Trusting {
     /// Returns what is required of the log.
     pub const fn log(&self) -> LogRequirement<'static> {
         match self.vouched {
-            Vouched::ByLog => LogRequirement::Required,
-            Vouched::ByLogOrTimestamp => LogRequirement::OrTimestamp,
-            Vouched::ByNobody => LogRequirement::AbsenceAllowed,
+            Vouched::Log => LogRequirement::Required,
+            Vouched::LogOrTimestamp => LogRequirement::OrTimestamp,
+            Vouched::Nobody => LogRequirement::AbsenceAllowed,
         }
     }
 
@@ -132,7 +132,7 @@ impl Trusting {
         Self {
             signers,
             root: base(settings, context)?,
-            vouched: Vouched::ByLog,
+            vouched: Vouched::Log,
         }
         .checked()
     }

@@ -304,7 +304,8 @@ mod tests {
                 root["tlogs"][0]["publicKey"]["validFor"]["end"] = "2001-01-01T00:00:00Z".into();
             },
             &|root| {
-                root["timestampAuthorities"][0]["certChain"]["certificates"] = serde_json::json!([])
+                root["timestampAuthorities"][0]["certChain"]["certificates"] =
+                    serde_json::json!([]);
             },
             &|root| {
                 root["certificateAuthorities"][0]["certChain"]["certificates"][0]["rawBytes"] =

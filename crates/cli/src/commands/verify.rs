@@ -8,8 +8,8 @@ use custos_core::identity::ExpectedSigner;
 use custos_core::oms::{Differences, LEGACY_PREDICATE_TYPE, PREDICATE_TYPE, SignedManifest};
 use custos_provenance::hash::{self, Report, VerifyOptions};
 use custos_trust::verify::{
-    Check, CheckState, Expectation, Material, Message, MessageBytes, PredicateTypes, Proof, VerifyRequest,
-    unverified_statement, verify_all,
+    Check, CheckState, Expectation, Material, Message, MessageBytes, PredicateTypes, Proof,
+    VerifyRequest, unverified_statement, verify_all,
 };
 use serde_json::{Value, json};
 
