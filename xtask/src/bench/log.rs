@@ -28,7 +28,7 @@ pub fn append(bench: &Bench<'_>) -> Result<Table> {
         let value: Value = serde_json::from_str(&done.stdout).context("append printed no JSON")?;
         runs.push(value);
     }
-    let number = |name: &str| median(&runs, name);
+    let number = |name: &str| median(&runs, &format!("/{name}"));
     let mut table = Table::new(
         &format!(
             "`crates/log/examples/append` on the disk of the cache folder: {:.0} entries of {:.0} \
@@ -68,13 +68,13 @@ pub fn append(bench: &Bench<'_>) -> Result<Table> {
     Ok(table)
 }
 
-/// The middle of what all runs printed under this name.
-fn median(runs: &[Value], name: &str) -> Result<f64> {
+/// The middle of what all runs printed at this place (RFC 6901).
+pub fn median(runs: &[Value], pointer: &str) -> Result<f64> {
     let values: Vec<f64> = runs
         .iter()
-        .filter_map(|run| run.get(name)?.as_f64())
+        .filter_map(|run| run.pointer(pointer)?.as_f64())
         .collect();
-    ensure!(values.len() == runs.len(), "append did not print `{name}`");
+    ensure!(values.len() == runs.len(), "`{pointer}` was not printed");
     // Thousandths order well; the medians are of whole numbers.
     #[expect(
         clippy::cast_possible_truncation,

@@ -5,6 +5,7 @@ mod keyless;
 mod log;
 mod measure;
 mod model;
+mod services;
 mod startup;
 mod table;
 
@@ -35,7 +36,7 @@ struct Entry {
     run: fn(&Bench<'_>) -> Result<Table>,
 }
 
-const BENCHES: [Entry; 8] = [
+const BENCHES: [Entry; 10] = [
     Entry {
         name: "mixed",
         title: "4 GiB of mixed files",
@@ -70,6 +71,16 @@ const BENCHES: [Entry; 8] = [
         name: "keyless",
         title: "A keyless bundle, offline",
         run: keyless::run,
+    },
+    Entry {
+        name: "verify",
+        title: "Verification beside its floor",
+        run: services::verify,
+    },
+    Entry {
+        name: "http",
+        title: "The log over HTTP",
+        run: services::http,
     },
     Entry {
         name: "start-up",
