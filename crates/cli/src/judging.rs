@@ -185,10 +185,10 @@ impl<'a> Judging<'a> {
             let Ok(parts) = Parts::read(bytes) else {
                 continue;
             };
-            let concerns = parts
-                .subjects
-                .iter()
-                .any(|subject| about.iter().any(|known| shares(known, &subject.digest)));
+            let subjects = parts.subjects.iter().map(|subject| &subject.digest);
+            let concerns = subjects
+                .chain(&parts.signed_file)
+                .any(|digest| about.iter().any(|known| shares(known, digest)));
             // What no expected signer signed is nothing to wait for.
             if concerns && let Ok(signer) = signer_of_bundle(bytes, &parts, &trust) {
                 pending.push(PendingFact {
@@ -245,15 +245,16 @@ pub fn named(name: &str, digest: DigestSet) -> NamedArtifact {
     }
 }
 
-/// Verifies a bundle about its own first subject, be it a statement or a signature over a file, and
-/// returns who signed.
+/// Verifies a bundle about what it says itself: the first subject of a statement, or the file that
+/// was signed. Returns who signed.
 pub fn signer_of_bundle(
     bytes: &[u8],
     parts: &Parts,
     trust: &TrustContext<'_>,
 ) -> Result<Signer, VerifyError> {
     let nothing = DigestSet::new();
-    let artifact = parts.subjects.first().map_or(&nothing, |one| &one.digest);
+    let subject = parts.subjects.first().map(|one| &one.digest);
+    let artifact = parts.signed_file.as_ref().or(subject).unwrap_or(&nothing);
     let types = [parts.predicate_type.as_str()];
     let request = VerifyRequest {
         artifact,

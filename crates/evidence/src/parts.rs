@@ -49,6 +49,8 @@ pub struct Parts {
     pub key_id: Option<String>,
     /// What the statement is about.
     pub subjects: Vec<Reference>,
+    /// The file that was signed itself, by the digest that the bundle claims.
+    pub signed_file: Option<DigestSet>,
     /// What the step read and used.
     pub materials: Vec<Material>,
     /// The step.
@@ -116,6 +118,7 @@ impl Parts {
             leaf_digest: own_leaf(&bundle.verification_material, envelope),
             key_id: claimed_key(&bundle.verification_material),
             subjects,
+            signed_file: None,
             materials,
             step,
         })
@@ -138,6 +141,7 @@ impl Parts {
             leaf_digest: leaf_of_message(material, message),
             key_id: claimed_key(material),
             subjects: Vec::new(),
+            signed_file: claimed_digest(message).map(DigestSet::from),
             materials: Vec::new(),
             step: None,
         })
@@ -287,6 +291,11 @@ fn own_leaf(material: &VerificationMaterial, envelope: &Envelope) -> Option<Dige
     let own = entry.digest == entry.digest.algorithm().digest(&message)
         && entry.signature == signature.sig.as_slice();
     own.then(|| Algorithm::Sha256.digest(leaf))
+}
+
+fn claimed_digest(message: &MessageSignature) -> Option<Digest> {
+    let claimed = message.message_digest.as_ref()?;
+    Digest::new(message.algorithm()?, claimed.digest.as_slice()).ok()
 }
 
 fn leaf_of_message(material: &VerificationMaterial, message: &MessageSignature) -> Option<Digest> {

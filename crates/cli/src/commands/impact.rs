@@ -222,6 +222,9 @@ impl Search<'_> {
             let how = How::Signed { index };
             subjects.push(self.add(&subject.name, &subject.digest, (how, true)));
         }
+        if let Some(digest) = &parts.signed_file {
+            subjects.push(self.add("a signed file", digest, (How::Signed { index }, true)));
+        }
         self.statements.push(Statement {
             index,
             bundle,

@@ -230,6 +230,26 @@ fn impact_lists_artifacts_deployments_and_descendants() {
 }
 
 #[test]
+fn a_file_that_was_signed_itself_is_affected_too() {
+    let sandbox = Sandbox::with_keys(&["trainer", "data"]);
+    sandbox.write("model.bin", "weights");
+    run(&sandbox, "sign model.bin --key trainer");
+    run(
+        &sandbox,
+        "run --name pack --input model.bin --product m2 --key data -- sh -c 'cat model.bin model.bin > m2'",
+    );
+    let impact = sandbox.json(&["keys", "impact", "trainer"]).ok().json();
+    let artifacts = impact["artifacts"].as_array().unwrap();
+    let mut names: Vec<&str> = artifacts
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["a signed file", "m2"], "{impact}");
+    assert_eq!(impact["complete"], true, "{impact}");
+}
+
+#[test]
 fn impact_says_what_it_cannot_know() {
     let sandbox = Sandbox::with_keys(&["trainer"]);
     sandbox.write("p.json", r#"{"a":1}"#);

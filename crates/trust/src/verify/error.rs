@@ -208,6 +208,14 @@ pub enum VerifyError {
         /// The statement's subjects.
         subjects: Vec<String>,
     },
+    /// The signature is over another file.
+    #[error("the signature is over a file of {signed}, not of {artifact}")]
+    FileMismatch {
+        /// The artifact's digests.
+        artifact: String,
+        /// What was signed, as the bundle says.
+        signed: String,
+    },
     /// A trusted time lies in the future.
     #[error("signed at {time}, which is after {now}")]
     TimeInFuture {
@@ -244,7 +252,7 @@ impl VerifyError {
             Self::PayloadType { .. } => "E0103",
             Self::Statement(_) => "E0104",
             Self::PredicateType { .. } => "E0105",
-            Self::SubjectMismatch { .. } => "E0106",
+            Self::FileMismatch { .. } | Self::SubjectMismatch { .. } => "E0106",
             Self::LogEntryNotBound { .. } => "E0107",
             Self::SignerNotExpected { .. } => "E0108",
             Self::SignatureInvalid { .. } => "E0109",
@@ -275,7 +283,9 @@ impl VerifyError {
     /// Returns the check that failed.
     pub const fn check(&self) -> CheckName {
         match self {
-            Self::ArtifactUnnamed | Self::SubjectMismatch { .. } => CheckName::Subject,
+            Self::ArtifactUnnamed | Self::FileMismatch { .. } | Self::SubjectMismatch { .. } => {
+                CheckName::Subject
+            }
             Self::Bundle(_)
             | Self::Envelope(_)
             | Self::ContentKind { .. }
@@ -343,6 +353,7 @@ impl VerifyError {
                 "verificationMaterial".to_owned()
             }
             Self::Statement(_) => "dsseEnvelope.payload".to_owned(),
+            Self::FileMismatch { .. } => "messageSignature.messageDigest".to_owned(),
             Self::SubjectMismatch { .. } => "dsseEnvelope.payload:subject".to_owned(),
             Self::TimeInFuture { .. } | Self::TimeMissing => {
                 "verificationMaterial.timestampVerificationData".to_owned()
@@ -403,7 +414,7 @@ impl VerifyError {
                 "the statement was changed after signing, or signed by somebody else"
             }
             Self::Statement(_) => "the signed payload is broken; have it made and signed again",
-            Self::SubjectMismatch { .. } => {
+            Self::FileMismatch { .. } | Self::SubjectMismatch { .. } => {
                 "the artifact changed since it was signed, or this bundle is about another one"
             }
             Self::TimeInFuture { .. } => "check this machine's clock",

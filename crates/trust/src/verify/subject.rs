@@ -233,20 +233,16 @@ pub(super) fn message_digest(
             .get(Algorithm::Sha256)
             .ok_or(VerifyError::ArtifactUnnamed);
     };
-    let mismatch = || VerifyError::SubjectMismatch {
+    let algorithm = message.algorithm();
+    let mismatch = || VerifyError::FileMismatch {
         artifact: describe(artifact),
-        subjects: vec![format!(
+        signed: format!(
             "{}:{}",
-            claimed.algorithm,
+            algorithm.map_or(claimed.algorithm.as_str(), |known| known.name()),
             hex::encode(claimed.digest.as_slice())
-        )],
+        ),
     };
-    let algorithm = match claimed.algorithm.as_str() {
-        "SHA2_256" => Algorithm::Sha256,
-        "SHA2_384" => Algorithm::Sha384,
-        "SHA2_512" => Algorithm::Sha512,
-        _ => return Err(mismatch()),
-    };
+    let algorithm = algorithm.ok_or_else(mismatch)?;
     let digest = artifact.get(algorithm).ok_or_else(mismatch)?;
     if digest.as_bytes() == claimed.digest.as_slice() {
         Ok(digest)
