@@ -15,6 +15,7 @@ use custos_policy::fuzz as policy;
 use custos_provenance::{cache, layout};
 use custos_server::fuzz as server;
 use custos_trust::fuzz as trust;
+use custos_trust::keyless::fuzz as keyless;
 use custos_trust::signers::fuzz as signers;
 
 /// What is fuzzed under one name.
@@ -91,6 +92,9 @@ pub const TARGETS: &[Target] = &[
     target("timestamp-request", server::timestamp_request, &[]),
     target("issued-certificate", server::certificate, &[]),
     target("id-token", server::token, &[]),
+    target("login-token", keyless::fuzz_token, &[]),
+    target("promises", keyless::fuzz_promises, &[]),
+    target("certificate-answer", keyless::fuzz_certificate_answer, &[]),
     target("key-set", server::key_set, &[]),
     target(
         "signing-config",
