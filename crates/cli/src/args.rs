@@ -105,13 +105,13 @@ pub enum Command {
     /// Train a real multimodal model up to the gate, and attack it.
     #[command(after_help = help::DEMO_EXAMPLES)]
     Demo(DemoArgs),
-    /// Generate, list and show keys.
+    /// Generate, list, show, rotate and revoke keys.
     #[command(after_help = help::KEYS_EXAMPLES)]
     Keys(KeysArgs),
     /// Run a step, and record what went in and what came out.
     #[command(after_help = help::RUN_EXAMPLES)]
     Run(RunArgs),
-    /// Sign a model or dataset, file or folder (OpenSSF Model Signing).
+    /// Sign a file, a folder (OpenSSF Model Signing), an image or a list.
     #[command(after_help = help::SIGN_EXAMPLES)]
     Sign(SignArgs),
     /// Sign and log a statement about an artifact.
@@ -132,7 +132,7 @@ pub enum Command {
     /// Be a certificate and timestamp authority and a log for others.
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
-    /// Make and show the trust root of a team of your own.
+    /// Make, publish and follow a trust root.
     #[command(after_help = TRUST_EXAMPLES)]
     Trust(TrustArgs),
     /// Decide by policy whether an artifact may be used, and log it.

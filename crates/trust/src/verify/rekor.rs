@@ -158,10 +158,22 @@ impl Claim<'_> {
             index,
             tree_size: checkpoint.size,
             checkpoint: checkpoint.to_string(),
-            origin: checkpoint.origin,
+            origin: self.own_origin(checkpoint.origin),
             witnesses: Vec::new(),
             promise_only: false,
         })
+    }
+
+    // A log speaks for itself alone. By origin and index it is judged what came first and what a
+    // revocation reaches, so that a log must not pass for another one by what it signs.
+    fn own_origin(&self, said: String) -> String {
+        let name = self.log.name();
+        let own = said.strip_prefix(name);
+        if own.is_some_and(|rest| rest.is_empty() || rest.starts_with(" - ")) {
+            said
+        } else {
+            format!("{name} - {said}")
+        }
     }
 
     // The four bytes in front of a signature are the first of the log's id, whatever name stands

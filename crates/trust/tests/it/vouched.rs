@@ -73,6 +73,35 @@ const AT: SignedTime = SignedTime::Trusted {
 };
 
 #[test]
+fn a_log_does_not_pass_for_another_by_its_origin() {
+    let instance = Instance::new();
+    let by = signer(KeyKind::P256);
+    let signers = [expect_key("maker", &by)];
+    // Keys of two logs whose checkpoints have the origins of others.
+    let root = instance.root_with(|root| {
+        root["tlogs"][0]["baseUrl"] = "https://one.example".into();
+        root["tlogs"][1]["baseUrl"] = "https://two.example".into();
+    });
+    let court = Court {
+        root: &root,
+        signers: &signers,
+        log: LogRequirement::Required,
+    };
+    let bundle = instance.in_v1(message(&by), &by, ("hashedrekord", "0.0.1"));
+    let verified = court.of_file(&bundle).unwrap();
+    let origin = format!("one.example - {V1_HOST} - 42");
+    assert_eq!(verified.log()[0].origin, origin);
+    let bundle = instance.in_v2(message(&by), &by);
+    let verified = court.of_file(&bundle).unwrap();
+    assert_eq!(verified.log()[0].origin, format!("two.example - {V2_HOST}"));
+    let court = Court {
+        log: LogRequirement::RequiredIn { origin: V2_HOST },
+        ..court
+    };
+    court.of_file(&bundle).unwrap_err();
+}
+
+#[test]
 fn files_and_statements_by_keys_of_every_kind_in_either_log() {
     let instance = Instance::new();
     let root = instance.root();
