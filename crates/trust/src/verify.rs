@@ -17,6 +17,7 @@ mod certified;
 mod chain;
 mod der;
 mod error;
+mod leaf;
 mod legacy;
 mod life;
 mod log;
@@ -38,6 +39,7 @@ use custos_core::statement::Statement;
 
 pub use certificate::{Certificate, CertificateFault};
 pub use error::VerifyError;
+pub use leaf::may_be_expected;
 pub use report::{Check, CheckName, CheckState};
 pub use sct::PromiseFault;
 pub use subject::{Expectation, Message, MessageBytes, MessageSigned, PredicateTypes};

@@ -199,6 +199,11 @@ pub(crate) struct Issuer {
 }
 
 impl Issuer {
+    /// Returns the certificate, whether it is trusted at some time or not.
+    pub(crate) const fn anchor(&self) -> &Anchor {
+        &self.anchor
+    }
+
     /// Returns the certificate, if it is trusted at this time.
     pub(crate) fn at(&self, at: Timestamp) -> Option<&Anchor> {
         (holds(self.window, at) && self.anchor.is_valid_at(at)).then_some(&self.anchor)

@@ -153,7 +153,12 @@ impl Certified {
         if anchors.is_empty() && !issuers.is_empty() {
             return Err(fault(CertificateFault::NoValidAnchor { now: at }));
         }
-        let issuer_key = chain::check_issued(&self.path(&anchors, at)).map_err(fault)?;
+        // What may stand between comes with the trusted root, never with the bundle.
+        let path = chain::Path {
+            links: &[],
+            ..self.path(&anchors, at)
+        };
+        let issuer_key = chain::check_issued(&path).map_err(fault)?;
         if sigstore.logs_certificates() {
             sct::check(&self.leaf, &issuer_key, sigstore).map(Some)
         } else {
@@ -203,18 +208,49 @@ fn identity(
         let found = names.len();
         return Err(fault(CertificateFault::SubjectCount { found }));
     };
-    let expected = terms.signers.iter().find_map(|signer| match signer {
+    match expected_identity((found, found_issuer), terms.signers) {
+        Some(name) => signatory(leaf, name, (found, found_issuer.to_owned())),
+        None => Err(terms.not_expected(format!("{found} (issuer {found_issuer})"))),
+    }
+}
+
+fn expected_identity<'a>(
+    (found, found_issuer): (&str, &str),
+    signers: &'a [ExpectedSigner],
+) -> Option<&'a String> {
+    signers.iter().find_map(|signer| match signer {
         ExpectedSigner::Certificate {
             name,
             identity,
             issuer: Some(issuer),
         } if identity.accepts(found) && issuer.accepts(found_issuer) => Some(name),
         _ => None,
-    });
-    match expected {
-        Some(name) => signatory(leaf, name, (found, found_issuer.to_owned())),
-        None => Err(terms.not_expected(format!("{found} (issuer {found_issuer})"))),
+    })
+}
+
+/// Returns true if a Sigstore certificate names an expected signer.
+pub(super) fn names_an_identity(
+    leaf: &Certificate,
+    issuer: &str,
+    signers: &[ExpectedSigner],
+) -> bool {
+    match leaf.identities().as_deref() {
+        Ok([found]) => expected_identity((found, issuer), signers).is_some(),
+        _ => false,
     }
+}
+
+/// Returns true if a private authority's certificate names an expected signer.
+pub(super) fn names_a_subject(leaf: &Certificate, signers: &[ExpectedSigner]) -> bool {
+    let names = leaf.identities().unwrap_or_default();
+    signers.iter().any(|signer| match signer {
+        ExpectedSigner::Certificate {
+            identity,
+            issuer: None,
+            ..
+        } => names.iter().any(|found| identity.accepts(found)),
+        _ => false,
+    })
 }
 
 // The expected signer that a private authority's certificate names.

@@ -101,6 +101,12 @@ pub(super) fn check_clock(path: &Path<'_>) -> Result<(), CertificateFault> {
     by_webpki(&path, KeyUsage::required(TIME_STAMPING)).map(|_| ())
 }
 
+/// Returns true if one of the anchors signed the leaf, whenever either is valid.
+pub(super) fn is_issued_by_one(leaf: &Certificate, anchors: &[&Anchor]) -> bool {
+    let issued = |anchor: &&Anchor| issued(leaf, anchor.certificate());
+    anchors.iter().any(|anchor| issued(anchor) == Ok(true))
+}
+
 // webpki takes an anchor's key at face value; an expired root must not vouch.
 fn usable<'a>(path: &Path<'a>) -> Result<Vec<&'a Anchor>, CertificateFault> {
     if path.anchors.is_empty() {
@@ -224,29 +230,41 @@ impl Walk<'_> {
         child: &Certificate,
         issuer: &Certificate,
     ) -> Result<bool, CertificateFault> {
-        let (below, above) = (child.parsed(), issuer.parsed());
-        if below.tbs_certificate.issuer != above.tbs_certificate.subject
-            || below.signature_algorithm != below.tbs_certificate.signature
-        {
+        if !names_issuer(child, issuer) {
             return Ok(false);
         }
         self.budget = self
             .budget
             .checked_sub(1)
             .ok_or(CertificateFault::UnknownIssuer)?;
-        let malformed = |_| CertificateFault::Malformed;
-        let algorithm = below.signature_algorithm.to_der().map_err(malformed)?;
-        // webpki names algorithms without tag and (one-byte) length.
-        let algorithm = algorithm.get(2..).unwrap_or_default();
-        let signed = below.tbs_certificate.to_der().map_err(malformed)?;
-        let signature = below.signature.as_bytes().unwrap_or_default();
-        let der = CertificateDer::from(issuer.as_der());
-        let key = EndEntityCert::try_from(&der).map_err(|_| CertificateFault::Malformed)?;
-        Ok(AUTHORITY_ALGORITHMS
-            .iter()
-            .filter(|candidate| candidate.signature_alg_id().as_ref() == algorithm)
-            .any(|candidate| key.verify_signature(*candidate, &signed, signature).is_ok()))
+        is_signed_by(child, issuer)
     }
+}
+
+fn issued(child: &Certificate, issuer: &Certificate) -> Result<bool, CertificateFault> {
+    Ok(names_issuer(child, issuer) && is_signed_by(child, issuer)?)
+}
+
+fn names_issuer(child: &Certificate, issuer: &Certificate) -> bool {
+    let (below, above) = (child.parsed(), issuer.parsed());
+    below.tbs_certificate.issuer == above.tbs_certificate.subject
+        && below.signature_algorithm == below.tbs_certificate.signature
+}
+
+fn is_signed_by(child: &Certificate, issuer: &Certificate) -> Result<bool, CertificateFault> {
+    let below = child.parsed();
+    let malformed = |_| CertificateFault::Malformed;
+    let algorithm = below.signature_algorithm.to_der().map_err(malformed)?;
+    // webpki names algorithms without tag and (one-byte) length.
+    let algorithm = algorithm.get(2..).unwrap_or_default();
+    let signed = below.tbs_certificate.to_der().map_err(malformed)?;
+    let signature = below.signature.as_bytes().unwrap_or_default();
+    let der = CertificateDer::from(issuer.as_der());
+    let key = EndEntityCert::try_from(&der).map_err(|_| CertificateFault::Malformed)?;
+    Ok(AUTHORITY_ALGORITHMS
+        .iter()
+        .filter(|candidate| candidate.signature_alg_id().as_ref() == algorithm)
+        .any(|candidate| key.verify_signature(*candidate, &signed, signature).is_ok()))
 }
 
 // An authority may issue: it says so, for that many below it, and for signing.

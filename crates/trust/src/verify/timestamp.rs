@@ -29,13 +29,22 @@ const CONTENT_TYPE: &str = "1.2.840.113549.1.9.3";
 const MESSAGE_DIGEST: &str = "1.2.840.113549.1.9.4";
 const SIGNING_CERTIFICATE_V2: &str = "1.2.840.113549.1.9.16.2.47";
 
-/// Verifies every timestamp of a bundle over its signature, and returns their times. One that
-/// does not hold is an error, also beside others that do.
+/// What the timestamps of a bundle say.
+pub(super) struct Stamps {
+    /// The times that authorities of the trust root vouch for.
+    pub(super) times: Vec<Timestamp>,
+    /// Why the first of those that nobody in the trust root made says nothing.
+    pub(super) unknown: Option<VerifyError>,
+}
+
+/// Verifies every timestamp of a bundle over its signature. One that does not hold is an error,
+/// also beside others that do; one by an authority that the trust root does not name says as much
+/// as none.
 pub(super) fn check_all(
     data: &TimestampVerificationData,
     signed: &[u8],
     root: &TrustRoot,
-) -> Result<Vec<Timestamp>, VerifyError> {
+) -> Result<Stamps, VerifyError> {
     let stamps = &data.rfc3161_timestamps;
     if stamps.len() > MAX_TIMESTAMPS {
         return Err(VerifyError::Timestamp {
@@ -46,14 +55,24 @@ pub(super) fn check_all(
     let authorities = root
         .sigstore()
         .map_or(&[][..], |sigstore| sigstore.clocks());
-    stamps
-        .iter()
-        .enumerate()
-        .map(|(position, stamp)| {
-            check(stamp.signed_timestamp.as_slice(), signed, authorities)
-                .map_err(|fault| VerifyError::Timestamp { position, fault })
-        })
-        .collect()
+    let mut found = Stamps {
+        times: Vec::new(),
+        unknown: None,
+    };
+    for (position, stamp) in stamps.iter().enumerate() {
+        match check(stamp.signed_timestamp.as_slice(), signed, authorities) {
+            Ok(time) => found.times.push(time),
+            Err(fault) => {
+                let is_unknown = fault.is_unknown();
+                let error = VerifyError::Timestamp { position, fault };
+                if !is_unknown {
+                    return Err(error);
+                }
+                found.unknown.get_or_insert(error);
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn check(
@@ -61,9 +80,6 @@ fn check(
     signed: &[u8],
     authorities: &[Clock],
 ) -> Result<Timestamp, TimestampFault> {
-    if authorities.is_empty() {
-        return Err(TimestampFault::NoAuthority);
-    }
     if response.len() > MAX_TOKEN {
         return Err(TimestampFault::Malformed);
     }
@@ -72,8 +88,12 @@ fn check(
     if imprint.as_bytes() != token.imprinted {
         return Err(TimestampFault::OtherSignature);
     }
+    let mut fault = if authorities.is_empty() {
+        TimestampFault::NoAuthority
+    } else {
+        TimestampFault::UnknownAuthority
+    };
     // Two entries may stand for one certificate with two times of trust.
-    let mut fault = TimestampFault::UnknownAuthority;
     for authority in authorities.iter().filter(|clock| token.is_by(clock)) {
         match token.check(authority) {
             Ok(()) => return Ok(token.time),
@@ -393,6 +413,13 @@ pub enum TimestampFault {
     /// The authority's key is of no kind that is supported.
     #[error("the timestamp authority's key is of a kind that is not supported")]
     UnsupportedKey,
+}
+
+impl TimestampFault {
+    /// Returns true if nothing is wrong with the timestamp, but nobody in the trust root made it.
+    const fn is_unknown(&self) -> bool {
+        matches!(self, Self::NoAuthority | Self::UnknownAuthority)
+    }
 }
 
 #[cfg(test)]

@@ -319,7 +319,7 @@ fn digest(bundle: &Bundle, scheme: Scheme) -> Digest {
     }
 }
 
-fn verifier(signer: &dyn Signer) -> Verifier {
+pub fn verifier(signer: &dyn Signer) -> Verifier {
     match signer.certificate_chain() {
         Some(chain) => Verifier::Certificate(chain[0].clone()),
         None => Verifier::PublicKey(signer.public_key().as_spki_der().to_vec()),

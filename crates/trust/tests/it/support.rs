@@ -199,8 +199,8 @@ pub fn logged_by_key(kind: KeyKind) -> (Case, KeySigner, MemoryLog) {
 pub struct Authority {
     pub root_pem: String,
     pub intermediate_pem: String,
-    root: Issuer<'static, rcgen::KeyPair>,
-    intermediate: Issuer<'static, rcgen::KeyPair>,
+    pub root: Issuer<'static, rcgen::KeyPair>,
+    pub intermediate: Issuer<'static, rcgen::KeyPair>,
 }
 
 /// What a leaf says.
