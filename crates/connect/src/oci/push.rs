@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 
 use super::client::{Repository, Scope};
 use super::error::OciError;
-use super::manifest::{Annotations, Descriptor, MAX_MANIFEST, OCI_INDEX, OCI_MANIFEST};
+use super::manifest::{
+    Annotations, Descriptor, EMPTY_CONFIG, MAX_MANIFEST, OCI_INDEX, OCI_MANIFEST,
+};
 use super::referrers::{Fallback, MAX_REFERRERS, fallback_tag};
 
-/// Media type of a configuration that says nothing.
-const EMPTY_CONFIG: &str = "application/vnd.oci.empty.v1+json";
 /// How often a list is written again that somebody else wrote at the same time.
 const TRIES: usize = 5;
 

@@ -5,6 +5,8 @@
 //! something keeps a list under the fallback tag `sha256-HEX`. That there is nothing is only
 //! known when a registry says so in the form of the specification. Everything else is unknown:
 //! a verifier that took a failing registry for an empty one would find nothing against anything.
+//! So a registry may say in many ways that it has no API, and then it is asked for the tag; about
+//! the tag it has to say in the one way that it is not there.
 
 use custos_core::digest::Digest;
 use custos_net::{NetError, Request, Response, Url};
@@ -67,7 +69,13 @@ impl Repository {
             }
             seen.push(url.as_text());
             let request = Request::get(url.clone()).with_header("accept", OCI_INDEX);
-            let answer = self.call(&request, Scope::Pull)?;
+            let answer = match self.call(&request, Scope::Pull) {
+                // GitHub's registry sends us to a page for people.
+                Err(OciError::Net(NetError::Redirected { .. })) if seen.len() == 1 => {
+                    return Ok(None);
+                }
+                answer => answer?,
+            };
             if has_no_api(answer.status()) && seen.len() == 1 {
                 return Ok(None);
             }

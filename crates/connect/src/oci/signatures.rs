@@ -6,7 +6,7 @@ use custos_core::digest::Digest;
 use super::client::{MAX_BLOB, Repository};
 use super::error::OciError;
 use super::legacy::{self, ENVELOPE, LegacyFault, SIMPLE_SIGNING};
-use super::manifest::{Annotations, Descriptor, Manifest};
+use super::manifest::{Annotations, Descriptor, EMPTY_CONFIG, Manifest};
 use super::referrers::Listing;
 
 /// Most candidates of one image: each costs two calls.
@@ -146,10 +146,7 @@ impl Repository {
         };
         let wanted: Vec<&Descriptor> = listed
             .iter()
-            .filter(|one| {
-                let kind = one.artifact_type.as_deref();
-                kind.is_none_or(|kind| kind.starts_with(BUNDLE_PREFIX))
-            })
+            .filter(|one| may_be_bundle(one))
             .filter(|one| said_to_be(one.annotation(PREDICATE_TYPE), asked))
             .collect();
         check_count(wanted.len())?;
@@ -258,7 +255,7 @@ impl Repository {
         let none = Annotations::new();
         let annotations = layer.annotations.as_ref().unwrap_or(&none);
         if layer.media_type == SIMPLE_SIGNING {
-            let bundle = legacy::signature_bundle(&bytes, annotations)?;
+            let bundle = legacy::signature_bundle(annotations)?;
             return Ok(Signature::SimpleSigning {
                 bundle,
                 payload: bytes,
@@ -281,6 +278,13 @@ impl Repository {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
     }
+}
+
+// A list under the fallback tag is kept by clients, and that of cosign 3.0 repeats the type of the
+// configuration, which says nothing; what it is then, the manifest says.
+fn may_be_bundle(listed: &Descriptor) -> bool {
+    let kind = listed.artifact_type.as_deref();
+    kind.is_none_or(|kind| kind.starts_with(BUNDLE_PREFIX) || kind == EMPTY_CONFIG)
 }
 
 fn said_to_be(said: Option<&str>, asked: Option<&str>) -> bool {

@@ -196,12 +196,17 @@ fn a_failing_registry_has_not_said_that_there_is_nothing() {
         || Answer::new(405, ""),
         || Answer::new(406, ""),
         || Answer::new(501, ""),
-    ] as [fn() -> Answer; 5]
+        || Answer::new(303, "").with("location", "https://elsewhere.example/-/packages/x"),
+    ] as [fn() -> Answer; 6]
     {
         let (registry, image) = answering(refuse, none);
         let known = registry.open().referrers(&image.digest);
         assert_eq!(known, Listing::Known(Vec::new()));
     }
+    // Sent elsewhere for the tag too, as by the login page of a network.
+    let elsewhere = || Answer::new(302, "").with("location", "https://login.example/");
+    let (registry, image) = answering(elsewhere, elsewhere);
+    unknown(&registry, &image);
     // And one that is not there any more.
     let digest = Algorithm::Sha256.digest(b"x");
     let refused = format!("127.0.0.1:1/org/model@{digest}").parse().unwrap();
@@ -283,16 +288,22 @@ fn pages_in_circles_and_without_end() {
         );
     }
     // A page that fails after a good one.
-    let registry = Registry::start_with(Manners::default(), |seen| {
-        seen.path()
-            .contains("/referrers/")
-            .then(|| match seen.query("n") {
-                None => page(Some("<?n=1>; rel=next".to_owned()), 1),
-                Some(_) => Answer::error(404, "NOT_FOUND"),
-            })
-    });
-    let image = registry.image(b"x");
-    unknown(&registry, &image);
+    for fail in [
+        || Answer::error(404, "NOT_FOUND"),
+        || Answer::new(303, "").with("location", "https://elsewhere.example/"),
+    ] as [fn() -> Answer; 2]
+    {
+        let registry = Registry::start_with(Manners::default(), move |seen| {
+            seen.path()
+                .contains("/referrers/")
+                .then(|| match seen.query("n") {
+                    None => page(Some("<?n=1>; rel=next".to_owned()), 1),
+                    Some(_) => fail(),
+                })
+        });
+        let image = registry.image(b"x");
+        unknown(&registry, &image);
+    }
 }
 
 fn candidates(registry: &Registry, image: &Descriptor) -> Vec<Candidate> {

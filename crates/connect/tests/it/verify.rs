@@ -1,5 +1,6 @@
 //! From the registry to a verdict: bundles and cosign's older forms, each with a tampered twin.
 
+use aws_lc_rs::signature::{ECDSA_P521_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use custos_connect::oci::{
@@ -7,7 +8,7 @@ use custos_connect::oci::{
     Repository, Signature, SimpleSigning, SimpleSigningError,
 };
 use custos_core::clock::Timestamp;
-use custos_core::crypto::{KeyKind, KeyPair, SignatureError};
+use custos_core::crypto::{KeyKind, KeyPair};
 use custos_core::digest::DigestSet;
 use custos_core::identity::ExpectedSigner;
 use custos_core::statement::{Statement, Subject};
@@ -18,7 +19,7 @@ use custos_trust::verify::{
 use custos_trust::{TrustRoot, Verified, seal, verify};
 use serde_json::json;
 
-use crate::registry::{MANIFEST, Manners, Registry};
+use crate::registry::{INDEX, MANIFEST, Manners, Registry};
 
 struct Desk {
     registry: Registry,
@@ -132,6 +133,25 @@ impl Desk {
         layer
     }
 
+    /// Puts signatures of `payload` under the tag of the older cosign, and returns which hold.
+    fn verdicts(&self, payload: &[u8], signatures: &[String]) -> Vec<bool> {
+        let layers: Vec<Descriptor> = signatures
+            .iter()
+            .map(|signature| self.simple(payload, signature))
+            .collect();
+        self.put_layers("sig", &layers);
+        let holds = |candidate: Candidate| {
+            let Ok(Signature::SimpleSigning { bundle, payload }) = &candidate.content else {
+                panic!("{candidate:?}");
+            };
+            self.message(bundle, payload).is_ok_and(|verified| {
+                SimpleSigning::bind(&verified, payload, &self.image.digest).is_ok()
+            })
+        };
+        let found = self.found(Place::SignatureTag, None);
+        found.into_iter().map(holds).collect()
+    }
+
     fn sign(&self, payload: &[u8]) -> String {
         STANDARD.encode(self.signer.sign(payload).unwrap())
     }
@@ -175,6 +195,31 @@ fn bundles_that_refer_to_the_image() {
         matches!(error, VerifyError::SubjectMismatch { .. }),
         "{error}"
     );
+}
+
+// cosign 3.0 lists its bundles under the fallback tag by the type of their configuration, and
+// without their annotations.
+#[test]
+fn a_list_that_does_not_say_what_a_bundle_is() {
+    let desk = Desk::new(KeyKind::P256);
+    desk.attach(COSIGN_SIGN);
+    let tag = desk.image.digest.to_string().replace(':', "-");
+    let mut list = desk.registry.manifest_at(&tag).unwrap();
+    let entry = list["manifests"][0].as_object_mut().unwrap();
+    entry.remove("annotations");
+    entry.insert(
+        "artifactType".to_owned(),
+        json!("application/vnd.oci.empty.v1+json"),
+    );
+    desk.registry.put(Some(&tag), INDEX, &list);
+    let found = desk.found(Place::Referrers, Some(COSIGN_SIGN));
+    let Ok(Signature::Bundle(bytes)) = &found[0].content else {
+        panic!("{found:?}")
+    };
+    desk.statement(Material::Bundle(bytes), COSIGN_SIGN)
+        .unwrap();
+    let other = desk.found(Place::Referrers, Some("https://example.com/other"));
+    assert_eq!(other, []);
 }
 
 #[test]
@@ -244,22 +289,27 @@ fn the_older_signature_of_cosign() {
     }
 }
 
+// cosign 3 signs with the hash of the curve, cosign 1 and 2 with SHA-256; the layer says neither.
 #[test]
-fn an_older_signature_does_not_say_its_hash_and_is_taken_for_sha256() {
-    let desk = Desk::new(KeyKind::P384);
+fn an_older_signature_does_not_say_its_hash_and_is_verified_with_either() {
+    for kind in [KeyKind::P384, KeyKind::P521] {
+        let desk = Desk::new(kind);
+        let payload = desk.payload(COSIGN);
+        let (good, other) = (desk.sign(&payload), desk.sign(b"another payload"));
+        assert_eq!(desk.verdicts(&payload, &[good, other]), [true, false]);
+    }
+    let desk = Desk::new(KeyKind::P521);
     let payload = desk.payload(COSIGN);
-    desk.put_layers("sig", &[desk.simple(&payload, &desk.sign(&payload))]);
-    let found = desk.found(Place::SignatureTag, None);
-    let Ok(Signature::SimpleSigning { bundle, payload }) = &found[0].content else {
-        panic!("{found:?}");
+    let rng = aws_lc_rs::rand::SystemRandom::new();
+    let older = EcdsaKeyPair::generate(&ECDSA_P521_SHA256_ASN1_SIGNING).unwrap();
+    let by_sha256 = |bytes: &[u8]| STANDARD.encode(older.sign(&rng, bytes).unwrap());
+    let (good, other) = (by_sha256(&payload), by_sha256(b"another payload"));
+    let der = older.to_pkcs8v1().unwrap();
+    let desk = Desk {
+        signer: KeySigner::new(KeyPair::from_pkcs8_der(der.as_ref()).unwrap()),
+        ..desk
     };
-    assert!(matches!(
-        desk.message(bundle, payload),
-        Err(VerifyError::SignatureInvalid {
-            source: SignatureError::SchemeDoesNotFitKey,
-            ..
-        })
-    ));
+    assert_eq!(desk.verdicts(&payload, &[good, other]), [true, false]);
 }
 
 #[test]
