@@ -326,6 +326,8 @@ pub(crate) struct Proven {
     // The last of the trusted times, and whether a timestamp authority vouches for one.
     latest: Option<Timestamp>,
     stamped: bool,
+    // Why a timestamp that nobody in the trust root made says nothing.
+    unknown_stamp: Option<VerifyError>,
     legacy: bool,
 }
 
@@ -407,17 +409,29 @@ fn prove(
         let now = terms.now;
         return Err(VerifyError::TimeInFuture { time, now });
     }
-    log::check_requirement(&proven.log, proven.stamped, terms.log)?;
+    log::check_requirement(&proven.log, proven.stamped, terms.log).map_err(|missing| {
+        match (&proven.unknown_stamp, terms.log) {
+            (Some(unknown), LogRequirement::OrTimestamp) => unknown.clone(),
+            _ => missing,
+        }
+    })?;
     if proven.log.is_empty() {
         checks.not_claimed(CheckName::Log, "not logged, and that is allowed");
     }
     if proven.time == SignedTime::Untrusted {
-        checks.not_claimed(CheckName::Time, "untrusted: nobody vouches for the time");
+        let who = match &proven.unknown_stamp {
+            Some(_) => "no timestamp authority of the trust root",
+            None => "nobody",
+        };
+        checks.not_claimed(
+            CheckName::Time,
+            format!("untrusted: {who} vouches for the time"),
+        );
     }
     Ok(proven)
 }
 
-fn describe_log(proofs: &[LogProof]) -> String {
+fn describe_log(proofs: &[LogProof], unknown: usize) -> String {
     let describe = |proof: &LogProof| {
         let witnesses = match proof.witnesses.len() {
             0 => String::new(),
@@ -431,5 +445,9 @@ fn describe_log(proofs: &[LogProof]) -> String {
             format!("{origin} #{index} (tree {size}{witnesses})")
         }
     };
-    proofs.iter().map(describe).collect::<Vec<_>>().join("; ")
+    let mut parts: Vec<_> = proofs.iter().map(describe).collect();
+    if unknown > 0 {
+        parts.push(format!("{unknown} of no trusted log"));
+    }
+    parts.join("; ")
 }

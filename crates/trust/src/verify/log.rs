@@ -46,11 +46,16 @@ pub(super) struct Logged {
 }
 
 impl Entries<'_> {
-    /// Verifies every entry; one that does not hold is an error, also beside others that do.
+    /// Verifies every entry; one that does not hold is an error, also beside others that do. One
+    /// of a log that the trust root does not name says as much as none, so that another must hold.
     pub(super) fn check(&self, signed: &Signed<'_>) -> Result<Vec<Logged>, VerifyError> {
         let mut held: Vec<Logged> = Vec::with_capacity(self.all.len());
+        let mut unknown = None;
         for (at, entry) in self.all.iter().enumerate() {
-            let logged = self.check_one(at, entry, signed)?;
+            let Some(logged) = self.check_one(at, entry, signed)? else {
+                unknown.get_or_insert((at, entry.log_id.key_id.as_slice()));
+                continue;
+            };
             let origin = &logged.proof.origin;
             if held.iter().any(|other| other.proof.origin == *origin) {
                 return Err(VerifyError::LogEntryTwice {
@@ -60,34 +65,40 @@ impl Entries<'_> {
             }
             held.push(logged);
         }
-        Ok(held)
+        match unknown {
+            Some((entry, id)) if held.is_empty() => Err(VerifyError::LogNotTrusted {
+                entry,
+                found: hex::encode(id.get(..64).unwrap_or(id)),
+            }),
+            _ => Ok(held),
+        }
     }
 
-    // The id that an entry names selects the log; what it signed must be by that log's key.
+    // The id that an entry names selects the log; what it signed must be by that log's key. `None`
+    // if no log of the trust root has that id.
     fn check_one(
         &self,
         at: usize,
         entry: &TransparencyLogEntry,
         signed: &Signed<'_>,
-    ) -> Result<Logged, VerifyError> {
+    ) -> Result<Option<Logged>, VerifyError> {
         let id = entry.log_id.key_id.as_slice();
         let own = self.root.log_keys();
         if own.iter().any(|key| key.full_id().as_slice() == id) {
             let proof = check_entry(at, entry, signed, self.root)?;
-            return Ok(Logged { proof, time: None });
+            return Ok(Some(Logged { proof, time: None }));
         }
-        let log = self.root.sigstore().and_then(|sigstore| sigstore.log(id));
+        let Some(log) = self.root.sigstore().and_then(|sigstore| sigstore.log(id)) else {
+            return Ok(None);
+        };
         let claim = rekor::Claim {
             at,
             entry,
-            log: log.ok_or_else(|| VerifyError::LogNotTrusted {
-                entry: at,
-                found: hex::encode(id.get(..64).unwrap_or(id)),
-            })?,
+            log,
             version: self.version,
             now: self.now,
         };
-        rekor::check(&claim, signed)
+        rekor::check(&claim, signed).map(Some)
     }
 }
 

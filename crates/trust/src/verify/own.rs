@@ -5,7 +5,8 @@
 //! the expected signers alone. What a bundle says about its key (hint, bytes, details) can only
 //! narrow the choice, and whatever it says must be true of the key chosen.
 //!
-//! Every part that is there must hold, also one that nobody asked for.
+//! Every part that is there must hold, also one that nobody asked for. What comes from a log or
+//! an authority that the trust root does not name cannot be judged, and says as much as nothing.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -19,6 +20,7 @@ use super::certified::{self, Certified};
 use super::log::{Entries, Logged, Signed};
 use super::report::Checks;
 use super::signature::{self, Fault, Over};
+use super::timestamp::Stamps;
 use super::verified::{Signatory, SignedTime};
 use super::{CheckName, Content, Proven, Terms, VerifyError, subject, timestamp};
 
@@ -63,20 +65,23 @@ pub(super) fn prove_bundle(
     let mut times = Vec::new();
     let mut judged = Ok(());
     if let (Ok(stamps), Ok(logged)) = (&stamps, &logged) {
-        times = all_times(stamps, logged);
+        times = all_times(&stamps.times, logged);
+        if let SignedTime::Trusted { at } = earliest(&times) {
+            checks.ok(CheckName::Time, describe_time(at, stamps.unknown.len()));
+        }
         if let Some(certificate) = &signer.certificate {
-            judged = certificate.judge(&times, terms, checks);
+            judged = certificate
+                .judge(&times, terms, checks)
+                .map_err(|error| blame(error, stamps, &times));
         }
     }
     note(&judged, checks);
     let log = logged.as_ref().map_or(&[][..], Vec::as_slice);
     let log: Vec<_> = log.iter().map(|logged| logged.proof.clone()).collect();
     if !log.is_empty() {
-        checks.ok(CheckName::Log, super::describe_log(&log));
+        let unknown = material.tlog_entries.len().saturating_sub(log.len());
+        checks.ok(CheckName::Log, super::describe_log(&log, unknown));
         checks.ok(CheckName::LogBinding, "");
-    }
-    if let SignedTime::Trusted { at } = earliest(&times) {
-        checks.ok(CheckName::Time, at.to_string());
     }
     let (first, over) = (signer.signatory?, signer.over?);
     logged?;
@@ -88,7 +93,8 @@ pub(super) fn prove_bundle(
         log,
         time: earliest(&times),
         latest: times.into_iter().max(),
-        stamped: !stamps.is_empty(),
+        stamped: !stamps.times.is_empty(),
+        unknown_stamp: stamps.unknown.into_iter().next(),
         legacy: matches!(over, Over::Legacy),
     })
 }
@@ -96,6 +102,25 @@ pub(super) fn prove_bundle(
 fn note<T>(outcome: &Result<T, VerifyError>, checks: &mut Checks) {
     if let Err(error) = outcome {
         checks.failed(error);
+    }
+}
+
+// Where the time is what is missing, the timestamp that nobody could judge is the reason.
+fn blame(error: VerifyError, stamps: &Stamps, times: &[Timestamp]) -> VerifyError {
+    match (&error, stamps.unknown.first()) {
+        (VerifyError::TimeMissing | VerifyError::CertificateValidity { .. }, Some(unknown))
+            if times.is_empty() =>
+        {
+            unknown.clone()
+        }
+        _ => error,
+    }
+}
+
+fn describe_time(at: Timestamp, unknown: usize) -> String {
+    match unknown {
+        0 => at.to_string(),
+        unknown => format!("{at}; {unknown} by no trusted authority"),
     }
 }
 
@@ -197,6 +222,7 @@ pub(super) fn prove_envelope(
         latest: None,
         legacy: false,
         stamped: false,
+        unknown_stamp: None,
     })
 }
 

@@ -33,8 +33,8 @@ const SIGNING_CERTIFICATE_V2: &str = "1.2.840.113549.1.9.16.2.47";
 pub(super) struct Stamps {
     /// The times that authorities of the trust root vouch for.
     pub(super) times: Vec<Timestamp>,
-    /// Why the first of those that nobody in the trust root made says nothing.
-    pub(super) unknown: Option<VerifyError>,
+    /// Why others say nothing: no authority of the trust root made them.
+    pub(super) unknown: Vec<VerifyError>,
 }
 
 /// Verifies every timestamp of a bundle over its signature. One that does not hold is an error,
@@ -57,7 +57,7 @@ pub(super) fn check_all(
         .map_or(&[][..], |sigstore| sigstore.clocks());
     let mut found = Stamps {
         times: Vec::new(),
-        unknown: None,
+        unknown: Vec::new(),
     };
     for (position, stamp) in stamps.iter().enumerate() {
         match check(stamp.signed_timestamp.as_slice(), signed, authorities) {
@@ -68,7 +68,7 @@ pub(super) fn check_all(
                 if !is_unknown {
                     return Err(error);
                 }
-                found.unknown.get_or_insert(error);
+                found.unknown.push(error);
             }
         }
     }

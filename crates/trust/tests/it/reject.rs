@@ -1020,7 +1020,7 @@ fn material_of_another_method_than_was_asked_for() {
 }
 
 #[test]
-fn a_timestamp_that_nobody_can_judge() {
+fn something_that_is_no_timestamp() {
     let (case, _) = unlogged();
     let stamp: SignedTimestamp =
         serde_json::from_value(serde_json::json!({"signedTimestamp": "AAAA"})).unwrap();
@@ -1035,7 +1035,7 @@ fn a_timestamp_that_nobody_can_judge() {
         case.verify().unwrap_err(),
         VerifyError::Timestamp {
             position: 0,
-            fault: TimestampFault::NoAuthority
+            fault: TimestampFault::Malformed
         }
     );
 }

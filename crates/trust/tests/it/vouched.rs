@@ -9,8 +9,9 @@ use custos_core::crypto::{KeyKind, KeyPair, PublicKey, Scheme};
 use custos_core::identity::ExpectedSigner;
 use custos_trust::signer::{KeySigner, Signer};
 use custos_trust::verify::{
-    CertificateFault, LogRequirement, Material, Message, MessageBytes, MessageSigned,
-    PredicateTypes, SignedTime, TimestampFault, Verified, VerifyError, VerifyRequest,
+    CertificateFault, Check, CheckName, LogRequirement, Material, Message, MessageBytes,
+    MessageSigned, PredicateTypes, SignedTime, TimestampFault, Verified, VerifyError,
+    VerifyRequest,
 };
 use custos_trust::{TrustRoot, seal, verify};
 use rcgen::ExtendedKeyUsagePurpose;
@@ -431,4 +432,140 @@ fn sha256_with_larger_curves_is_read_where_the_bundle_says_so() {
         court.of_file(&bundle),
         Err(VerifyError::LogEntryNotBound { .. })
     ));
+}
+
+// What an unknown authority or log says is as much as nothing, so that it must not take away from
+// what known ones say (sigstore-go and sigstore-python pass it over too).
+
+#[test]
+fn a_timestamp_of_an_unknown_authority_says_as_much_as_none() {
+    let (instance, other) = (Instance::new(), Instance::new());
+    let by = signer(KeyKind::P256);
+    let signers = [expect_key("maker", &by)];
+    let known = instance.root();
+    let clockless = instance.root_with(|root| {
+        root.as_object_mut().unwrap().remove("timestampAuthorities");
+    });
+    let logged = instance.in_v1(message(&by), &by, ("hashedrekord", "0.0.1"));
+    for (root, fault) in [
+        (&known, TimestampFault::UnknownAuthority),
+        (&clockless, TimestampFault::NoAuthority),
+    ] {
+        let court = |log| Court {
+            root,
+            signers: &signers,
+            log,
+        };
+        let unknown = VerifyError::Timestamp { position: 0, fault };
+        // Beside a log that vouches for a time, and where nobody has to.
+        let bundle = other.stamped(logged.clone(), THEN - 600);
+        let verified = court(LogRequirement::Required).of_file(&bundle).unwrap();
+        assert_eq!(verified.time(), AT);
+        let time = detail(verified.checks(), CheckName::Time);
+        assert!(time.ends_with("Z; 1 by no trusted authority"), "{time}");
+        let bundle = other.stamped(message(&by), THEN);
+        let unlogged = court(LogRequirement::AbsenceAllowed);
+        let verified = unlogged.of_file(&bundle).unwrap();
+        assert_eq!(verified.time(), SignedTime::Untrusted);
+        assert_eq!(
+            detail(verified.checks(), CheckName::Time),
+            "untrusted: no timestamp authority of the trust root vouches for the time"
+        );
+        // Where a timestamp is needed, it is none, and the reason is said.
+        let outcome = court(LogRequirement::OrTimestamp).of_file(&bundle);
+        assert_eq!(outcome.unwrap_err(), unknown);
+        // Whose it is may be unknown; that it is over another signature is a fault all the same.
+        let mut bundle = logged.clone();
+        push_stamp(&mut bundle, other.clock.stamp(b"another", THEN));
+        assert!(matches!(
+            court(LogRequirement::Required).of_file(&bundle),
+            Err(VerifyError::Timestamp {
+                fault: TimestampFault::OtherSignature,
+                ..
+            })
+        ));
+    }
+    // Two authorities saw the signature, and one of them is known: its time counts.
+    let both = other.stamped(message(&by), THEN - 600);
+    let both = instance.stamped(both, THEN);
+    let court = Court {
+        root: &known,
+        signers: &signers,
+        log: LogRequirement::OrTimestamp,
+    };
+    assert_eq!(court.of_file(&both).unwrap().time(), AT);
+}
+
+#[test]
+fn a_timestamp_of_an_unknown_authority_gives_a_certificate_no_time() {
+    let (instance, other) = (Instance::new(), Instance::new());
+    let authority = Authority::new();
+    let leaf = Leaf {
+        valid: (THEN - 60, THEN + 60),
+        ..Leaf::email(KeyKind::P256, "a@example.com")
+    };
+    let by = authority.signer(&leaf);
+    let root = instance
+        .root()
+        .with_authorities(&authority.root_pem)
+        .unwrap();
+    let signers = [ExpectedSigner::certificate("ann", "a@example.com", None)];
+    let court = Court {
+        root: &root,
+        signers: &signers,
+        log: LogRequirement::AbsenceAllowed,
+    };
+    let stamped = other.stamped(signed(&by), THEN);
+    let unknown = VerifyError::Timestamp {
+        position: 0,
+        fault: TimestampFault::UnknownAuthority,
+    };
+    assert_eq!(court.of_statement(&stamped).unwrap_err(), unknown);
+    // A time that is known decides, and the unknown one is not asked.
+    court
+        .of_statement(&instance.stamped(stamped.clone(), THEN))
+        .unwrap();
+    assert!(matches!(
+        court.of_statement(&instance.stamped(stamped, THEN + 61)),
+        Err(VerifyError::CertificateValidity { .. })
+    ));
+}
+
+#[test]
+fn an_entry_of_an_unknown_log_says_as_much_as_none() {
+    let (instance, other) = (Instance::new(), Instance::new());
+    let by = signer(KeyKind::P256);
+    let (root, signers) = (instance.root(), [expect_key("maker", &by)]);
+    let court = |log| Court {
+        root: &root,
+        signers: &signers,
+        log,
+    };
+    let kind = ("hashedrekord", "0.0.1");
+    let foreign = other.in_v2(other.in_v1(message(&by), &by, kind), &by);
+    // Of no use alone, and an error where it could pass for a proof.
+    for log in [LogRequirement::Required, LogRequirement::AbsenceAllowed] {
+        assert!(matches!(
+            court(log).of_file(&foreign),
+            Err(VerifyError::LogNotTrusted { entry: 0, .. })
+        ));
+    }
+    let both = instance.in_v2(foreign, &by);
+    let verified = court(LogRequirement::Required).of_file(&both).unwrap();
+    let [proof] = verified.log() else { panic!() };
+    assert_eq!(proof.origin, V2_HOST);
+    // The other log's promise of a time is not believed.
+    assert_eq!(verified.time(), SignedTime::Untrusted);
+    let log = detail(verified.checks(), CheckName::Log);
+    assert!(log.ends_with("; 2 of no trusted log"), "{log}");
+    let elsewhere = LogRequirement::RequiredIn { origin: V1_HOST };
+    assert!(matches!(
+        court(elsewhere).of_file(&both),
+        Err(VerifyError::LogEntryMissing { .. })
+    ));
+}
+
+fn detail(checks: &[Check], name: CheckName) -> &str {
+    let check = checks.iter().find(|check| check.name == name).unwrap();
+    &check.detail
 }
