@@ -101,6 +101,7 @@ impl Certified {
             times
         };
         let mut promise = None;
+        self.leaf.check_usage().map_err(fault)?;
         for at in at {
             self.check_validity(*at)?;
             match sigstore {
@@ -137,7 +138,6 @@ impl Certified {
     }
 
     fn judge_private(&self, at: Timestamp, terms: &Terms<'_>) -> Result<(), VerifyError> {
-        self.leaf.check_usage().map_err(fault)?;
         let anchors: Vec<&Anchor> = terms.trust_root.anchors().iter().collect();
         chain::check(&self.path(&anchors, at)).map_err(fault)
     }

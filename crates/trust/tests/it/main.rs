@@ -9,6 +9,7 @@
 
 mod accept;
 mod instance;
+mod issued;
 mod leaf;
 mod mutate;
 mod oms;
