@@ -26,7 +26,6 @@ use x509_cert::Certificate;
 use zeroize::Zeroizing;
 
 use crate::oidc::Identity;
-use crate::subject_key::SubjectKey;
 use crate::timestamp::TimestampAuthority;
 
 pub use build::CertificateError;
@@ -127,6 +126,18 @@ impl<'a> ServerParams<'a> {
             names,
             now,
             days: 365,
+        }
+    }
+
+    /// Checks what a caller may have wrong, before anything is made: the organisation, and that
+    /// each name is a host name or an address.
+    pub fn check(&self) -> Result<(), AuthorityError> {
+        if !build::is_name(self.organization) {
+            return Err(AuthorityError::Organization);
+        }
+        match self.names.iter().find(|name| !build::is_server_name(name)) {
+            Some(name) => Err(AuthorityError::ServerName { name: name.clone() }),
+            None => Ok(()),
         }
     }
 }
@@ -252,7 +263,7 @@ impl Authority {
     pub fn issue(
         &self,
         identity: &Identity,
-        key: &SubjectKey,
+        key: &PublicKey,
         now: Timestamp,
     ) -> Result<Issued, AuthorityError> {
         if !self.issuing.is_valid_at(now) {
@@ -375,9 +386,7 @@ impl Root {
         &self,
         params: &ServerParams<'_>,
     ) -> Result<Zeroizing<String>, AuthorityError> {
-        if !build::is_name(params.organization) {
-            return Err(AuthorityError::Organization);
-        }
+        params.check()?;
         if !build::is_valid_at(&self.certificate, params.now) {
             return Err(AuthorityError::Expired { role: Role::Root });
         }
@@ -543,6 +552,12 @@ pub enum AuthorityError {
         path: PathBuf,
         /// What is wrong.
         source: PemError,
+    },
+    /// Neither a host name nor an address.
+    #[error("`{name}` is neither a host name nor an IP address")]
+    ServerName {
+        /// The name.
+        name: String,
     },
     /// The key did not sign.
     #[error("{0}")]

@@ -7,9 +7,10 @@
 //! What it is not: it does not ask whether the certificate was valid or whom it names. A log
 //! records what was signed; who is believed is decided when it is verified.
 
-use custos_core::digest::{Algorithm, Digest};
+use custos_core::crypto::{KeyError, PublicKey, Scheme, SignatureError};
+use custos_core::digest::Digest;
 use custos_core::dsse::Base64;
-use custos_core::entry::{EntryError, HashedRekord, Verifier};
+use custos_core::entry::{EntryError, HashedRekord, Verifier, entry_algorithm};
 use custos_core::json::{self, JsonError};
 use custos_core::limits::Limits;
 use der::Encode as _;
@@ -17,7 +18,6 @@ use serde::Deserialize;
 
 use crate::authority::CertificateError;
 use crate::authority::parse_certificate;
-use crate::subject_key::{self, SubjectKey, SubjectKeyError};
 
 /// Largest request, in bytes: a leaf of 65,535 bytes fits.
 pub const MAX_REQUEST: usize = 128 * 1024;
@@ -34,7 +34,7 @@ pub fn leaf_of_request(body: &[u8]) -> Result<Vec<u8>, RequestError> {
         (Some(key), None) => {
             let der = key.raw_bytes.0;
             (
-                SubjectKey::from_spki_der(&der).map_err(RequestError::Key)?,
+                PublicKey::from_spki_der(&der).map_err(RequestError::Key)?,
                 Verifier::PublicKey(der),
             )
         }
@@ -45,33 +45,27 @@ pub fn leaf_of_request(body: &[u8]) -> Result<Vec<u8>, RequestError> {
         _ => return Err(RequestError::VerifierCount),
     };
     let details = verifier.key_details;
-    let digest = digest(&details, request.digest.as_slice())?;
-    key.verify_digest(&details, digest.as_bytes(), content.as_slice())
-        .map_err(RequestError::Key)?;
+    // The name has to fit the key, and the digest the name.
+    let scheme = Scheme::from_key_details(&details)
+        .filter(|scheme| scheme.key_kind() == key.kind())
+        .ok_or(RequestError::DetailsDoNotFit)?;
+    let digest = Digest::new(entry_algorithm(scheme), request.digest.as_slice())
+        .map_err(|_| RequestError::DetailsDoNotFit)?;
+    key.verify_digest(scheme, &digest, content.as_slice())
+        .map_err(RequestError::Signature)?;
     HashedRekord::new(digest, content.0, verifier_part, details)
         .to_leaf()
         .map_err(RequestError::Entry)
 }
 
-fn certificate_key(der: &[u8]) -> Result<SubjectKey, RequestError> {
+fn certificate_key(der: &[u8]) -> Result<PublicKey, RequestError> {
     let certificate = parse_certificate(der).map_err(RequestError::Certificate)?;
     let spki = certificate
         .tbs_certificate
         .subject_public_key_info
         .to_der()
         .map_err(|_| RequestError::Certificate(CertificateError::Malformed))?;
-    SubjectKey::from_spki_der(&spki).map_err(RequestError::Key)
-}
-
-fn digest(details: &str, bytes: &[u8]) -> Result<Digest, RequestError> {
-    let unfit = RequestError::Key(SubjectKeyError::DetailsDoNotFit);
-    let algorithm = match subject_key::digest_length(details) {
-        Some(32) => Algorithm::Sha256,
-        Some(48) => Algorithm::Sha384,
-        Some(64) => Algorithm::Sha512,
-        _ => return Err(unfit),
-    };
-    Digest::new(algorithm, bytes).map_err(|_| unfit)
+    PublicKey::from_spki_der(&spki).map_err(RequestError::Key)
 }
 
 #[derive(Deserialize)]
@@ -130,12 +124,18 @@ pub enum RequestError {
     /// Not JSON of this shape, or beyond a limit.
     #[error("the request is not accepted: {0}")]
     Json(JsonError),
-    /// The key, the digest or the signature.
+    /// The named algorithm is not one of this key and this digest.
+    #[error("the key details fit neither the key nor the digest")]
+    DetailsDoNotFit,
+    /// The key.
     #[error("{0}")]
-    Key(SubjectKeyError),
+    Key(KeyError),
     /// Another type of entry.
     #[error("invalid type, must be hashedrekord")]
     NotHashedRekord,
+    /// The signature.
+    #[error("{0}")]
+    Signature(SignatureError),
     /// Neither or both of a key and a certificate.
     #[error("exactly one of publicKey and x509Certificate is needed")]
     VerifierCount,
@@ -146,17 +146,69 @@ mod tests {
     use super::*;
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
-    use custos_core::crypto::{KeyKind, KeyPair, Scheme};
+    use custos_core::crypto::{KeyKind, KeyPair, RsaSize};
+    use custos_core::digest::Algorithm;
 
     fn request() -> String {
         let pair = KeyPair::generate(KeyKind::P256).unwrap();
+        let digest = Algorithm::Sha256.digest(b"message");
         let signature = pair.sign(Scheme::EcdsaP256, b"message").unwrap();
+        let details = Scheme::EcdsaP256.key_details();
+        request_of(pair.public_key(), details, digest.as_bytes(), &signature)
+    }
+
+    fn request_of(key: &PublicKey, details: &str, digest: &[u8], signature: &[u8]) -> String {
         format!(
-            r#"{{"hashedRekordRequestV002":{{"digest":"{}","signature":{{"content":"{}","verifier":{{"publicKey":{{"rawBytes":"{}"}},"keyDetails":"PKIX_ECDSA_P256_SHA_256"}}}}}}}}"#,
-            STANDARD.encode(Algorithm::Sha256.digest(b"message").as_bytes()),
+            r#"{{"hashedRekordRequestV002":{{"digest":"{}","signature":{{"content":"{}","verifier":{{"publicKey":{{"rawBytes":"{}"}},"keyDetails":"{details}"}}}}}}}}"#,
+            STANDARD.encode(digest),
             STANDARD.encode(signature),
-            STANDARD.encode(pair.public_key().as_spki_der()),
+            STANDARD.encode(key.as_spki_der()),
         )
+    }
+
+    #[test]
+    fn every_scheme_that_signs_digests_is_logged_and_only_under_its_own_name() {
+        // RSA of one size: making larger keys takes its time, and sizes differ by name alone.
+        let rsa = KeyPair::generate(KeyKind::Rsa(RsaSize::Bits2048)).unwrap();
+        for scheme in Scheme::ALL {
+            let kind = scheme.key_kind();
+            let made = match kind {
+                KeyKind::Rsa(RsaSize::Bits2048) => None,
+                KeyKind::Rsa(_) => continue,
+                _ => Some(KeyPair::generate(kind).unwrap()),
+            };
+            let pair = made.as_ref().unwrap_or(&rsa);
+            let key = pair.public_key();
+            let signature = pair.sign(scheme, b"message").unwrap();
+            let hash = entry_algorithm(scheme);
+            let digest = hash.digest(b"message");
+            let digest = digest.as_bytes();
+            let leaf = |details: &str, digest: &[u8]| {
+                let request = request_of(key, details, digest, &signature);
+                leaf_of_request(request.as_bytes())
+            };
+            if scheme == Scheme::Ed25519 {
+                assert_eq!(
+                    leaf(scheme.key_details(), digest),
+                    Err(RequestError::Signature(SignatureError::MessageNeeded))
+                );
+                continue;
+            }
+            let entry = HashedRekord::parse(&leaf(scheme.key_details(), digest).unwrap()).unwrap();
+            assert_eq!(entry.key_details, scheme.key_details());
+            assert_eq!(
+                leaf(scheme.key_details(), &digest[1..]),
+                Err(RequestError::DetailsDoNotFit)
+            );
+            assert_eq!(
+                leaf(scheme.key_details(), hash.digest(b"messagf").as_bytes()),
+                Err(RequestError::Signature(SignatureError::Invalid)),
+                "{scheme:?}"
+            );
+            for other in Scheme::ALL.into_iter().filter(|other| *other != scheme) {
+                assert!(leaf(other.key_details(), digest).is_err(), "{other:?}");
+            }
+        }
     }
 
     #[test]
@@ -188,13 +240,13 @@ mod tests {
         let other = good.replace(&swap(&right), &swap(&wrong));
         assert_eq!(
             leaf_of_request(other.as_bytes()),
-            Err(RequestError::Key(SubjectKeyError::BadSignature))
+            Err(RequestError::Signature(SignatureError::Invalid))
         );
         for details in ["PKIX_ECDSA_P384_SHA_384", "PKIX_ED25519", "", "x"] {
             let other = good.replace("PKIX_ECDSA_P256_SHA_256", details);
             assert_eq!(
                 leaf_of_request(other.as_bytes()),
-                Err(RequestError::Key(SubjectKeyError::DetailsDoNotFit)),
+                Err(RequestError::DetailsDoNotFit),
                 "{details}"
             );
         }

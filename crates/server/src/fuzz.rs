@@ -1,9 +1,10 @@
 //! Entries for fuzzing: each takes any bytes and must neither panic nor hang.
 
 use custos_core::clock::Timestamp;
+use custos_core::crypto::PublicKey;
 
 use crate::oidc;
-use crate::subject_key::SubjectKey;
+use crate::possession;
 use crate::trusted_root::{SigningConfig, TrustedRoot};
 use crate::{authority, entries, http, timestamp};
 
@@ -16,10 +17,10 @@ pub fn log_request(data: &[u8]) {
 pub fn certificate_request(data: &[u8]) {
     let _ = http::certificate_request_parses(data);
     if let Ok(text) = std::str::from_utf8(data) {
-        let _ = SubjectKey::from_pem(text);
+        let _ = PublicKey::from_pem(text);
     }
-    let _ = SubjectKey::from_request_pem(data);
-    let _ = SubjectKey::from_spki_der(data);
+    let _ = possession::key_of_request(data);
+    let _ = PublicKey::from_spki_der(data);
 }
 
 /// A request for a timestamp.

@@ -11,6 +11,7 @@ mod status;
 mod timestamps;
 
 pub(crate) use certificates::parses as certificate_request_parses;
+pub(crate) use log::max_entries_answer;
 
 use std::sync::Arc;
 
@@ -43,6 +44,8 @@ pub(crate) struct Services {
     pub(crate) metrics: Metrics,
     pub(crate) tuning: Tuning,
     pub(crate) at_work: Semaphore,
+    pub(crate) issuing: Arc<Semaphore>,
+    pub(crate) entry_bytes: Arc<Semaphore>,
 }
 
 /// The log, for writing and for reading.

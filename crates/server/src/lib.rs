@@ -36,9 +36,9 @@ pub mod fuzz;
 mod http;
 mod metrics;
 pub mod oidc;
+pub mod possession;
 mod sequencer;
 pub mod server;
-pub mod subject_key;
 pub mod timestamp;
 pub mod trusted_root;
 

@@ -16,6 +16,7 @@
 
 mod access;
 mod listen;
+mod patience;
 mod tls;
 
 use std::fmt;
@@ -32,7 +33,7 @@ use tokio::runtime;
 use tokio::sync::{Semaphore, watch};
 
 use crate::authority::Authority;
-use crate::http::{LogService, Services, router};
+use crate::http::{LogService, Services, max_entries_answer, router};
 use crate::metrics::Metrics;
 use crate::oidc::{Fetch, FetchError, Fetched, Issuer, SettingError, TokenVerifier};
 use crate::sequencer::{Failed, Sequencer};
@@ -63,6 +64,12 @@ pub struct Tuning {
     pub header_time: Duration,
     /// Longest time for a whole request.
     pub request_time: Duration,
+    /// Longest time for which a client may take nothing of an answer.
+    pub write_time: Duration,
+    /// Most requests for certificates at work, each of which may wait for an issuer.
+    pub certificates: u16,
+    /// Bytes of log entries that may be in memory, read and not yet taken by clients.
+    pub entry_bytes: u32,
     /// Longest time that a stop waits for requests at work.
     pub stop_time: Duration,
     /// Threads that serve requests.
@@ -77,6 +84,9 @@ impl Default for Tuning {
             header_time: Duration::from_secs(10),
             // Sigstore's clients wait 20 to 30 seconds for the log.
             request_time: Duration::from_secs(20),
+            write_time: Duration::from_secs(20),
+            certificates: 16,
+            entry_bytes: 256 << 20,
             stop_time: Duration::from_secs(25),
             threads: 2,
         }
@@ -93,6 +103,9 @@ pub struct Config {
     /// Whether plain HTTP is allowed at an address that others reach, for instance behind a
     /// proxy that ends TLS.
     pub plain_beyond_loopback: bool,
+    /// Whether plain HTTP is served at a free port of this machine as well, for programs beside
+    /// the server, which need no names and certificates to find it.
+    pub beside: bool,
     /// Tokens for the routes that are not public; without any, nobody gets in there.
     pub access: AccessTokens,
     /// Who may write to the log by the route of Rekor.
@@ -118,6 +131,7 @@ impl Config {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             tls: None,
             plain_beyond_loopback: false,
+            beside: false,
             access: AccessTokens::default(),
             submission: Submission::default(),
             authority: None,
@@ -175,15 +189,17 @@ impl Server {
             .enable_all()
             .build()
             .map_err(|error| ServerError::Start(error.to_string()))?;
-        let listener = runtime
-            .block_on(TcpListener::bind(address))
-            .map_err(|error| ServerError::Bind {
-                address,
-                message: error.to_string(),
-            })?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| ServerError::Start(error.to_string()))?;
+        let bind = |address| runtime.block_on(bind(address));
+        let (listener, address) = bind(address)?;
+        let mut entrances = vec![listen::Entrance { listener, acceptor }];
+        let mut beside = None;
+        if config.beside {
+            let (listener, address) = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+            beside = Some(address);
+            let acceptor = None;
+            // First, so that a flood from outside does not shut out this machine.
+            entrances.insert(0, listen::Entrance { listener, acceptor });
+        }
         let (services, writers) = services(config)?;
         let failed = services
             .log
@@ -191,8 +207,7 @@ impl Server {
             .map(|log| Arc::clone(log.sequencer.failed()));
         let (stop, stopped) = watch::channel(false);
         let door = listen::Door {
-            listener,
-            acceptor,
+            entrances,
             app: router(Arc::new(services)),
             tuning,
             stopped,
@@ -212,11 +227,22 @@ impl Server {
             .map_err(|error| ServerError::Start(error.to_string()))?;
         Ok(Running {
             address,
+            beside,
             stop: Stopper(Arc::new(stop)),
             thread: Some(thread),
             failed,
         })
     }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let failed = |error: std::io::Error| ServerError::Bind {
+        address,
+        message: error.to_string(),
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 fn services(config: Config) -> Result<(Services, Vec<JoinHandle<()>>), ServerError> {
@@ -230,7 +256,13 @@ fn services(config: Config) -> Result<(Services, Vec<JoinHandle<()>>), ServerErr
             (Some(LogService { sequencer, disk }), writers)
         }
     };
-    let at_work = usize::try_from(config.tuning.requests).unwrap_or(1_024);
+    let places = |count| {
+        let count = usize::try_from(count).unwrap_or(1_024);
+        Semaphore::new(count.clamp(1, Semaphore::MAX_PERMITS))
+    };
+    let tuning = config.tuning;
+    // An answer of the largest size fits at least.
+    let entry_bytes = tuning.entry_bytes.max(max_entries_answer());
     let services = Services {
         authority: config.authority,
         verifier,
@@ -239,8 +271,10 @@ fn services(config: Config) -> Result<(Services, Vec<JoinHandle<()>>), ServerErr
         submission: config.submission,
         clock: config.clock,
         metrics: Metrics::default(),
-        tuning: config.tuning,
-        at_work: Semaphore::new(at_work.clamp(1, Semaphore::MAX_PERMITS)),
+        tuning,
+        at_work: places(tuning.requests),
+        issuing: Arc::new(places(tuning.certificates.into())),
+        entry_bytes: Arc::new(places(entry_bytes)),
     };
     Ok((services, writers))
 }
@@ -248,6 +282,7 @@ fn services(config: Config) -> Result<(Services, Vec<JoinHandle<()>>), ServerErr
 /// A server at work; it stops when this is dropped.
 pub struct Running {
     address: SocketAddr,
+    beside: Option<SocketAddr>,
     stop: Stopper,
     thread: Option<JoinHandle<()>>,
     failed: Option<Arc<Failed>>,
@@ -268,6 +303,11 @@ impl Running {
     /// Returns the address that the server listens at.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns the address for programs on this machine, if there is one of its own.
+    pub const fn address_beside(&self) -> Option<SocketAddr> {
+        self.beside
     }
 
     /// Returns what stops the server from another thread.

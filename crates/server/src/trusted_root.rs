@@ -4,7 +4,7 @@
 //! Spec: sigstore/protobuf-specs, `sigstore_trustroot.proto`: `TrustedRoot` 0.1 and
 //! `SigningConfig` 0.2, in proto JSON. Validity ranges include both ends.
 
-use custos_core::crypto::{KeyKind, PublicKey, Scheme, sha256};
+use custos_core::crypto::{PublicKey, sha256};
 use custos_core::dsse::Base64;
 use custos_core::json::{self, JsonError};
 use custos_core::limits::Limits;
@@ -258,11 +258,7 @@ pub fn is_host_name(origin: &str) -> bool {
 }
 
 fn log(url: &str, validity: Validity, key: &PublicKey, id: Vec<u8>) -> LogInstance {
-    // Checkpoints are signed by pure Ed25519, never prehashed.
-    let scheme = match key.kind() {
-        KeyKind::Ed25519 => Scheme::Ed25519,
-        kind => kind.statement_scheme(),
-    };
+    let scheme = key.kind().message_scheme();
     LogInstance {
         base_url: url.to_owned(),
         hash_algorithm: "SHA2_256".to_owned(),

@@ -153,6 +153,15 @@ impl KeyKind {
         }
     }
 
+    /// Returns the scheme that signs whole messages: certificates and requests for them,
+    /// checkpoints, proofs of possession. There Ed25519 is pure, never prehashed.
+    pub const fn message_scheme(self) -> Scheme {
+        match self {
+            Self::Ed25519 => Scheme::Ed25519,
+            kind => kind.statement_scheme(),
+        }
+    }
+
     // DER of SubjectPublicKeyInfo up to the key bits, and how many bytes follow. Matching the
     // whole prefix leaves one encoding for each key. Of RSA the modulus' bits follow, and the
     // exponent of `RSA_TAIL`.

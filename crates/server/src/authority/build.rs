@@ -29,7 +29,6 @@ use x509_cert::{Certificate, TbsCertificate as Tbs};
 
 use super::{AuthorityError, DAY, LEAF_SECONDS, Member, Params, Role, ServerParams, extensions};
 use crate::oidc::{Identity, San};
-use crate::subject_key::SubjectKey;
 use crate::trusted_root::is_host_name;
 
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
@@ -226,6 +225,11 @@ pub(super) fn server(
     sign(draft.tbs, signer)
 }
 
+/// Returns true if `name` can stand in the certificate of a TLS server.
+pub(super) fn is_server_name(name: &str) -> bool {
+    name.parse::<IpAddr>().is_ok() || is_host_name(name)
+}
+
 fn host_name(name: &str) -> Result<GeneralName, CertificateError> {
     Ok(match name.parse::<IpAddr>() {
         Ok(IpAddr::V4(address)) => {
@@ -249,7 +253,7 @@ pub(super) struct Leaf<'a> {
 pub(super) fn leaf<'a>(
     issuing: &'a Member,
     identity: &Identity,
-    key: &SubjectKey,
+    key: &PublicKey,
     now: Timestamp,
 ) -> Result<Leaf<'a>, AuthorityError> {
     let issuer = issuing.certificate.tbs_certificate.subject.clone();

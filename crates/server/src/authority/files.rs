@@ -3,13 +3,15 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use custos_core::crypto::{KeyError, KeyPair, Pem};
 use custos_trust::keys::{self, PasswordSource};
 use custos_trust::signer::{KeySigner, Signer};
 
-use super::{AuthorityError, Made, Params, Parts, Protection, Root, certificate_pem};
+use super::{
+    AuthorityError, Made, Params, Parts, Protection, Root, certificate_pem, random_serial,
+};
 
 const MAX_PEM: u64 = 64 * 1024;
 const ROOT: &str = "root";
@@ -33,7 +35,7 @@ pub(super) fn write(dir: &Path, params: &Params<'_>, made: &Made) -> Result<(), 
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(io_error("create"))?;
-    let staging = staging(dir);
+    let staging = staging(dir)?;
     fs::create_dir(&staging).map_err(|error| failed(&staging, "create", &error))?;
     let written = write_all(&staging, params, made).and_then(|()| {
         sync_dir(&staging)?;
@@ -142,10 +144,14 @@ fn certificate(dir: &Path, name: &str) -> Result<Vec<u8>, AuthorityError> {
     }
 }
 
-fn staging(dir: &Path) -> std::path::PathBuf {
+// A name of its own each time: what an interrupted process left behind is in nobody's way.
+fn staging(dir: &Path) -> Result<PathBuf, AuthorityError> {
     let mut name = dir.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    dir.with_file_name(name)
+    name.push(format!(
+        ".{:032x}.new",
+        u128::from_be_bytes(random_serial()?)
+    ));
+    Ok(dir.with_file_name(name))
 }
 
 fn sync_dir(dir: &Path) -> Result<(), AuthorityError> {

@@ -29,9 +29,9 @@ pub(crate) fn identity() -> Identity {
         .unwrap()
 }
 
-fn subject_key() -> SubjectKey {
+fn subject_key() -> PublicKey {
     let pair = KeyPair::generate(KeyKind::P256).unwrap();
-    SubjectKey::from_spki_der(pair.public_key().as_spki_der()).unwrap()
+    pair.public_key().clone()
 }
 
 fn extension<'a>(certificate: &'a Certificate, oid: &str) -> Option<(bool, &'a [u8])> {
@@ -220,6 +220,40 @@ fn names_are_checked() {
             Err(AuthorityError::Organization)
         ));
     }
+}
+
+#[test]
+fn names_of_a_tls_server_are_checked_before_anything_is_made() {
+    let check = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        ServerParams::new("Example", &names, NOW).check()
+    };
+    assert_eq!(check(&["a.example", "127.0.0.1", "::1"]), Ok(()));
+    for bad in [
+        "",
+        "a_b",
+        "a.example:8475",
+        "*.example",
+        "https://a.example",
+    ] {
+        let name = bad.to_owned();
+        assert_eq!(
+            check(&["a.example", bad]),
+            Err(AuthorityError::ServerName { name })
+        );
+    }
+}
+
+#[test]
+fn what_an_interrupted_process_left_is_in_nobodys_way() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("authority");
+    std::fs::create_dir(parent.path().join("authority.new")).unwrap();
+    let params = Params::new("Example", NOW, Protection::Plain, Protection::Plain);
+    Authority::init(&dir, &params).unwrap();
+    // Of its own it leaves nothing.
+    let left = std::fs::read_dir(parent.path()).unwrap().count();
+    assert_eq!(left, 2);
 }
 
 #[test]

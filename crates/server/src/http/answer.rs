@@ -90,6 +90,8 @@ impl From<Refusal> for Response {
         };
         let body = json::to_vec(&body).unwrap_or_default();
         let mut response = with_type(status, JSON, body);
+        // A tile that is not there yet will be; nobody may keep that it was not.
+        set(&mut response, CACHE_CONTROL, "no-store");
         if status == 503 {
             set(&mut response, RETRY_AFTER, "1");
         }
@@ -107,8 +109,12 @@ impl IntoResponse for Refusal {
 }
 
 /// Returns an answer with this status, type and body.
-pub(super) fn with_type(status: u16, content_type: &'static str, body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
+pub(super) fn with_type(
+    status: u16,
+    content_type: &'static str,
+    body: impl Into<Body>,
+) -> Response {
+    let mut response = Response::new(body.into());
     *response.status_mut() = status_of(status);
     set(&mut response, CONTENT_TYPE, content_type);
     // No browser is to guess that data are a page.

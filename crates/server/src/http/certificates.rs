@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use custos_core::crypto::PublicKey;
 use custos_core::dsse::Base64;
 use custos_core::json;
 use custos_core::limits::Limits;
@@ -16,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use super::answer::{Refusal, with_json};
 use super::{Services, Shared, bearer, blocking, body, require_type};
 use crate::authority::{Authority, AuthorityError, certificate_pem};
-use crate::oidc::{Identity, IdentityKind, TokenError};
-use crate::subject_key::SubjectKey;
+use crate::oidc::{Identity, IdentityKind, KeysError, TokenError};
+use crate::possession;
 
 const MAX_BODY: usize = 64 * 1024;
 
@@ -29,8 +30,14 @@ pub(super) async fn sign(
     require_type(&request, "application/json")?;
     let header = bearer(&request).map(str::to_owned);
     let body = body::read(request, MAX_BODY).await?;
-    // Keys of the issuer may have to be fetched.
-    let issued = blocking(move || issue(&services, &authority, header, &body)).await??;
+    // Keys of the issuer may have to be fetched. Whoever waits for a slow issuer is not to take
+    // all the threads on which the log is read.
+    let place = Arc::clone(&services.issuing).acquire_owned().await;
+    let issued = blocking(move || {
+        let _place = place;
+        issue(&services, &authority, header, &body)
+    })
+    .await??;
     with_json(200, &issued)
 }
 
@@ -70,10 +77,13 @@ fn issue(
 }
 
 fn refused(error: &TokenError) -> Refusal {
-    let message = error.to_string();
     match error {
-        TokenError::Keys(_) => Refusal::Unavailable(message),
-        _ => Refusal::BadToken(message),
+        // What the issuer answered, and where it was asked, is not for everybody.
+        TokenError::Keys(KeysError::Fetch(_)) => {
+            Refusal::Unavailable("the keys of the token's issuer cannot be had now".to_owned())
+        }
+        TokenError::Keys(_) => Refusal::Unavailable(error.to_string()),
+        _ => Refusal::BadToken(error.to_string()),
     }
 }
 
@@ -169,16 +179,17 @@ impl CertificateRequest {
     }
 
     // The key, after its possession was shown.
-    fn key(&self, identity: &Identity) -> Result<SubjectKey, Refusal> {
+    fn key(&self, identity: &Identity) -> Result<PublicKey, Refusal> {
         let bad = |error: &dyn std::error::Error| Refusal::Bad(error.to_string());
         match (&self.public_key, &self.csr) {
             (Some(request), None) => {
-                let key = SubjectKey::from_pem(&request.key.content).map_err(|e| bad(&e))?;
-                key.verify(identity.challenge().as_bytes(), request.proof.as_slice())
+                let key = PublicKey::from_pem(&request.key.content).map_err(|e| bad(&e))?;
+                let challenge = identity.challenge().as_bytes();
+                possession::check(&key, challenge, request.proof.as_slice())
                     .map_err(|e| bad(&e))?;
                 Ok(key)
             }
-            (None, Some(csr)) => SubjectKey::from_request_pem(csr.as_slice()).map_err(|e| bad(&e)),
+            (None, Some(csr)) => possession::key_of_request(csr.as_slice()).map_err(|e| bad(&e)),
             _ => Err(Refusal::Bad(
                 "exactly one of publicKeyRequest and certificateSigningRequest is needed"
                     .to_owned(),
@@ -231,6 +242,6 @@ pub(crate) fn parses(body: &[u8]) -> bool {
     CertificateRequest::parse(body).is_ok_and(|request| {
         request
             .csr
-            .is_some_and(|csr| SubjectKey::from_request_pem(csr.as_slice()).is_ok())
+            .is_some_and(|csr| possession::key_of_request(csr.as_slice()).is_ok())
     })
 }

@@ -341,12 +341,10 @@ fn spiffe(subject: &str, trust_domain: &str) -> Result<San, ClaimError> {
 fn kubernetes(claims: Others<'_>) -> Result<San, ClaimError> {
     let claims = claims.within("kubernetes.io")?;
     let name = |value: &'_ str, claim| {
-        // DNS labels, so no slash leads out of the path.
+        // DNS labels, so neither slashes nor dots lead out of the path.
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        if value
-            .bytes()
-            .all(|byte| plain(byte) || b"-.".contains(&byte))
-        {
+        let known = |byte: u8| plain(byte) || b"-.".contains(&byte);
+        if value.bytes().all(known) && value.bytes().any(plain) {
             Ok(())
         } else {
             Err(ClaimError::Invalid { claim })

@@ -200,14 +200,14 @@ impl Source {
     fn keys(&self, now: Timestamp) -> Result<Arc<KeySet>, TokenError> {
         let known = self.known();
         if let Some((keys, at)) = &known
-            && (self.is_static() || now.micros_since(*at) < FRESH)
+            && (self.is_static() || is_within(FRESH, *at, now))
         {
             return Ok(Arc::clone(keys));
         }
         match self.fetch_once(now) {
             Ok(keys) => Ok(keys),
             Err(error) => known
-                .filter(|(_, at)| now.micros_since(*at) < STALE)
+                .filter(|(_, at)| is_within(STALE, *at, now))
                 .map(|(keys, _)| keys)
                 .ok_or(TokenError::Keys(error)),
         }
@@ -226,10 +226,9 @@ impl Source {
     // stay as they are if the fetch fails.
     fn fetch_once(&self, now: Timestamp) -> Result<Arc<KeySet>, KeysError> {
         let mut last = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
-        // A clock that was set back does not stop fetching for good.
-        if last.is_some_and(|last| (0..BETWEEN_FETCHES).contains(&now.micros_since(last))) {
+        if last.is_some_and(|last| is_within(BETWEEN_FETCHES, last, now)) {
             return match self.known() {
-                Some((keys, at)) if now.micros_since(at) < FRESH => Ok(keys),
+                Some((keys, at)) if is_within(FRESH, at, now) => Ok(keys),
                 _ => Err(KeysError::TriedAlready),
             };
         }
@@ -297,6 +296,11 @@ impl Source {
         }
         Err(KeysError::TooManyRedirects)
     }
+}
+
+// A clock that was set back neither stops fetching for good nor keeps old keys for good.
+fn is_within(micros: i64, since: Timestamp, now: Timestamp) -> bool {
+    (0..micros).contains(&now.micros_since(since))
 }
 
 #[derive(Deserialize)]

@@ -373,6 +373,23 @@ fn an_issuer_that_is_down_keeps_its_keys_for_a_day() {
 }
 
 #[test]
+fn keys_from_before_the_clock_was_set_back_are_fetched_again() {
+    let web = Arc::new(Web::default());
+    let (old, new) = (TestKey::p256(), TestKey::p256());
+    web.issuer(ISSUER, &old);
+    let verifier = verifier(&web, vec![Issuer::new(ISSUER, email())]);
+    // The clock is ten years ahead when the server starts.
+    let ahead = later(315_360_000);
+    let mut future = claims();
+    future["exp"] = json!(ahead.as_seconds() + 60);
+    verifier.verify(&old.token(&future), ahead).unwrap();
+    // Meanwhile the issuer has taken the key back.
+    web.issuer(ISSUER, &new);
+    verifier.verify(&new.token(&claims()), NOW).unwrap();
+    assert!(verifier.verify(&old.token(&claims()), NOW).is_err());
+}
+
+#[test]
 fn ghsa_f5mr_q85p_6hh6_keys_of_one_issuer_do_not_sign_for_another() {
     let (one, two) = (TestKey::p256(), TestKey::p256());
     let web = Arc::new(Web::default());

@@ -27,12 +27,19 @@ impl AccessTokens {
     /// let one be replaced without an outage.
     pub fn from_file(path: &Path) -> Result<Self, AccessTokensError> {
         let mut text = Zeroizing::new(String::with_capacity(4_096));
-        File::open(path)
-            .and_then(|file| file.take(MAX_FILE).read_to_string(&mut text))
+        let read = File::open(path)
+            .and_then(|file| {
+                file.take(MAX_FILE.saturating_add(1))
+                    .read_to_string(&mut text)
+            })
             .map_err(|error| AccessTokensError::Io {
                 path: path.to_owned(),
                 message: error.to_string(),
             })?;
+        // The beginning of a token is not the token.
+        if u64::try_from(read).unwrap_or(u64::MAX) > MAX_FILE {
+            return Err(AccessTokensError::TooLarge);
+        }
         Self::from_text(&text)
     }
 
@@ -107,6 +114,9 @@ pub enum AccessTokensError {
     /// The system gave no random bytes.
     #[error("the system's random source failed")]
     NoRandomness,
+    /// More than 16 KiB.
+    #[error("a token file has at most {MAX_FILE} bytes")]
+    TooLarge,
     /// Too short to be a secret, or not printable ASCII.
     #[error("a token has at least {MIN_TOKEN} printable ASCII characters without blanks")]
     Weak,
@@ -142,6 +152,13 @@ mod tests {
                 AccessTokensError::Weak
             );
         }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tokens");
+        std::fs::write(&file, "a".repeat(16 * 1024 + 1)).unwrap();
+        assert_eq!(
+            AccessTokens::from_file(&file).unwrap_err(),
+            AccessTokensError::TooLarge
+        );
         assert!(matches!(
             AccessTokens::from_file(Path::new("/nonexistent/tokens")),
             Err(AccessTokensError::Io { .. })

@@ -1,9 +1,10 @@
 //! Connections: accepted up to a cap, served, and let go in good order.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::Tuning;
+use super::patience::Patience;
 use crate::sequencer::Failed;
 
 // Headers of a request, altogether; an ID token alone may have 16 KiB.
@@ -26,12 +28,20 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Where connections come in.
 pub(super) struct Door {
-    pub(super) listener: TcpListener,
-    pub(super) acceptor: Option<TlsAcceptor>,
+    /// Asked in this order for the next connection.
+    pub(super) entrances: Vec<Entrance>,
     pub(super) app: Router,
     pub(super) tuning: Tuning,
     pub(super) stopped: watch::Receiver<bool>,
 }
+
+/// An address, with TLS or without.
+pub(super) struct Entrance {
+    pub(super) listener: TcpListener,
+    pub(super) acceptor: Option<TlsAcceptor>,
+}
+
+type Accepted = (TcpStream, Option<TlsAcceptor>);
 
 impl Door {
     /// Serves until a stop, or until the log failed.
@@ -44,11 +54,11 @@ impl Door {
             let mut stop = pin!(wait(self.stopped.clone(), failed));
             loop {
                 let next = self.accept(&places);
-                let Some((stream, place)) = either(next, stop.as_mut()).await else {
+                let Some(((stream, acceptor), place)) = either(next, stop.as_mut()).await else {
                     break;
                 };
                 let serving = Connection {
-                    acceptor: self.acceptor.clone(),
+                    acceptor,
                     app: self.app.clone(),
                     tuning: self.tuning,
                     ended: ended.clone(),
@@ -64,16 +74,26 @@ impl Door {
         let _ = timeout(stop_time, places.acquire_many(all)).await;
     }
 
-    async fn accept(&self, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    async fn accept(&self, places: &Arc<Semaphore>) -> (Accepted, OwnedSemaphorePermit) {
         loop {
             // The semaphore is never closed; a failed accept is not for good.
             if let Ok(place) = Arc::clone(places).acquire_owned().await
-                && let Ok((stream, _)) = self.listener.accept().await
+                && let Ok(accepted) = poll_fn(|context| self.poll_accept(context)).await
             {
-                return (stream, place);
+                return (accepted, place);
             }
             sleep(PAUSE).await;
         }
+    }
+
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        for entrance in &self.entrances {
+            if let Poll::Ready(accepted) = entrance.listener.poll_accept(context) {
+                let acceptor = entrance.acceptor.clone();
+                return Poll::Ready(accepted.map(|(stream, _)| (stream, acceptor)));
+            }
+        }
+        Poll::Pending
     }
 }
 
@@ -87,6 +107,7 @@ struct Connection {
 impl Connection {
     async fn serve(self, stream: TcpStream, place: OwnedSemaphorePermit) {
         let _ = stream.set_nodelay(true);
+        let stream = Patience::new(stream, self.tuning.write_time);
         match self.acceptor.clone() {
             None => self.serve_http(stream).await,
             Some(acceptor) => {

@@ -665,7 +665,10 @@ fn tls_from_files_works_and_broken_files_do_not() {
     use tokio_rustls::rustls;
     let dir = tempfile::tempdir().unwrap();
     let (files, der) = tls_files(dir.path());
-    let world = World::with(|config| config.tls = Some(files.clone()));
+    let world = World::with(|config| {
+        config.tls = Some(files.clone());
+        config.beside = true;
+    });
     let mut roots = rustls::RootCertStore::empty();
     roots.add(der.into()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -681,8 +684,15 @@ fn tls_from_files_works_and_broken_files_do_not() {
         .write_all(&request("GET", "/healthz", &[], b""))
         .unwrap();
     assert_eq!(Answer::read(&mut stream).status, 200);
-    // Plain HTTP on the TLS port gets no answer of ours.
+    // Plain HTTP on the TLS port gets no answer of ours, but at the port for this machine.
     assert_eq!(world.get("/healthz").status, 0);
+    let beside = world.running.as_ref().unwrap().address_beside().unwrap();
+    assert!(beside.ip().is_loopback());
+    let mut stream = TcpStream::connect(beside).unwrap();
+    stream
+        .write_all(&request("GET", "/healthz", &[], b""))
+        .unwrap();
+    assert_eq!(Answer::read(&mut stream).status, 200);
 
     let start = |files: TlsFiles| {
         let mut config = Config::new(Arc::new(FixedClock::new(NOW)));

@@ -107,7 +107,7 @@ fn kinds_of_subjects() {
             "https://kubernetes.io/namespaces/ci/serviceaccounts/build".to_owned()
         ))
     );
-    for bad in ["", "a/../b", "A", "a b"] {
+    for bad in ["", "a/../b", "A", "a b", ".", ".."] {
         assert_eq!(san(IdentityKind::Kubernetes, account(bad)), None);
     }
 }

@@ -26,6 +26,110 @@ fn only_names_of_tiles_reach_the_disk() {
         let answer = world.get(path);
         assert_eq!(answer.status, 404, "{path}");
         assert_eq!(answer.json()["code"], 5);
+        // A tile that is not there yet will be.
+        assert!(answer.head.contains("cache-control: no-store"));
+    }
+}
+
+const ENTRIES: &str = "/tile/entries/000.p/250";
+
+// A log whose entries, 16 MB of them, are more than the buffers of a connection hold.
+fn with_large_entries(change: impl FnOnce(&mut Config)) -> World {
+    World::with(|config| {
+        let leaves: Vec<Vec<u8>> = (0..250).map(|byte| vec![byte; 65_000]).collect();
+        let (log, _) = config.log.as_ref().unwrap();
+        log.append(&leaves).unwrap();
+        change(config);
+    })
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
+    let world = with_large_entries(|config| {
+        config.tuning.connections = 1;
+        config.tuning.write_time = Duration::from_millis(100);
+    });
+    let mut greedy = world.connect();
+    greedy
+        .write_all(&request("GET", ENTRIES, &[], b""))
+        .unwrap();
+    // Waits for the only place, which the first client never gives back by itself.
+    let mut next = world.connect();
+    next.set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    next.write_all(&request("GET", "/healthz", &[], b""))
+        .unwrap();
+    assert_eq!(Answer::read(&mut next).status, 200);
+    drop(greedy);
+}
+
+#[test]
+fn entries_that_nobody_takes_do_not_fill_the_memory() {
+    let world = with_large_entries(|config| {
+        config.tuning.entry_bytes = 1;
+        config.tuning.request_time = Duration::from_millis(500);
+    });
+    let until = |status: u16| {
+        let answers = (0..200).map(|_| world.get(ENTRIES).status);
+        assert!(answers.into_iter().any(|answer| answer == status));
+    };
+    until(200);
+    let mut greedy = world.connect();
+    greedy
+        .write_all(&request("GET", ENTRIES, &[], b""))
+        .unwrap();
+    until(504);
+    // Small answers are given all the same.
+    assert_eq!(world.get("/checkpoint").status, 200);
+    assert_eq!(world.get("/tile/0/000.p/250").status, 200);
+    drop(greedy);
+    until(200);
+}
+
+/// An issuer that answers nothing until it is let go, and then that it cannot.
+struct Slow {
+    asked: std::sync::mpsc::SyncSender<()>,
+    go: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Fetch for Slow {
+    fn get(&self, _: &str, _: usize) -> Result<Fetched, FetchError> {
+        let _ = self.asked.try_send(());
+        let _ = self.go.lock().unwrap().recv();
+        Err(FetchError::new("10.1.2.3 says: internal"))
+    }
+}
+
+#[test]
+fn who_waits_for_a_slow_issuer_keeps_nobody_from_reading() {
+    use std::sync::mpsc;
+    let (asked, is_asked) = mpsc::sync_channel(1);
+    let (go, waiting) = mpsc::channel();
+    let go_on = std::sync::Mutex::new(waiting);
+    let world = World::with(|config| {
+        config.fetch = Arc::new(Slow { asked, go: go_on });
+        config.issuers = vec![Issuer::new(ISSUER, email())];
+    });
+    let pair = KeyPair::generate(KeyKind::P256).unwrap();
+    let body = world.certificate_request(&pair, b"").to_string();
+    let headers = [("content-type", "application/json")];
+    let whole = request("POST", "/api/v2/signingCert", &headers, body.as_bytes());
+    // More than there are threads for what blocks.
+    let clients: Vec<_> = (0..100)
+        .map(|_| {
+            let mut stream = world.connect();
+            stream.write_all(&whole).unwrap();
+            stream
+        })
+        .collect();
+    is_asked.recv().unwrap();
+    assert_eq!(world.get("/checkpoint").status, 200);
+    drop(go);
+    for mut client in clients {
+        let answer = Answer::read(&mut client);
+        assert_eq!(answer.status, 503);
+        // Where the issuer is, and what it said, is not for everybody.
+        assert!(!answer.text().contains("10.1.2.3"), "{}", answer.text());
     }
 }
 
