@@ -191,15 +191,21 @@ impl Certificate {
     /// includes `codeSigning`; and there is at least one of the two.
     pub fn check_usage(&self) -> Result<(), CertificateFault> {
         let usage = self.extension::<KeyUsage>()?;
-        let purposes = self.extension::<ExtendedKeyUsage>()?;
         let signs = usage.as_ref().map(KeyUsage::digital_signature);
-        let code = purposes
-            .as_ref()
-            .map(|purposes| purposes.0.iter().any(|oid| oid.to_string() == CODE_SIGNING));
-        match (signs, code) {
+        match (signs, self.is_for(CODE_SIGNING)?) {
             (Some(true), None | Some(true)) | (None, Some(true)) => Ok(()),
             _ => Err(CertificateFault::Usage),
         }
+    }
+
+    /// Returns whether its extended key usage includes this purpose; `None` if it has none.
+    pub(super) fn is_for(&self, purpose: &str) -> Result<Option<bool>, CertificateFault> {
+        let purposes = self.extension::<ExtendedKeyUsage>()?;
+        let includes = |purposes: ExtendedKeyUsage| {
+            let mut purposes = purposes.0.iter();
+            purposes.any(|oid| oid.to_string() == purpose)
+        };
+        Ok(purposes.map(includes))
     }
 
     pub(super) const fn parsed(&self) -> &x509_cert::Certificate {

@@ -50,6 +50,7 @@ static AUTHORITY_ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
 
 /// `id-kp-timeStamping`, 1.3.6.1.5.5.7.3.8.
 const TIME_STAMPING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 8];
+const TIME_STAMPING_OID: &str = "1.3.6.1.5.5.7.3.8";
 
 /// A leaf, what may lead from it to an anchor, and the time to judge at.
 pub(super) struct Path<'a> {
@@ -61,16 +62,11 @@ pub(super) struct Path<'a> {
 
 /// Checks that the leaf of a private authority's signer leads to an anchor, all valid then.
 pub(super) fn check(path: &Path<'_>) -> Result<(), CertificateFault> {
-    let usable = usable(path)?;
-    let path = Path {
-        anchors: &usable,
-        ..*path
-    };
-    match by_webpki(&path, KeyUsage::required_if_present(CODE_SIGNING)) {
+    match by_webpki(path, KeyUsage::required_if_present(CODE_SIGNING)) {
         Err(CertificateFault::AuthorityAsLeaf) => {
             let mut walk = Walk {
                 links: path.links,
-                anchors: &usable,
+                anchors: &usable(path)?,
                 now: path.at,
                 budget: MAX_SIGNATURE_CHECKS,
             };
@@ -83,22 +79,16 @@ pub(super) fn check(path: &Path<'_>) -> Result<(), CertificateFault> {
 /// Checks that the leaf may sign code and leads to an anchor, and returns the key of the leaf's
 /// issuer on that path, as DER `SubjectPublicKeyInfo`.
 pub(super) fn check_issued(path: &Path<'_>) -> Result<Vec<u8>, CertificateFault> {
-    let anchors = usable(path)?;
-    let path = Path {
-        anchors: &anchors,
-        ..*path
-    };
-    by_webpki(&path, KeyUsage::required(CODE_SIGNING))
+    by_webpki(path, KeyUsage::required(CODE_SIGNING))
 }
 
-/// Checks that the leaf may make timestamps and leads to an anchor.
+/// Checks that the leaf may make timestamps and leads to an anchor. Authorities between the two
+/// may do so unless they say that they are for something else.
 pub(super) fn check_clock(path: &Path<'_>) -> Result<(), CertificateFault> {
-    let anchors = usable(path)?;
-    let path = Path {
-        anchors: &anchors,
-        ..*path
-    };
-    by_webpki(&path, KeyUsage::required(TIME_STAMPING)).map(|_| ())
+    if path.leaf.is_for(TIME_STAMPING_OID)? != Some(true) {
+        return Err(CertificateFault::Usage);
+    }
+    by_webpki(path, KeyUsage::required_if_present(TIME_STAMPING)).map(|_| ())
 }
 
 /// Returns true if one of the anchors signed the leaf, whenever either is valid.
@@ -125,9 +115,8 @@ fn usable<'a>(path: &Path<'a>) -> Result<Vec<&'a Anchor>, CertificateFault> {
 }
 
 fn by_webpki(path: &Path<'_>, usage: KeyUsage) -> Result<Vec<u8>, CertificateFault> {
-    let anchors: Vec<_> = path
-        .anchors
-        .iter()
+    let anchors: Vec<_> = usable(path)?
+        .into_iter()
         .map(|anchor| anchor.trust().clone())
         .collect();
     let der = CertificateDer::from(path.leaf.as_der());

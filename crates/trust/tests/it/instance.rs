@@ -17,11 +17,11 @@ use custos_log::checkpoint::Checkpoint;
 use custos_log::note::{KeyPairSigner, NoteSigner as _};
 use custos_trust::TrustRoot;
 use custos_trust::signer::Signer;
-use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyUsagePurpose};
 use serde_json::{Value, json};
 use x509_cert::der::{Decode as _, Encode as _};
 
-use crate::support::{Authority, Leaf, MemoryLog, NOW};
+use crate::support::{Authority, Leaf, MemoryLog, NOW, leaf_params, pair};
 
 pub const V1_HOST: &str = "rekor.example.com";
 pub const V2_HOST: &str = "log2026.example.com";
@@ -38,20 +38,31 @@ pub struct Clock {
 
 impl Clock {
     pub fn new(purpose: ExtendedKeyUsagePurpose) -> Self {
-        let authority = Authority::new();
-        let leaf = Leaf {
-            kind: KeyKind::P256,
+        Self::with(&Authority::new(), KeyKind::P256, purpose, |_| {})
+    }
+
+    /// One whose certificate that authority's root issued, changed in some way.
+    pub fn with(
+        authority: &Authority,
+        kind: KeyKind,
+        purpose: ExtendedKeyUsagePurpose,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Self {
+        let (pair, key) = pair(kind);
+        let mut params = leaf_params(&Leaf {
+            kind,
             sans: Vec::new(),
             common_name: "tsa",
             usages: vec![KeyUsagePurpose::DigitalSignature],
             purposes: vec![purpose],
             is_ca: false,
             valid: (THEN - 1000, THEN + 1000),
-        };
-        let (pair, pem) = authority.issue_leaf(&leaf, true);
+        });
+        change(&mut params);
+        let leaf = params.signed_by(&key, &authority.root).unwrap();
         Self {
             pair,
-            der: Pem::parse(&pem).unwrap().bytes().to_vec(),
+            der: leaf.der().to_vec(),
             root: Pem::parse(&authority.root_pem).unwrap().bytes().to_vec(),
         }
     }
@@ -63,61 +74,192 @@ impl Clock {
 
     /// A response that names `certificate` as its signer's.
     pub fn stamp_as(&self, certificate: &[u8], signature: &[u8], seconds: i64) -> SignedTimestamp {
-        let sha256 = oid("2.16.840.1.101.3.4.2.1");
-        let hash = tlv(0x30, &[&sha256]);
-        let imprint = Algorithm::Sha256.digest(signature);
+        let token = Token::over(signature, seconds);
+        timestamp(&token.signed_by(self, certificate))
+    }
+}
+
+pub fn timestamp(response: &[u8]) -> SignedTimestamp {
+    serde_json::from_value(json!({ "signedTimestamp": STANDARD.encode(response) })).unwrap()
+}
+
+/// A token of a timestamp authority, part by part, before it is signed.
+pub struct Token {
+    /// Of the token: what kind of signed data, and what is in it.
+    pub kinds: (&'static str, &'static str),
+    pub version: u8,
+    pub time: String,
+    pub imprint: (&'static str, Vec<u8>),
+    /// The hash that the authority signs with.
+    pub hash: Algorithm,
+    /// Further signed attributes, and what is left out of the two that must be there.
+    pub more: Vec<Vec<u8>>,
+    pub without: Option<&'static str>,
+    /// Elements before and behind the infos of the signers.
+    pub before: Vec<Vec<u8>>,
+    pub behind: Vec<Vec<u8>>,
+    /// The signer by its key identifier, instead of by issuer and serial number.
+    pub key_id: Option<Vec<u8>>,
+}
+
+pub const SHA256_OID: &str = "2.16.840.1.101.3.4.2.1";
+pub const SHA384_OID: &str = "2.16.840.1.101.3.4.2.2";
+pub const SHA512_OID: &str = "2.16.840.1.101.3.4.2.3";
+pub const CONTENT_TYPE: &str = "1.2.840.113549.1.9.3";
+pub const MESSAGE_DIGEST: &str = "1.2.840.113549.1.9.4";
+pub const TST_INFO: &str = "1.2.840.113549.1.9.16.1.4";
+
+/// A signed attribute.
+pub fn attribute(name: &str, value: &[u8]) -> Vec<u8> {
+    tlv(0x30, &[&oid(name), &tlv(0x31, &[value])])
+}
+
+fn algorithm(hash: Algorithm) -> Vec<u8> {
+    let name = match hash {
+        Algorithm::Sha384 => SHA384_OID,
+        Algorithm::Sha512 => SHA512_OID,
+        _ => SHA256_OID,
+    };
+    tlv(0x30, &[&oid(name)])
+}
+
+impl Token {
+    pub fn over(signature: &[u8], seconds: i64) -> Self {
         let time = Timestamp::from_seconds(seconds).to_string();
-        let time: String = time.chars().filter(char::is_ascii_digit).collect();
-        let info = tlv(
+        let digits: String = time.chars().filter(char::is_ascii_digit).collect();
+        let imprint = Algorithm::Sha256.digest(signature).as_bytes().to_vec();
+        Self {
+            kinds: ("1.2.840.113549.1.7.2", TST_INFO),
+            version: 1,
+            time: format!("{digits}Z"),
+            imprint: (SHA256_OID, imprint),
+            hash: Algorithm::Sha256,
+            more: Vec::new(),
+            without: None,
+            before: Vec::new(),
+            behind: Vec::new(),
+            key_id: None,
+        }
+    }
+
+    pub fn info(&self) -> Vec<u8> {
+        let (hash, imprint) = (
+            tlv(0x30, &[&oid(self.imprint.0)]),
+            tlv(4, &[&self.imprint.1]),
+        );
+        tlv(
             0x30,
             &[
-                &[2, 1, 1],
+                &[2, 1, self.version],
                 &oid("1.3.6.1.4.1.57264.2"),
-                &tlv(0x30, &[&hash, &tlv(4, &[imprint.as_bytes()])]),
+                &tlv(0x30, &[&hash, &imprint]),
                 &[2, 1, 7],
-                &tlv(0x18, &[time.as_bytes(), b"Z"]),
+                &tlv(0x18, &[self.time.as_bytes()]),
             ],
-        );
-        let tst_info = oid("1.2.840.113549.1.9.16.1.4");
-        let attribute = |name: &str, value: &[u8]| tlv(0x30, &[&oid(name), &tlv(0x31, &[value])]);
-        let digest = Algorithm::Sha256.digest(&info);
-        let attributes = [
-            attribute("1.2.840.113549.1.9.3", &tst_info),
-            attribute("1.2.840.113549.1.9.4", &tlv(4, &[digest.as_bytes()])),
-        ]
-        .concat();
-        let message = tlv(0x31, &[&attributes]);
-        let signed = self.pair.sign(Scheme::EcdsaP256, &message).unwrap();
+        )
+    }
+
+    fn attributes(&self) -> Vec<u8> {
+        let digest = tlv(4, &[self.hash.digest(&self.info()).as_bytes()]);
+        let needed = [
+            (CONTENT_TYPE, attribute(CONTENT_TYPE, &oid(TST_INFO))),
+            (MESSAGE_DIGEST, attribute(MESSAGE_DIGEST, &digest)),
+        ];
+        let needed = needed
+            .into_iter()
+            .filter(|(name, _)| Some(*name) != self.without)
+            .map(|(_, attribute)| attribute);
+        needed.chain(self.more.iter().cloned()).flatten().collect()
+    }
+
+    fn identifier(&self, certificate: &[u8]) -> Vec<u8> {
+        if let Some(id) = &self.key_id {
+            return tlv(0x80, &[id]);
+        }
         let certificate = x509_cert::Certificate::from_der(certificate).unwrap();
         let part = &certificate.tbs_certificate;
-        let name = [
-            part.issuer.to_der().unwrap(),
-            part.serial_number.to_der().unwrap(),
-        ]
-        .concat();
-        let info_of_signer = tlv(
+        let issuer = part.issuer.to_der().unwrap();
+        tlv(0x30, &[&issuer, &part.serial_number.to_der().unwrap()])
+    }
+
+    /// The token alone, as older clients put it into bundles.
+    pub fn bare(&self, clock: &Clock, certificate: &[u8]) -> Vec<u8> {
+        let attributes = self.attributes();
+        let message = tlv(0x31, &[&attributes]);
+        let signed = clock.sign(self.hash, &message);
+        let signer = tlv(
             0x30,
             &[
                 &[2, 1, 1],
-                &tlv(0x30, &[&name]),
-                &hash,
+                &self.identifier(certificate),
+                &algorithm(self.hash),
                 &tlv(0xa0, &[&attributes]),
                 &tlv(0x30, &[&oid("1.2.840.10045.4.3.2")]),
                 &tlv(4, &[&signed]),
             ],
         );
+        let content = tlv(0xa0, &[&tlv(4, &[&self.info()])]);
         let data = tlv(
             0x30,
             &[
                 &[2, 1, 3],
-                &tlv(0x31, &[&hash]),
-                &tlv(0x30, &[&tst_info, &tlv(0xa0, &[&tlv(4, &[&info])])]),
-                &tlv(0x31, &[&info_of_signer]),
+                &tlv(0x31, &[&algorithm(self.hash)]),
+                &tlv(0x30, &[&oid(self.kinds.1), &content]),
+                &self.before.concat(),
+                &tlv(0x31, &[&signer]),
+                &self.behind.concat(),
             ],
         );
-        let token = tlv(0x30, &[&oid("1.2.840.113549.1.7.2"), &tlv(0xa0, &[&data])]);
-        let response = tlv(0x30, &[&tlv(0x30, &[&[2, 1, 0]]), &token]);
-        serde_json::from_value(json!({ "signedTimestamp": STANDARD.encode(response) })).unwrap()
+        tlv(0x30, &[&oid(self.kinds.0), &tlv(0xa0, &[&data])])
+    }
+
+    /// A response that grants the token.
+    pub fn signed_by(&self, clock: &Clock, certificate: &[u8]) -> Vec<u8> {
+        response(&[0], Some(&self.bare(clock, certificate)))
+    }
+}
+
+/// A response with this status, and a token or none.
+pub fn response(status: &[u8], token: Option<&[u8]>) -> Vec<u8> {
+    let status = tlv(0x30, &[&tlv(2, &[status])]);
+    tlv(0x30, &[&status, token.unwrap_or_default()])
+}
+
+impl Clock {
+    // Any hash with any kind of key. ECDSA takes as many leading bits of a digest as its curve has,
+    // so that a digest can pass for one of the length that goes with the curve.
+    fn sign(&self, hash: Algorithm, message: &[u8]) -> Vec<u8> {
+        let digest = hash.digest(message);
+        let (scheme, usual) = match self.pair.public_key().kind() {
+            KeyKind::P256 => (Scheme::EcdsaP256, Algorithm::Sha256),
+            KeyKind::P384 => (Scheme::EcdsaP384, Algorithm::Sha384),
+            KeyKind::P521 => (Scheme::EcdsaP521, Algorithm::Sha512),
+            KeyKind::Ed25519 => return self.pair.sign(Scheme::Ed25519, message).unwrap(),
+            _ => return self.sign_rsa(hash, message),
+        };
+        let length = usual.digest(b"").as_bytes().len();
+        let bytes = digest.as_bytes();
+        let fitted = match length.checked_sub(bytes.len()) {
+            Some(zeros) => [&vec![0; zeros][..], bytes].concat(),
+            None => bytes[..length].to_vec(),
+        };
+        let digest = Digest::new(usual, &fitted).unwrap();
+        self.pair.sign_digest(scheme, &digest).unwrap()
+    }
+
+    fn sign_rsa(&self, hash: Algorithm, message: &[u8]) -> Vec<u8> {
+        use aws_lc_rs::signature as lc;
+        let encoding: &dyn lc::RsaEncoding = match hash {
+            Algorithm::Sha384 => &lc::RSA_PKCS1_SHA384,
+            Algorithm::Sha512 => &lc::RSA_PKCS1_SHA512,
+            _ => &lc::RSA_PKCS1_SHA256,
+        };
+        let pair = lc::RsaKeyPair::from_pkcs8(&self.pair.to_pkcs8_der().unwrap()).unwrap();
+        let mut signature = vec![0; pair.public_modulus_len()];
+        let random = aws_lc_rs::rand::SystemRandom::new();
+        pair.sign(encoding, &random, message, &mut signature)
+            .unwrap();
+        signature
     }
 }
 

@@ -17,5 +17,6 @@ mod regressions;
 mod reject;
 mod revocation;
 mod sigstore;
+mod stamps;
 mod support;
 mod vouched;

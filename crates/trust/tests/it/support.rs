@@ -228,7 +228,7 @@ impl Leaf {
     }
 }
 
-fn ca(name: &str) -> CertificateParams {
+pub fn ca(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -286,6 +286,7 @@ pub fn pair(kind: KeyKind) -> (KeyPair, rcgen::KeyPair) {
         KeyKind::P384 => &rcgen::PKCS_ECDSA_P384_SHA384,
         KeyKind::P521 => &rcgen::PKCS_ECDSA_P521_SHA512,
         KeyKind::Ed25519 => &rcgen::PKCS_ED25519,
+        KeyKind::Rsa(_) => &rcgen::PKCS_RSA_SHA256,
         _ => &rcgen::PKCS_ECDSA_P256_SHA256,
     };
     let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
