@@ -48,9 +48,7 @@ impl SigstoreRoot {
             promisers: logs(ct_logs)?,
             logs: logs(file.tlogs.unwrap_or_default())?,
             issuers: issuers(file.certificate_authorities.unwrap_or_default())?,
-            clocks: file
-                .timestamp_authorities
-                .unwrap_or_default()
+            clocks: limited(file.timestamp_authorities.unwrap_or_default())?
                 .into_iter()
                 .map(Clock::parse)
                 .collect::<Result<_, _>>()?,
@@ -179,16 +177,25 @@ fn logs(entries: Vec<LogEntry>) -> Result<Vec<Log>, TrustRootError> {
         let Ok(key) = PublicKey::from_spki_der(entry.public_key.raw_bytes.as_slice()) else {
             continue;
         };
-        let url = entry.base_url.unwrap_or_default();
-        let host = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
         logs.push(Log {
+            name: log_name(entry.base_url.as_deref(), &id),
             id,
-            name: host.trim_end_matches('/').to_owned(),
             key,
             window,
         });
     }
     Ok(logs)
+}
+
+// The host and path of a log; the id of one that has no address. Two logs never share a name that
+// nobody gave them.
+fn log_name(url: Option<&str>, id: &[u8]) -> String {
+    let url = url.unwrap_or_default();
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    match host.trim_end_matches('/') {
+        "" => hex::encode(id),
+        host => host.to_owned(),
+    }
 }
 
 /// A certificate that may end the path from a signer's certificate.

@@ -53,11 +53,11 @@ const TIME_STAMPING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 8];
 const TIME_STAMPING_OID: &str = "1.3.6.1.5.5.7.3.8";
 
 /// A leaf, what may lead from it to an anchor, and the time to judge at.
-pub(super) struct Path<'a> {
-    pub(super) leaf: &'a Certificate,
-    pub(super) links: &'a [Certificate],
-    pub(super) anchors: &'a [&'a Anchor],
-    pub(super) at: Timestamp,
+pub(crate) struct Path<'a> {
+    pub(crate) leaf: &'a Certificate,
+    pub(crate) links: &'a [Certificate],
+    pub(crate) anchors: &'a [&'a Anchor],
+    pub(crate) at: Timestamp,
 }
 
 /// Checks that the leaf of a private authority's signer leads to an anchor, all valid then.
@@ -78,7 +78,7 @@ pub(super) fn check(path: &Path<'_>) -> Result<(), CertificateFault> {
 
 /// Checks that the leaf may sign code and leads to an anchor, and returns the key of the leaf's
 /// issuer on that path, as DER `SubjectPublicKeyInfo`.
-pub(super) fn check_issued(path: &Path<'_>) -> Result<Vec<u8>, CertificateFault> {
+pub(crate) fn check_issued(path: &Path<'_>) -> Result<Vec<u8>, CertificateFault> {
     by_webpki(path, KeyUsage::required(CODE_SIGNING))
 }
 
@@ -235,11 +235,10 @@ fn issued(child: &Certificate, issuer: &Certificate) -> Result<bool, Certificate
 }
 
 fn names_issuer(child: &Certificate, issuer: &Certificate) -> bool {
-    let (below, above) = (child.parsed(), issuer.parsed());
-    below.tbs_certificate.issuer == above.tbs_certificate.subject
-        && below.signature_algorithm == below.tbs_certificate.signature
+    child.parsed().tbs_certificate.issuer == issuer.parsed().tbs_certificate.subject
 }
 
+// That the algorithm is the one in the signed part, parsing has made sure of.
 fn is_signed_by(child: &Certificate, issuer: &Certificate) -> Result<bool, CertificateFault> {
     let below = child.parsed();
     let malformed = |_| CertificateFault::Malformed;

@@ -4,7 +4,7 @@
 
 use x509_cert::der::asn1::{ObjectIdentifier, OctetStringRef};
 use x509_cert::der::{
-    AnyRef, Decode as _, Encode as _, Reader as _, SliceReader, Tag, Tagged as _,
+    AnyRef, Decode as _, Encode as _, Reader as _, SliceReader, Tag, TagNumber, Tagged as _,
 };
 
 /// Most elements of one SEQUENCE or SET.
@@ -60,12 +60,20 @@ impl<'a> Element<'a> {
 
     /// Returns the element if it has this context-specific, constructed tag.
     pub(super) fn context(self, number: u8) -> Option<Self> {
-        (self.0.tag().octet() == 0xa0 | number).then_some(self)
+        self.with_context_tag(number, true)
     }
 
     /// Returns the element if it has this context-specific, primitive tag.
     pub(super) fn context_primitive(self, number: u8) -> Option<Self> {
-        (self.0.tag().octet() == 0x80 | number).then_some(self)
+        self.with_context_tag(number, false)
+    }
+
+    fn with_context_tag(self, number: u8, constructed: bool) -> Option<Self> {
+        let number = TagNumber::new(number);
+        self.with_tag(Tag::ContextSpecific {
+            constructed,
+            number,
+        })
     }
 
     /// Returns the element in DER again, under another tag.

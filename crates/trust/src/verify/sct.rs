@@ -19,7 +19,7 @@ const MAX_PROMISES: usize = 8;
 ///
 /// Promises of other logs are passed over; a promise of a trusted log that does not hold is an
 /// error.
-pub(super) fn check(
+pub(crate) fn check(
     leaf: &Certificate,
     issuer_spki: &[u8],
     root: &SigstoreRoot,
@@ -123,10 +123,9 @@ impl<'a> Promise<'a> {
     }
 
     fn message(&self, issuer_spki: &[u8], part: &[u8]) -> Option<Vec<u8>> {
-        let length = u32::try_from(part.len())
-            .ok()
-            .filter(|len| *len < 1 << 24)?;
-        let [_, length @ ..] = length.to_be_bytes();
+        let [0, length @ ..] = u32::try_from(part.len()).ok()?.to_be_bytes() else {
+            return None;
+        };
         let extensions = u16::try_from(self.extensions.len()).ok()?.to_be_bytes();
         Some(
             [

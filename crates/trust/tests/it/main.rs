@@ -8,6 +8,7 @@
 #![allow(missing_docs)]
 
 mod accept;
+mod chains;
 mod instance;
 mod issued;
 mod leaf;
@@ -16,6 +17,7 @@ mod oms;
 mod regressions;
 mod reject;
 mod revocation;
+mod roots;
 mod sigstore;
 mod stamps;
 mod support;
