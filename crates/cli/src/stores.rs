@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use custos_core::digest::Digest;
+use custos_core::entry::Verifier;
 use custos_evidence::recover::{self, RecoverError};
 use custos_evidence::{Store, StoreError, StoreOptions};
 use custos_log::checkpoint::VerifiedCheckpoint;
 use custos_log::reader::LogReader;
+use custos_trust::verify::may_be_expected;
 
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::report::Failure;
 use crate::term::{count, visible};
+use crate::trusting::Trusting;
 
 /// Name of the database in a home.
 pub const DATABASE: &str = "custos.db";
@@ -26,7 +29,14 @@ pub fn writable(context: &Context) -> Result<Store, Failure> {
 
 /// Opens the home's store for reading.
 pub fn readable(context: &Context) -> Result<Store, Failure> {
-    open(context, StoreOptions::read_only())
+    match try_open(context, StoreOptions::read_only())? {
+        // Brought up to date where that is allowed.
+        Err(StoreError::OlderSchema { .. }) => {
+            drop(writable(context)?);
+            open(context, StoreOptions::read_only())
+        }
+        outcome => outcome.map_err(|error| failure(&error)),
+    }
 }
 
 /// Finishes what a crash left between log and store, unless another command is at work: then the
@@ -37,26 +47,40 @@ pub fn finish(store: &Store, log: &LogReader, context: &Context) {
 }
 
 /// Sees to it that the store has what the log has up to `checkpoint`, as far as it can be had:
-/// waits for commands that are at work, and finishes what a crash left. What lacks after that,
-/// facts say.
+/// waits for commands that are at work, finishes what a crash left, and looks at what others
+/// logged. What lacks after that, facts say.
 pub fn catch_up(
     store: &Store,
     log: &LogReader,
     checkpoint: &VerifiedCheckpoint,
     context: &Context,
 ) -> Result<(), Failure> {
-    let gaps = store.gaps(checkpoint.origin(), checkpoint.size());
-    let gaps = gaps.map_err(|error| failure(&error))?;
-    let drafts = store.staged().map_err(|error| failure(&error))?;
-    if gaps.is_empty() || drafts.is_empty() {
+    let unseen = store.unseen(checkpoint.origin(), checkpoint.size());
+    if unseen.map_err(|error| failure(&error))?.is_empty() {
         return Ok(());
     }
-    // Where nothing may be written, the gaps stay and are told.
+    // Where nothing may be written, what lacks stays and is told.
     if let Ok(store) = writable(context) {
         let outcome = recover::settle(&store, log, context.now(), store.patience());
         tell(outcome, context);
+        if let Err(error) = recover::look(&store, log, checkpoint) {
+            let text = format!("the entries of others in the log were not looked at: {error}");
+            context.term.warn(&visible(&text));
+        }
     }
     Ok(())
+}
+
+/// Returns whether entries by a signer matter: those of expected signers. Where nobody knows who
+/// is expected, everybody's do.
+pub fn matters(context: &Context) -> impl Fn(&Verifier) -> bool + use<> {
+    let trusting = context
+        .settings()
+        .and_then(|settings| Trusting::from_settings(&settings, context));
+    move |signer| match &trusting {
+        Ok(trusting) => may_be_expected(signer, &trusting.root, &trusting.signers),
+        Err(_) => true,
+    }
 }
 
 fn tell(outcome: Result<Vec<Digest>, RecoverError>, context: &Context) {
@@ -77,8 +101,15 @@ fn tell(outcome: Result<Vec<Digest>, RecoverError>, context: &Context) {
 }
 
 fn open(context: &Context, options: StoreOptions) -> Result<Store, Failure> {
+    try_open(context, options)?.map_err(|error| failure(&error))
+}
+
+fn try_open(
+    context: &Context,
+    options: StoreOptions,
+) -> Result<Result<Store, StoreError>, Failure> {
     let path = context.home()?.root().join(DATABASE);
-    Store::open(&path, options, context.now()).map_err(|error| failure(&error))
+    Ok(Store::open(&path, options, context.now()))
 }
 
 /// Returns a store error as people see it.

@@ -6,8 +6,8 @@
 //! unverified, and neither drops it.
 //!
 //! Every search is bounded by [`GatherLimits`]; one that meets a bound says so, and what it found
-//! is then incomplete. So it is if the log has entries whose statements are not in the store, or
-//! no longer readable: nobody knows what they said.
+//! is then incomplete. So it is if the log has entries by expected signers whose statements are not
+//! in the store, or no longer readable: nobody knows what they said.
 
 mod evaluation;
 mod records;
@@ -24,6 +24,7 @@ use custos_core::lineage::{
 use custos_core::predicate::Predicate as _;
 use custos_core::predicate::provenance::Provenance;
 use custos_trust::Verified;
+use custos_trust::verify::may_be_expected;
 
 use crate::judge::{Judge, TrustContext, VerifiedStatement, signer_of};
 use crate::store::{AsyncStore, Hit, Store, StoreError};
@@ -252,27 +253,50 @@ impl<'a> Search<'a> {
         search
     }
 
-    // What was logged and is not here may be about anything.
+    // What an expected signer logged and is not here may be about anything. So may what nobody has
+    // looked at yet. What others logged is none of our business, and could not become a fact.
     async fn compare_with_log(&mut self) -> Result<(), StoreError> {
         let (origin, size) = (self.context.origin, self.context.log_size);
-        let gaps = self.store.gaps(origin, size).await?;
-        if gaps.is_empty() {
-            return Ok(());
+        let unseen = self.store.unseen(origin, size).await?;
+        self.lacks(unseen.count, unseen.indexes(), "");
+        let unstated = match self.store.unstated(origin, size).await {
+            Err(StoreError::TooMany { limit }) => {
+                self.missing.insert(format!(
+                    "more than {limit} others have entries in the log; they were not looked at"
+                ));
+                return Ok(());
+            }
+            unstated => unstated?,
+        };
+        let (root, signers) = (self.context.trust_root, self.context.signers);
+        let ours = unstated
+            .iter()
+            .filter(|one| may_be_expected(&one.signer, root, signers));
+        let (mut count, mut first) = (0_u64, BTreeSet::new());
+        for one in ours {
+            count = count.saturating_add(one.count);
+            first.extend(one.first.iter().copied());
         }
-        let mut named: Vec<String> = gaps
-            .indexes()
+        self.lacks(count, first.into_iter(), " by expected signers");
+        Ok(())
+    }
+
+    fn lacks(&mut self, count: u64, indexes: impl Iterator<Item = u64>, whose: &str) {
+        if count == 0 {
+            return;
+        }
+        let mut named: Vec<String> = indexes
             .take(NAMED)
             .map(|index| format!("#{index}"))
             .collect();
-        if gaps.count > u64::try_from(NAMED).unwrap_or(u64::MAX) {
+        if count > u64::try_from(NAMED).unwrap_or(u64::MAX) {
             named.push("…".to_owned());
         }
+        let size = self.context.log_size;
         self.missing.insert(format!(
-            "the statements of {} of {size} log entries are not in the store: {}",
-            gaps.count,
+            "the statements of {count} of {size} log entries{whose} are not in the store: {}",
             named.join(", ")
         ));
-        Ok(())
     }
 
     async fn run(&mut self) -> Result<(), StoreError> {

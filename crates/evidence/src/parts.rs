@@ -323,7 +323,7 @@ fn claimed_key(material: &VerificationMaterial) -> Option<String> {
 pub fn key_of_leaf(leaf: &[u8]) -> Option<KeyId> {
     match HashedRekord::parse(leaf).ok()?.verifier {
         Verifier::PublicKey(der) => Some(PublicKey::from_spki_der(&der).ok()?.id()),
-        _ => None,
+        Verifier::Certificate(_) => None,
     }
 }
 

@@ -7,6 +7,7 @@
 //! write-ahead log alone.
 //!
 //! - [`settle`] is quick, for every writer to begin with: it looks only where the index has gaps.
+//! - [`look`] finds out who signed the entries that others logged.
 //! - [`check`] changes nothing, believes no row, and compares every bundle with the log.
 //! - [`reindex`] finishes drafts, rebuilds the index, and checks.
 //! - [`forget_drafts`] drops those that never reached the log.
@@ -25,28 +26,33 @@
 //!
 //! let path = home.path().join("custos.db");
 //! let store = Store::open(&path, StoreOptions::read_write(), now).unwrap();
-//! assert!(recover::check(&store, &log.reader()).unwrap().is_whole());
-//! log.record(&[b"a leaf whose statement is lost".to_vec()]).unwrap();
-//! let report = recover::check(&store, &log.reader()).unwrap();
-//! assert_eq!(report.missing, [0]);
+//! // Whose entries matter: here everybody's.
+//! let matters = |_: &_| true;
+//! assert!(recover::check(&store, &log.reader(), &matters).unwrap().is_whole());
+//! log.record(&[b"no signature is recorded by this".to_vec()]).unwrap();
+//! let report = recover::check(&store, &log.reader(), &matters).unwrap();
+//! assert_eq!((report.missing_count, report.others), (0, 1));
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use custos_core::bundle::{Bundle, BundleError};
 use custos_core::clock::Timestamp;
 use custos_core::digest::{Algorithm, Digest};
+use custos_core::entry::Verifier;
 use custos_log::Log;
 use custos_log::checkpoint::VerifiedCheckpoint;
 use custos_log::reader::LogReader;
 use custos_log::recorder::RecordError;
 
 use crate::record::with_entry;
-use crate::store::{Alone, Claim, Entry, Staged, Store, StoreError};
+use crate::store::{Alone, Claim, Entry, Leaf, Staged, Store, StoreError};
 
 /// Most missing entries that are listed one by one.
 pub const MAX_LISTED: usize = 1_000;
+/// How many leaves are read or written at a time.
+const BATCH: usize = 4_096;
 
 /// How the store stands beside the log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,10 +71,16 @@ pub struct Report {
     /// Drafts whose leaf is not in the log: they were never acknowledged. After [`check`] it may
     /// still be in the write-ahead log.
     pub unlogged: Vec<Staged>,
-    /// Entries of the log without a bundle in the store, the first [`MAX_LISTED`].
+    /// Entries of the log by signers who matter, without a bundle in the store, the first
+    /// [`MAX_LISTED`].
     pub missing: Vec<u64>,
     /// How many entries of the log have no bundle in the store.
     pub missing_count: u64,
+    /// How many more have none, by signers who do not matter, or recording no signature.
+    pub others: u64,
+    /// Entries about which the index says something else than the log, the first [`MAX_LISTED`];
+    /// [`reindex`] mends that.
+    pub misread: Vec<u64>,
     /// Bundles that are no longer what they were.
     pub damaged: Vec<(Digest, StoreError)>,
     /// Bundles that claim an entry of the log which is another's, or not there.
@@ -79,11 +91,12 @@ pub struct Report {
 }
 
 impl Report {
-    /// Returns true if every entry of the log has its bundle, sound and indexed.
+    /// Returns true if every entry of the log that matters has its bundle, sound and indexed.
     pub const fn is_whole(&self) -> bool {
         self.waiting.is_empty()
             && self.missing_count == 0
             && self.unindexed.is_empty()
+            && self.misread.is_empty()
             && !self.is_alarm()
     }
 
@@ -129,20 +142,101 @@ pub fn settle(
     finish(&Finishing { store, log, now }, drafts, &found, &checkpoint)
 }
 
+/// Looks at the entries below `checkpoint` that neither a statement here nor an earlier look
+/// explains, and remembers who signed them. Returns how many there were.
+///
+/// Each entry is read once in the life of an index.
+pub fn look(
+    store: &Store,
+    log: &LogReader,
+    checkpoint: &VerifiedCheckpoint,
+) -> Result<u64, RecoverError> {
+    let (origin, size) = (checkpoint.origin(), checkpoint.size());
+    let mut count = 0_u64;
+    loop {
+        let unseen = store.unseen(origin, size)?;
+        if unseen.is_empty() {
+            return Ok(count);
+        }
+        count = count.max(unseen.count);
+        let mut leaves = Vec::new();
+        for range in unseen.ranges {
+            log.for_each(range, checkpoint, |index, bytes| {
+                leaves.push(Leaf::read(index, bytes));
+                if leaves.len() >= BATCH {
+                    store.see(origin, &std::mem::take(&mut leaves))?;
+                }
+                Ok::<(), RecoverError>(())
+            })?;
+        }
+        store.see(origin, &leaves)?;
+    }
+}
+
+/// Entries of the log without a statement here.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Lacking {
+    /// How many by signers who matter.
+    pub count: u64,
+    /// Some of these, the first among them.
+    pub first: BTreeSet<u64>,
+    /// How many others.
+    pub others: u64,
+}
+
+/// Returns which entries below `checkpoint` have no statement here, and changes nothing.
+pub fn lacking(
+    store: &Store,
+    log: &LogReader,
+    checkpoint: &VerifiedCheckpoint,
+    matters: Matters<'_>,
+) -> Result<Lacking, RecoverError> {
+    let (origin, size) = (checkpoint.origin(), checkpoint.size());
+    let total = store.gaps(origin, size)?.count;
+    let mut lacking = Lacking::default();
+    for one in store.unstated(origin, size)? {
+        if matters(&one.signer) {
+            lacking.count = lacking.count.saturating_add(one.count);
+            lacking.first.extend(one.first);
+        }
+    }
+    for range in store.unseen(origin, size)?.ranges {
+        log.for_each(range, checkpoint, |index, bytes| {
+            if Leaf::read(index, bytes)
+                .signer
+                .is_some_and(|signer| matters(&signer))
+            {
+                lacking.count = lacking.count.saturating_add(1);
+                if lacking.first.len() < MAX_LISTED {
+                    lacking.first.insert(index);
+                }
+            }
+            Ok::<(), RecordError>(())
+        })?;
+    }
+    lacking.others = total.saturating_sub(lacking.count);
+    Ok(lacking)
+}
+
+/// Whether entries by this signer matter: one who may be an expected signer. Others may use the
+/// same log.
+pub type Matters<'a> = &'a dyn Fn(&Verifier) -> bool;
+
 /// Compares the store with the log as it is published, and changes nothing.
-pub fn check(store: &Store, log: &LogReader) -> Result<Report, RecoverError> {
+pub fn check(store: &Store, log: &LogReader, matters: Matters<'_>) -> Result<Report, RecoverError> {
     let checkpoint = log.latest().map_err(RecoverError::Log)?;
     // Whoever logged up to here has indexed it then. A store that cannot be locked is one that
     // nobody writes; if somebody does, the report is of a moment in between.
     drop(store.alone(store.patience()));
-    compare(store, log, &checkpoint)
+    compare(store, log, &checkpoint, matters)
 }
 
 /// Finishes drafts, rebuilds the whole index from the bundles, and compares it with the log.
 ///
 /// `log` has to be opened while no other writer was at work: only opening takes in what a crash
 /// left in its write-ahead log, and a draft may be there.
-pub fn reindex(_: &Alone, place: &Place<'_>) -> Result<Report, RecoverError> {
+pub fn reindex(_: &Alone, place: &Place<'_>, matters: Matters<'_>) -> Result<Report, RecoverError> {
     let log = place.log.reader();
     let checkpoint = log.latest().map_err(RecoverError::Log)?;
     let drafts = place.store.staged()?;
@@ -154,7 +248,8 @@ pub fn reindex(_: &Alone, place: &Place<'_>) -> Result<Report, RecoverError> {
     };
     let finished = finish(&finishing, drafts, &found, &checkpoint)?;
     place.store.wait(place.store.inner().rebuild(place.now))?;
-    let report = compare(place.store, &log, &checkpoint)?;
+    look(place.store, &log, &checkpoint)?;
+    let report = compare(place.store, &log, &checkpoint, matters)?;
     Ok(Report { finished, ..report })
 }
 
@@ -187,6 +282,7 @@ fn compare(
     store: &Store,
     log: &LogReader,
     before: &VerifiedCheckpoint,
+    matters: Matters<'_>,
 ) -> Result<Report, RecoverError> {
     let survey = store.survey()?;
     // What was logged and indexed meanwhile has its place as well.
@@ -203,6 +299,8 @@ fn compare(
         claims: survey.claims,
         next: 0,
         drafts: BTreeMap::new(),
+        rows: VecDeque::new(),
+        matters,
     };
     comparison
         .claims
@@ -210,25 +308,39 @@ fn compare(
     for draft in survey.drafts {
         comparison.drafts.insert(draft.leaf_digest, draft);
     }
+    let step = u64::try_from(BATCH).unwrap_or(u64::MAX);
     log.for_each(0..after.size(), &after, |index, leaf| {
-        comparison.entry(index, &Algorithm::Sha256.digest(leaf));
-        Ok::<(), RecordError>(())
-    })
-    .map_err(RecoverError::Log)?;
+        if index.is_multiple_of(step) {
+            let range = index..index.saturating_add(step);
+            comparison.rows = store.leaves(before.origin(), range)?.into();
+        }
+        comparison.entry(&Leaf::read(index, leaf));
+        Ok::<(), RecoverError>(())
+    })?;
     Ok(comparison.finish())
 }
 
 // The log beside the claims, entry by entry.
-struct Comparison {
+struct Comparison<'a> {
     report: Report,
     // In the order of their indexes.
     claims: Vec<Claim>,
     next: usize,
     drafts: BTreeMap<Digest, Staged>,
+    // What the index says about the next leaves.
+    rows: VecDeque<Leaf>,
+    matters: Matters<'a>,
 }
 
-impl Comparison {
-    fn entry(&mut self, index: u64, leaf: &Digest) {
+impl Comparison<'_> {
+    fn entry(&mut self, leaf: &Leaf) {
+        let index = leaf.index;
+        if let Some(row) = self.rows.pop_front_if(|row| row.index == index)
+            && row != *leaf
+            && self.report.misread.len() < MAX_LISTED
+        {
+            self.report.misread.push(index);
+        }
         let mut found = false;
         while let Some(claim) = self
             .claims
@@ -236,15 +348,18 @@ impl Comparison {
             .filter(|claim| claim.index == index)
         {
             self.next = self.next.saturating_add(1);
-            if claim.leaf_digest == Some(*leaf) {
+            if claim.leaf_digest == Some(leaf.digest) {
                 found = true;
             } else {
                 self.report.misplaced.push((claim.bundle_digest, index));
             }
         }
-        if let Some(draft) = self.drafts.remove(leaf) {
+        if let Some(draft) = self.drafts.remove(&leaf.digest) {
             self.report.waiting.push((index, draft));
-        } else if !found && index < self.report.size {
+        } else if found || index >= self.report.size {
+        } else if !leaf.signer.as_ref().is_some_and(self.matters) {
+            self.report.others = self.report.others.saturating_add(1);
+        } else {
             self.report.missing_count = self.report.missing_count.saturating_add(1);
             if self.report.missing.len() < MAX_LISTED {
                 self.report.missing.push(index);
@@ -332,7 +447,7 @@ pub enum RecoverError {
     Bundle(BundleError),
     /// The log cannot be read, or is damaged.
     #[error(transparent)]
-    Log(RecordError),
+    Log(#[from] RecordError),
     /// The store did not do its part.
     #[error(transparent)]
     Store(#[from] StoreError),

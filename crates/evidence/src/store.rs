@@ -28,6 +28,7 @@ mod blocking;
 mod document;
 mod error;
 mod folder;
+mod gaps;
 mod places;
 mod schema;
 mod session;
@@ -47,10 +48,11 @@ use sqlx::{ConnectOptions as _, Row as _, SqliteExecutor};
 
 pub use blocking::Store;
 pub use error::StoreError;
+pub use gaps::{Gaps, Leaf, MAX_GAPS, MAX_LEAF_SIGNERS, Unstated};
 pub use places::MAX_PLACES;
 pub use schema::SCHEMA_VERSION;
 pub use session::{Alone, Session};
-pub use survey::{Claim, Gaps, MAX_GAPS, Survey};
+pub use survey::{Claim, Survey};
 pub use write::{Draft, Entry, Staged};
 
 use folder::Folder;
@@ -500,6 +502,10 @@ async fn attempt(
     let outcome = match mode {
         Mode::ReadWrite => schema::migrate(&mut connection, path, now).await,
         Mode::ReadOnly => match schema::check(&mut connection, path).await {
+            Ok(Some(found)) if found < SCHEMA_VERSION => Err(StoreError::OlderSchema {
+                path: path.to_owned(),
+                found,
+            }),
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err(StoreError::NoStore {
                 path: path.to_owned(),

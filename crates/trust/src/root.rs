@@ -17,7 +17,7 @@ use custos_core::json::JsonError;
 use custos_log::note::{VerifierKey, VerifierKeyError};
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 
-pub(crate) use sigstore::{Clock, Log, SigstoreRoot};
+pub(crate) use sigstore::{Clock, Issuer, Log, SigstoreRoot};
 
 use crate::revocation::Revocations;
 use crate::verify::{Certificate, CertificateFault};

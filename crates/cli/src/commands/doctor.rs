@@ -5,6 +5,7 @@ mod trust;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use custos_evidence::recover;
 use custos_policy::{PolicyLimits, PolicySet, TestOptions, test};
 use serde_json::{Value, json};
 
@@ -260,17 +261,18 @@ fn check_store(context: &Context, home: &Home) -> Finding {
 // which is said elsewhere.
 fn check_evidence(context: &Context) -> Option<Finding> {
     let store = stores::readable(context).ok()?;
-    let (_, checkpoint) = logs::reader(context).ok()?;
-    let gaps = store.gaps(checkpoint.origin(), checkpoint.size()).ok()?;
+    let (log, checkpoint) = logs::reader(context).ok()?;
+    let matters = stores::matters(context);
+    let lacking = recover::lacking(&store, &log, &checkpoint, &matters).ok()?;
     let drafts = store.staged().ok()?.len();
     let interrupted = count(u64::try_from(drafts).unwrap_or(u64::MAX), "draft");
-    Some(match gaps.indexes().next() {
+    Some(match lacking.first.first() {
         Some(first) => Finding::fail(
             "evidence",
             format!(
                 "{} of {} log entries have no statement in the store, #{first} the first; \
                  {interrupted} of interrupted commands",
-                gaps.count,
+                lacking.count,
                 checkpoint.size()
             ),
             "custos evidence check",
@@ -279,6 +281,13 @@ fn check_evidence(context: &Context) -> Option<Finding> {
             "evidence",
             format!("{interrupted} of interrupted commands"),
             "custos evidence reindex",
+        ),
+        None if lacking.others > 0 => Finding::ok(
+            "evidence",
+            format!(
+                "every log entry by expected signers has its statement; {} more by others",
+                lacking.others
+            ),
         ),
         None => Finding::ok("evidence", "every log entry has its statement"),
     })

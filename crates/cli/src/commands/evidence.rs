@@ -31,7 +31,8 @@ pub fn run(args: &EvidenceArgs, context: &Context) -> Outcome {
 fn check(context: &Context) -> Outcome {
     let store = stores::readable(context)?;
     let (log, _) = logs::reader(context)?;
-    let report = recover::check(&store, &log).map_err(|error| failure(&error, context))?;
+    let report = recover::check(&store, &log, &stores::matters(context))
+        .map_err(|error| failure(&error, context))?;
     show("custos.evidence.check/1", &report, &[], context)
 }
 
@@ -55,7 +56,7 @@ fn reindex(forget: bool, context: &Context) -> Outcome {
     } else {
         Vec::new()
     };
-    let report = recover::reindex(&alone, &place).map_err(failed)?;
+    let report = recover::reindex(&alone, &place, &stores::matters(context)).map_err(failed)?;
     show("custos.evidence.reindex/1", &report, &forgotten, context)
 }
 
@@ -142,6 +143,8 @@ fn value(schema: &str, report: &Report, forgotten: &[Staged]) -> Value {
         "unlogged": report.unlogged.iter().map(draft).collect::<Vec<_>>(),
         "missing": report.missing,
         "missingCount": report.missing_count,
+        "othersCount": report.others,
+        "misread": report.misread,
         "unindexed": report.unindexed,
         "damaged": damaged.collect::<Vec<_>>(),
         "misplaced": misplaced.collect::<Vec<_>>(),
@@ -154,9 +157,9 @@ fn text(report: &Report, forgotten: &[Staged], context: &Context) -> String {
         text: String::new(),
     };
     let holds = number(report.bundles, "statement");
-    let logged = count(report.size, "statement");
+    let logged = report.size;
     let origin = visible(&report.origin);
-    lines.text = format!("{holds} in the store, {logged} in the log {origin}\n");
+    lines.text = format!("{holds} in the store, {logged} log entries in {origin}\n");
     if !report.finished.is_empty() {
         let what = number(report.finished.len(), "interrupted statement");
         lines.row(OK, &format!("finished {what}"), None);
@@ -166,8 +169,16 @@ fn text(report: &Report, forgotten: &[Staged], context: &Context) -> String {
         lines.row(OK, &format!("forgot {what}"), None);
     }
     if report.is_whole() {
-        let what = "every log entry has its statement, sound and indexed";
+        let what = match report.others {
+            0 => "every log entry has its statement, sound and indexed",
+            _ => "every log entry by expected signers has its statement, sound and indexed",
+        };
         lines.row(OK, what, None);
+    }
+    if report.others > 0 {
+        let others = report.others;
+        let what = format!("{others} more by nobody who is expected, or without a signature");
+        lines.row(OK, &what, None);
     }
     lines.faults(report);
     if !report.unlogged.is_empty() {
@@ -209,6 +220,11 @@ impl Lines<'_> {
             let named = list(report.unindexed.iter().map(Digest::short));
             let what = number(report.unindexed.len(), "statement");
             let what = format!("{what} not in the index, or not as signed: {named}");
+            self.row(NO, &what, Some("custos evidence reindex"));
+        }
+        if !report.misread.is_empty() {
+            let named = list(report.misread.iter().map(|index| format!("#{index}")));
+            let what = format!("the index says something else about log entries: {named}");
             self.row(NO, &what, Some("custos evidence reindex"));
         }
         if !report.damaged.is_empty() {

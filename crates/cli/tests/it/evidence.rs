@@ -102,8 +102,9 @@ fn statements_that_are_lost_make_facts_incomplete_until_they_are_put_back() {
     let gate = sandbox.json(&["gate", "f0", "--policy", "starter", "--key", "k"]);
     assert_eq!(gate.status, 1);
     assert!(
-        gate.stdout
-            .contains("statements of 1 of 3 log entries are not in the store: #2")
+        gate.stdout.contains(
+            "statements of 1 of 3 log entries by expected signers are not in the store: #2"
+        )
     );
     sandbox
         .run(&["trace", "f0"])

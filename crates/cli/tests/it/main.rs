@@ -26,6 +26,7 @@ mod oci;
 mod policy;
 mod sandbox;
 mod serve;
+mod shared_log;
 mod sign_verify;
 mod spool;
 mod steps;

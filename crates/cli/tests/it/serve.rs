@@ -7,13 +7,13 @@ use std::process::{Child, Command, Stdio};
 use crate::sandbox::Sandbox;
 
 /// A server that ends with this value.
-struct Serving {
+pub struct Serving {
     child: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Serving {
-    fn start(sandbox: &Sandbox) -> Self {
+    pub fn start(sandbox: &Sandbox) -> Self {
         let mut command = sandbox.command(&["serve", "--listen", "127.0.0.1:0"]);
         let mut child = command
             .stdout(Stdio::piped())
@@ -28,7 +28,7 @@ impl Serving {
         Self { child, url }
     }
 
-    fn terminate(mut self) -> Option<i32> {
+    pub fn terminate(mut self) -> Option<i32> {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
         assert!(sent.success());
@@ -43,7 +43,7 @@ impl Drop for Serving {
     }
 }
 
-fn with_root() -> Sandbox {
+pub fn with_root() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox
         .run(&[

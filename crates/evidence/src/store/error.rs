@@ -90,6 +90,16 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
     },
+    /// The database was written by an earlier version, and may only be read.
+    #[error(
+        "{path} has the older schema version {found}; opened for writing it is brought up to date"
+    )]
+    OlderSchema {
+        /// The database.
+        path: PathBuf,
+        /// Version found.
+        found: i64,
+    },
     /// The bytes of this digest are not in the store: never put, or erased.
     #[error("the store does not have the bytes of {digest}")]
     NotFound {

@@ -16,14 +16,21 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "evidence",
-    sql: include_str!("../../migrations/sqlite/0001_evidence.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "evidence",
+        sql: include_str!("../../migrations/sqlite/0001_evidence.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "leaves",
+        sql: include_str!("../../migrations/sqlite/0002_leaves.sql"),
+    },
+];
 
 /// The newest version that this program knows.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
 const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_version (
   version    BIGINT NOT NULL PRIMARY KEY,

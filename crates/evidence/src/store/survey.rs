@@ -1,11 +1,7 @@
-//! What the index lacks: a short question for every decision, and a long look at every bundle.
-//!
-//! [`AsyncStore::gaps`] asks the rows which entries of a log they know. Rows are claims; a row that
-//! should not be there hides a gap from this question. [`AsyncStore::survey`] believes no row: it
-//! reads every bundle, and compares what the rows say with what the bytes say.
+//! A long look at every bundle: [`AsyncStore::survey`] believes no row. It reads every bundle, and
+//! compares what the rows say with what the bytes say.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 
 use custos_core::digest::Digest;
 use sqlx::sqlite::SqliteRow;
@@ -14,31 +10,6 @@ use sqlx::{Row as _, Sqlite, Transaction};
 use super::write::texts;
 use super::{AsyncStore, Staged, Store, StoreError};
 use crate::parts::Parts;
-
-/// Most gaps that are listed; all entries in them are counted.
-pub const MAX_GAPS: usize = 1_000;
-
-/// Entries of a log that the index does not know.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Gaps {
-    /// How many entries.
-    pub count: u64,
-    /// Where they are, from the first: at most [`MAX_GAPS`] ranges.
-    pub ranges: Vec<Range<u64>>,
-}
-
-impl Gaps {
-    /// Returns true if every entry is known.
-    pub const fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// Returns the entries in the listed gaps, in order.
-    pub fn indexes(&self) -> impl DoubleEndedIterator<Item = u64> + '_ {
-        self.ranges.iter().cloned().flatten()
-    }
-}
 
 /// Every bundle of the store, as its bytes are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -71,46 +42,6 @@ pub struct Claim {
 }
 
 impl AsyncStore {
-    /// Returns which of the log's first `size` entries the index does not know.
-    pub async fn gaps(&self, origin: &str, size: u64) -> Result<Gaps, StoreError> {
-        let end = i64::try_from(size).unwrap_or(i64::MAX);
-        let sql = "SELECT COUNT(DISTINCT log_index), COALESCE(MAX(log_index) + 1, 0) FROM statement
-            WHERE org = $1 AND project = $2 AND log_origin = $3
-              AND log_index >= 0 AND log_index < $4";
-        let row = self.scoped(sql).bind(origin).bind(end);
-        let row = row.fetch_one(&self.pool).await;
-        let row = row.map_err(|error| self.fail(&error))?;
-        let number = |row: &SqliteRow, column: usize| -> Result<u64, StoreError> {
-            let number: i64 = row.try_get(column).map_err(|error| self.fail(&error))?;
-            // Nothing that is counted or asked for here is negative.
-            Ok(u64::try_from(number).unwrap_or(0))
-        };
-        let (known, after_last) = (number(&row, 0)?, number(&row, 1)?);
-        let count = size.saturating_sub(known);
-        if count == 0 {
-            return Ok(Gaps::default());
-        }
-        // Only where two known neighbours are not next to each other.
-        let sql = "SELECT before + 1, log_index FROM (
-              SELECT log_index, LAG(log_index, 1, -1) OVER (ORDER BY log_index) AS before
-              FROM (SELECT DISTINCT log_index FROM statement
-                WHERE org = $1 AND project = $2 AND log_origin = $3
-                  AND log_index >= 0 AND log_index < $4) AS known) AS pairs
-            WHERE log_index > before + 1 ORDER BY log_index LIMIT $5";
-        let limit = i64::try_from(MAX_GAPS).unwrap_or(i64::MAX);
-        let rows = self.scoped(sql).bind(origin).bind(end).bind(limit);
-        let rows = rows.fetch_all(&self.pool).await;
-        let rows = rows.map_err(|error| self.fail(&error))?;
-        let mut ranges = Vec::with_capacity(rows.len());
-        for row in &rows {
-            ranges.push(number(row, 0)?..number(row, 1)?);
-        }
-        if after_last < size && ranges.len() < MAX_GAPS {
-            ranges.push(after_last..size);
-        }
-        Ok(Gaps { count, ranges })
-    }
-
     /// Reads every bundle, and compares what the index says with what they say. One snapshot;
     /// nothing is changed.
     pub async fn survey(&self) -> Result<Survey, StoreError> {
@@ -215,11 +146,6 @@ impl AsyncStore {
 }
 
 impl Store {
-    /// Returns which entries of a log the index does not know; see [`AsyncStore::gaps`].
-    pub fn gaps(&self, origin: &str, size: u64) -> Result<Gaps, StoreError> {
-        self.wait(self.inner().gaps(origin, size))
-    }
-
     /// Reads every bundle; see [`AsyncStore::survey`].
     pub fn survey(&self) -> Result<Survey, StoreError> {
         self.wait(self.inner().survey())

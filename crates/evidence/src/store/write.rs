@@ -220,6 +220,8 @@ impl AsyncStore {
         let drafts = self.staged_in(&mut *transaction).await?;
         let drafts: BTreeSet<Digest> = drafts.iter().map(|draft| draft.bundle_digest).collect();
         for sql in [
+            "DELETE FROM leaf WHERE org = $1 AND project = $2",
+            "DELETE FROM leaf_signer WHERE org = $1 AND project = $2",
             "DELETE FROM step WHERE org = $1 AND project = $2",
             "DELETE FROM signer WHERE org = $1 AND project = $2",
             "DELETE FROM material WHERE org = $1 AND project = $2",
@@ -279,7 +281,7 @@ impl AsyncStore {
     }
 
     // The write lock first: a transaction that reads and then writes could not wait for it.
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         self.pool
             .begin_with("BEGIN IMMEDIATE")
             .await

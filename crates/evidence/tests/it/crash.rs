@@ -9,15 +9,18 @@ use std::time::Duration;
 
 use custos_core::crypto::{KeyKind, KeyPair};
 use custos_core::digest::Digest;
+use custos_core::entry::Verifier;
 use custos_evidence::record::Recording;
-use custos_evidence::recover::{self, Place, RecoverError, Report, check, forget_drafts, settle};
+use custos_evidence::recover::{self, Place, RecoverError, Report, forget_drafts, settle};
 use custos_evidence::store::{Draft, Staged, Store, StoreError, StoreOptions};
 use custos_log::disk::sim::SimDisk;
 use custos_log::disk::{Disk, DiskError, DiskFile, LockGuard};
 use custos_log::note::KeyPairSigner;
+use custos_log::reader::LogReader;
 use custos_log::recorder::{RecordError, Recorded, Recorder};
 use custos_log::{Log, LogOptions};
 use custos_trust::signer::KeySigner;
+use custos_trust::verify::may_be_expected;
 
 use crate::store::sql;
 use crate::world::{NOW, World, clean, model, provenance, raw};
@@ -34,7 +37,12 @@ fn place(world: &World) -> Place<'_> {
 
 fn reindex(world: &World) -> Report {
     let alone = world.store.alone(WAIT).unwrap();
-    recover::reindex(&alone, &place(world)).unwrap()
+    recover::reindex(&alone, &place(world), &|_| true).unwrap()
+}
+
+// Where everybody's entries matter.
+fn check(store: &Store, log: &LogReader) -> Result<Report, RecoverError> {
+    recover::check(store, log, &|_| true)
 }
 
 fn open(path: &Path) -> Store {
@@ -340,7 +348,7 @@ fn a_draft_that_only_the_write_ahead_log_knows_is_not_forgotten() {
     let alone = world.store.alone(WAIT).unwrap();
     world.log = open_log();
     assert_eq!(forget_drafts(&alone, &place(&world)).unwrap(), []);
-    let report = recover::reindex(&alone, &place(&world)).unwrap();
+    let report = recover::reindex(&alone, &place(&world), &|_| true).unwrap();
     assert_eq!((report.size, report.finished.len()), (1, 1));
     assert!(report.is_whole());
 }
@@ -535,4 +543,42 @@ fn lost_and_damaged_bundles_are_named() {
     assert_eq!(recovery.damaged.len(), 1);
     assert_eq!(recovery.missing, [0, 3], "one damaged, one erased");
     assert_eq!(recovery.missing_count, 2);
+}
+
+#[test]
+fn entries_of_others_are_counted_apart_and_rows_about_them_are_not_believed() {
+    let world = World::new();
+    world.pipeline();
+    let log = world.log.reader();
+    let foreign = world.record(&provenance("p", &[raw()], &[clean()]), &world.mallory);
+    world.store.erase(&foreign.digest).unwrap();
+    let lost = world.record(&provenance("q", &[raw()], &[clean()]), &world.trainer);
+    world.store.erase(&lost.digest).unwrap();
+    let matters = |signer: &Verifier| may_be_expected(signer, &world.trust_root, &world.expected);
+    let checkpoint = log.latest().unwrap();
+    let lacking = || recover::lacking(&world.store, &log, &checkpoint, &matters).unwrap();
+    let before = lacking();
+    assert_eq!((before.count, before.others), (1, 1));
+    assert_eq!(before.first.iter().copied().collect::<Vec<_>>(), [6]);
+    recover::look(&world.store, &log, &checkpoint).unwrap();
+    assert_eq!(lacking(), before, "with the index and without it");
+    let report = recover::check(&world.store, &log, &matters).unwrap();
+    assert_eq!((report.missing, report.others), (vec![6], 1));
+    assert_eq!(report.misread, [0; 0]);
+    // Somebody hides the gap: the entry is said to be another's.
+    sql(
+        &world.path(),
+        "UPDATE leaf SET signer = (SELECT signer FROM leaf WHERE log_index = 5)
+         WHERE log_index = 6;",
+    );
+    assert_eq!(lacking().count, 0);
+    let report = recover::check(&world.store, &log, &matters).unwrap();
+    assert_eq!(
+        (&report.missing[..], &report.misread[..]),
+        (&[6][..], &[6][..])
+    );
+    assert!(!report.is_whole());
+    let report = reindex(&world);
+    assert_eq!(report.misread, [0; 0]);
+    assert_eq!(lacking(), before);
 }

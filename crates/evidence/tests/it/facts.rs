@@ -2,16 +2,19 @@
 
 use custos_core::digest::Algorithm;
 use custos_core::facts::{Facts, Section};
+use custos_core::identity::ExpectedSigner;
 use custos_core::lineage::{BreakKind, Direction, LineageLimits, Tree, TreeOptions};
 use custos_core::statement::{Statement, Subject};
 use custos_evidence::gather::{GatherLimits, Question};
+use custos_evidence::recover;
+use custos_log::Recorder as _;
 use custos_trust::TrustRoot;
 use custos_trust::signer::Signer as _;
 
 use crate::store::sql;
 use crate::world::{
-    World, clean, dataset, descriptor, evaluation, file, heldout, model, plan, provenance, raw,
-    tree, write,
+    NOW, World, clean, dataset, descriptor, evaluation, file, heldout, model, plan, provenance,
+    raw, tree, write,
 };
 
 fn breaks(facts: &Facts) -> Vec<BreakKind> {
@@ -312,6 +315,49 @@ fn a_log_entry_without_its_statement_makes_facts_incomplete() {
     );
     // An artifact that nobody said anything about is no exception.
     missing(&world.facts(file("stranger", "stranger")));
+}
+
+#[test]
+fn what_others_logged_takes_nothing_from_what_is_known() {
+    let mut world = World::new();
+    world.pipeline();
+    let log = world.log.reader();
+    let look = |world: &World| {
+        let checkpoint = log.latest().unwrap();
+        recover::look(&world.store, &log, &checkpoint).unwrap()
+    };
+    // Through the same log, and without a word to this store: no signature at all, and one by
+    // somebody whom nobody here expects.
+    world.log.record(&[b"not even an entry".to_vec()]).unwrap();
+    let foreign = world.record(&write(&model(), &evaluation()), &world.mallory);
+    world.store.erase(&foreign.digest).unwrap();
+    // Until somebody has looked, these could be anything.
+    assert_eq!(
+        missing(&world.facts(model())),
+        ["the statements of 2 of 7 log entries are not in the store: #5, #6"]
+    );
+    assert_eq!(look(&world), 2);
+    assert_eq!(look(&world), 0, "once is enough");
+    assert!(world.facts(model()).lineage.known().is_some());
+    // Who is expected may change; then it does lack.
+    let mallory = ExpectedSigner::key("mallory", world.mallory.public_key().clone());
+    world.expected.push(mallory);
+    assert_eq!(
+        missing(&world.facts(model())),
+        ["the statements of 1 of 7 log entries by expected signers are not in the store: #6"]
+    );
+    world.expected.pop();
+    // So does an entry by an expected signer, as long as its statement does.
+    let lost = world.record(&write(&file("o", "o"), &evaluation()), &world.trainer);
+    let bytes = world.store.bundle(&lost.digest).unwrap();
+    world.store.erase(&lost.digest).unwrap();
+    look(&world);
+    assert_eq!(
+        missing(&world.facts(model())),
+        ["the statements of 1 of 8 log entries by expected signers are not in the store: #7"]
+    );
+    world.store.commit(vec![bytes.into()], NOW).unwrap();
+    assert!(world.facts(model()).lineage.known().is_some());
 }
 
 #[test]

@@ -177,6 +177,28 @@ fn a_later_schema_is_refused() {
 }
 
 #[test]
+fn an_earlier_schema_is_brought_up_to_date_by_whoever_may_write() {
+    let world = World::new();
+    world.pipeline();
+    let bundles = world.store.bundles().unwrap();
+    sql(
+        &world.path(),
+        "DROP TABLE leaf; DROP TABLE leaf_signer; DELETE FROM schema_version WHERE version = 2;",
+    );
+    assert_eq!(
+        open(&world.path(), StoreOptions::read_only()).unwrap_err(),
+        StoreError::OlderSchema {
+            path: world.path(),
+            found: 1
+        }
+    );
+    let store = open(&world.path(), StoreOptions::read_write()).unwrap();
+    assert_eq!(store.bundles().unwrap(), bundles);
+    assert!(store.unseen(crate::world::ORIGIN, 5).unwrap().is_empty());
+    open(&world.path(), StoreOptions::read_only()).unwrap();
+}
+
+#[test]
 fn a_file_that_is_no_database_is_damaged() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("custos.db");

@@ -113,7 +113,6 @@ pub(super) fn create(
     let (certificate, key) = match entry.verifier {
         Verifier::Certificate(der) => (Some(raw(der)), None),
         Verifier::PublicKey(der) => (None, Some(raw(der))),
-        _ => (None, None),
     };
     let request = CreateEntry {
         entry: Entry {
@@ -235,7 +234,6 @@ fn proposed_v1(fresh: &Fresh<'_>) -> Option<Value> {
     let pem = match entry.verifier {
         Verifier::Certificate(der) => Pem::new("CERTIFICATE", der).to_text(),
         Verifier::PublicKey(der) => Pem::new("PUBLIC KEY", der).to_text(),
-        _ => return None,
     };
     let pem = serde_json::to_value(Base64(pem.into_bytes())).ok()?;
     let Some(envelope) = fresh.envelope else {

@@ -8,7 +8,7 @@ use custos_core::entry::Verifier;
 use custos_core::identity::ExpectedSigner;
 
 use super::{Certificate, certified, chain};
-use crate::root::{Anchor, TrustRoot};
+use crate::root::{Anchor, Issuer, TrustRoot};
 
 /// Returns false only if no bundle with this entry can verify under this trust root with these
 /// expected signers, whenever it is judged.
@@ -30,7 +30,6 @@ pub fn may_be_expected(
             });
         }
         Verifier::Certificate(der) => der,
-        _ => return true,
     };
     let Ok(leaf) = Certificate::parse(der) else {
         return false;
@@ -42,7 +41,7 @@ pub fn may_be_expected(
     };
     match leaf.oidc_issuer() {
         Ok(Some(issuer)) => {
-            let anchors: Vec<&Anchor> = sigstore.issuers().iter().map(|one| one.anchor()).collect();
+            let anchors: Vec<&Anchor> = sigstore.issuers().iter().map(Issuer::anchor).collect();
             certified::names_an_identity(&leaf, &issuer, signers)
                 && chain::is_issued_by_one(&leaf, &anchors)
         }

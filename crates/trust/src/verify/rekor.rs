@@ -435,7 +435,6 @@ fn same_signer(pem: &[u8], signed: &Signed<'_>) -> Result<(), &'static str> {
     let same = match &signed.verifier {
         Verifier::Certificate(der) => pem.label() == "CERTIFICATE" && pem.bytes() == der,
         Verifier::PublicKey(der) => pem.label() == "PUBLIC KEY" && pem.bytes() == der,
-        _ => false,
     };
     if same { Ok(()) } else { Err(OTHER_SIGNER) }
 }
