@@ -53,9 +53,12 @@ impl Zone {
             | [192, 168, ..]
             | [100, 64..=127, ..]
             | [198, 18..=19, ..] => Self::Private,
-            [0 | 224..=255, ..] | [192, 0, 0 | 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => {
-                Self::Special
-            }
+            // The last but one leads into 6to4 (RFC 7526), and so to an address inside of another.
+            [0 | 224..=255, ..]
+            | [192, 0, 0 | 2, _]
+            | [198, 51, 100, _]
+            | [192, 88, 99, _]
+            | [203, 0, 113, _] => Self::Special,
             _ => Self::Public,
         }
     }
@@ -66,8 +69,9 @@ impl Zone {
             [0, 0, 0, 0, 0, 0, 0, 1] => Self::Loopback,
             [0xfc00..=0xfdff, ..] => Self::Private,
             [0xfe80..=0xfebf, ..] => Self::LinkLocal,
-            // Everything that is a unicast address of the Internet lies in 2000::/3.
-            [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Self::Special,
+            // Everything that is a unicast address of the Internet lies in 2000::/3. Not so what
+            // protocols have for themselves (RFC 2928): Teredo hides an IPv4 address.
+            [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Self::Special,
             [0x2000..=0x3fff, ..] => Self::Public,
             _ => Self::Special,
         }
@@ -211,7 +215,10 @@ mod tests {
                     "::",
                     "ff02::1",
                     "2001:db8::1",
+                    "2001:0:4136:e378:8000:63bf:5601:5601",
+                    "2001:20::1",
                     "fec0::1",
+                    "192.88.99.1",
                 ],
             ),
             (
@@ -220,6 +227,7 @@ mod tests {
                     "1.1.1.1",
                     "172.32.0.1",
                     "100.128.0.1",
+                    "2001:200::1",
                     "2606:4700::1",
                     "64:ff9b::808:808",
                 ],
