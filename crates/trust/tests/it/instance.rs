@@ -186,7 +186,7 @@ impl Token {
     pub fn bare(&self, clock: &Clock, certificate: &[u8]) -> Vec<u8> {
         let attributes = self.attributes();
         let message = tlv(0x31, &[&attributes]);
-        let signed = clock.sign(self.hash, &message);
+        let signed = sign_with(&clock.pair, self.hash, &message);
         let signer = tlv(
             0x30,
             &[
@@ -225,42 +225,40 @@ pub fn response(status: &[u8], token: Option<&[u8]>) -> Vec<u8> {
     tlv(0x30, &[&status, token.unwrap_or_default()])
 }
 
-impl Clock {
-    // Any hash with any kind of key. ECDSA takes as many leading bits of a digest as its curve has,
-    // so that a digest can pass for one of the length that goes with the curve.
-    fn sign(&self, hash: Algorithm, message: &[u8]) -> Vec<u8> {
-        let digest = hash.digest(message);
-        let (scheme, usual) = match self.pair.public_key().kind() {
-            KeyKind::P256 => (Scheme::EcdsaP256, Algorithm::Sha256),
-            KeyKind::P384 => (Scheme::EcdsaP384, Algorithm::Sha384),
-            KeyKind::P521 => (Scheme::EcdsaP521, Algorithm::Sha512),
-            KeyKind::Ed25519 => return self.pair.sign(Scheme::Ed25519, message).unwrap(),
-            _ => return self.sign_rsa(hash, message),
-        };
-        let length = usual.digest(b"").as_bytes().len();
-        let bytes = digest.as_bytes();
-        let fitted = match length.checked_sub(bytes.len()) {
-            Some(zeros) => [&vec![0; zeros][..], bytes].concat(),
-            None => bytes[..length].to_vec(),
-        };
-        let digest = Digest::new(usual, &fitted).unwrap();
-        self.pair.sign_digest(scheme, &digest).unwrap()
-    }
+/// Signs with any hash and any kind of key. ECDSA takes as many leading bits of a digest as its
+/// curve has, so that a digest can pass for one of the length that goes with the curve.
+pub fn sign_with(pair: &KeyPair, hash: Algorithm, message: &[u8]) -> Vec<u8> {
+    let digest = hash.digest(message);
+    let (scheme, usual) = match pair.public_key().kind() {
+        KeyKind::P256 => (Scheme::EcdsaP256, Algorithm::Sha256),
+        KeyKind::P384 => (Scheme::EcdsaP384, Algorithm::Sha384),
+        KeyKind::P521 => (Scheme::EcdsaP521, Algorithm::Sha512),
+        KeyKind::Ed25519 => return pair.sign(Scheme::Ed25519, message).unwrap(),
+        _ => return sign_rsa(pair, hash, message),
+    };
+    let length = usual.digest(b"").as_bytes().len();
+    let bytes = digest.as_bytes();
+    let fitted = match length.checked_sub(bytes.len()) {
+        Some(zeros) => [&vec![0; zeros][..], bytes].concat(),
+        None => bytes[..length].to_vec(),
+    };
+    let digest = Digest::new(usual, &fitted).unwrap();
+    pair.sign_digest(scheme, &digest).unwrap()
+}
 
-    fn sign_rsa(&self, hash: Algorithm, message: &[u8]) -> Vec<u8> {
-        use aws_lc_rs::signature as lc;
-        let encoding: &dyn lc::RsaEncoding = match hash {
-            Algorithm::Sha384 => &lc::RSA_PKCS1_SHA384,
-            Algorithm::Sha512 => &lc::RSA_PKCS1_SHA512,
-            _ => &lc::RSA_PKCS1_SHA256,
-        };
-        let pair = lc::RsaKeyPair::from_pkcs8(&self.pair.to_pkcs8_der().unwrap()).unwrap();
-        let mut signature = vec![0; pair.public_modulus_len()];
-        let random = aws_lc_rs::rand::SystemRandom::new();
-        pair.sign(encoding, &random, message, &mut signature)
-            .unwrap();
-        signature
-    }
+fn sign_rsa(pair: &KeyPair, hash: Algorithm, message: &[u8]) -> Vec<u8> {
+    use aws_lc_rs::signature as lc;
+    let encoding: &dyn lc::RsaEncoding = match hash {
+        Algorithm::Sha384 => &lc::RSA_PKCS1_SHA384,
+        Algorithm::Sha512 => &lc::RSA_PKCS1_SHA512,
+        _ => &lc::RSA_PKCS1_SHA256,
+    };
+    let pair = lc::RsaKeyPair::from_pkcs8(&pair.to_pkcs8_der().unwrap()).unwrap();
+    let mut signature = vec![0; pair.public_modulus_len()];
+    let random = aws_lc_rs::rand::SystemRandom::new();
+    pair.sign(encoding, &random, message, &mut signature)
+        .unwrap();
+    signature
 }
 
 /// A log of the first kind: it promises, and its tree has an origin with a number.

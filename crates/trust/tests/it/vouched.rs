@@ -3,9 +3,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use custos_core::bundle::{Bundle, MediaType};
+use custos_core::bundle::{Bundle, MediaType, MessageSignature};
 use custos_core::clock::Timestamp;
-use custos_core::crypto::{KeyKind, KeyPair, PublicKey, Scheme};
+use custos_core::crypto::{KeyKind, KeyPair, Pem, PublicKey, Scheme};
+use custos_core::digest::Algorithm;
 use custos_core::identity::ExpectedSigner;
 use custos_trust::signer::{KeySigner, Signer};
 use custos_trust::verify::{
@@ -15,9 +16,11 @@ use custos_trust::verify::{
 };
 use custos_trust::{TrustRoot, seal, verify};
 use rcgen::ExtendedKeyUsagePurpose;
+use serde_json::{Value, json};
 
 use crate::instance::{
-    Clock, FILE, Instance, THEN, V1_HOST, V2_HOST, file, message, push_stamp, signature,
+    Clock, FILE, Instance, THEN, V1_HOST, V2_HOST, body_v1, file, message, push_stamp, sign_with,
+    signature,
 };
 use crate::support::{Authority, Leaf, NOW, PREDICATE, artifact, expect_key, signer, statement};
 
@@ -100,6 +103,19 @@ fn a_log_does_not_pass_for_another_by_its_origin() {
         ..court
     };
     court.of_file(&bundle).unwrap_err();
+    // A name that begins like another one is another one.
+    let root = instance.root_with(|root| {
+        root["tlogs"][1]["baseUrl"] = "https://log2026.example".into();
+    });
+    let verified = Court {
+        root: &root,
+        log: LogRequirement::Required,
+        ..court
+    }
+    .of_file(&bundle)
+    .unwrap();
+    let origin = format!("log2026.example - {V2_HOST}");
+    assert_eq!(verified.log()[0].origin, origin);
 }
 
 #[test]
@@ -568,4 +584,283 @@ fn an_entry_of_an_unknown_log_says_as_much_as_none() {
 fn detail(checks: &[Check], name: CheckName) -> &str {
     let check = checks.iter().find(|check| check.name == name).unwrap();
     &check.detail
+}
+
+#[test]
+fn a_log_of_the_second_kind_promises_nothing() {
+    let instance = Instance::new();
+    let (root, by) = (instance.root(), signer(KeyKind::P256));
+    let signers = [expect_key("maker", &by)];
+    let court = Court {
+        root: &root,
+        signers: &signers,
+        log: LogRequirement::Required,
+    };
+    let field = |bundle: &Bundle| match court.of_file(bundle) {
+        Err(VerifyError::LogFieldMismatch {
+            field, expected, ..
+        }) => {
+            assert_eq!(expected, "absent");
+            field
+        }
+        other => panic!("{other:?}"),
+    };
+    let good = instance.in_v2(message(&by), &by);
+    let mut timed = good.clone();
+    timed.verification_material.tlog_entries[0]
+        .integrated_time
+        .0 = THEN;
+    assert_eq!(field(&timed), "integratedTime");
+    let mut promised = good;
+    let promising = instance.in_v1(message(&by), &by, ("hashedrekord", "0.0.1"));
+    promised.verification_material.tlog_entries[0].inclusion_promise =
+        promising.verification_material.tlog_entries[0]
+            .inclusion_promise
+            .clone();
+    assert_eq!(field(&promised), "inclusionPromise");
+}
+
+#[test]
+fn a_promise_of_no_time_is_none() {
+    let instance = Instance::new();
+    let root = instance.root_with(|root| {
+        root["tlogs"][0]["publicKey"]["validFor"]["start"] = "1960-01-01T00:00:00Z".into();
+    });
+    let by = signer(KeyKind::P256);
+    let signers = [expect_key("maker", &by)];
+    let court = Court {
+        root: &root,
+        signers: &signers,
+        log: LogRequirement::Required,
+    };
+    for (time, good) in [(1, true), (0, false), (-1, false)] {
+        let mut bundle = instance.in_v1(message(&by), &by, ("hashedrekord", "0.0.1"));
+        let entry = &mut bundle.verification_material.tlog_entries[0];
+        entry.integrated_time.0 = time;
+        instance.v1.promise(entry);
+        let outcome = court.of_file(&bundle);
+        if good {
+            outcome.unwrap();
+        } else {
+            assert_eq!(outcome.unwrap_err(), VerifyError::LogPromise { entry: 0 });
+        }
+    }
+}
+
+#[test]
+fn a_trusted_time_lies_at_most_five_minutes_ahead() {
+    let instance = Instance::new();
+    let (root, by) = (instance.root(), signer(KeyKind::P256));
+    let signers = [expect_key("maker", &by)];
+    let bundle = instance.stamped(message(&by), THEN).to_bytes().unwrap();
+    let artifact = file();
+    let at = |now: Timestamp| {
+        verify(&VerifyRequest {
+            artifact: &artifact,
+            material: Material::Bundle(&bundle),
+            trust_root: &root,
+            signers: &signers,
+            log: LogRequirement::OrTimestamp,
+            expect: Message,
+            now,
+        })
+    };
+    let first = Timestamp::from_seconds(THEN - 300);
+    at(first).unwrap();
+    let now = first.plus_micros(-1);
+    let time = Timestamp::from_seconds(THEN);
+    assert_eq!(
+        at(now).unwrap_err(),
+        VerifyError::TimeInFuture { time, now }
+    );
+}
+
+#[test]
+fn an_entry_of_the_first_kind_commits_to_every_part() {
+    let instance = Instance::new();
+    let authority = Authority::new();
+    let leaf = Leaf {
+        valid: (THEN - 60, THEN + 60),
+        ..Leaf::email(KeyKind::P256, "a@example.com")
+    };
+    let (by_key, by_certificate) = (signer(KeyKind::P256), authority.signer(&leaf));
+    let root = instance
+        .root()
+        .with_authorities(&authority.root_pem)
+        .unwrap();
+    let signers = [
+        expect_key("maker", &by_key),
+        ExpectedSigner::certificate("ann", "a@example.com", None),
+    ];
+    let court = Court {
+        root: &root,
+        signers: &signers,
+        log: LogRequirement::Required,
+    };
+    // Kind, where the entry has the signer's PEM, and what else it commits to.
+    let (other, name) = (json!(STANDARD.encode("other")), json!("sha512"));
+    let kinds: [(_, &str, &[(&str, &Value)]); 3] = [
+        (
+            ("hashedrekord", "0.0.1"),
+            "/spec/signature/publicKey/content",
+            &[
+                ("/spec/data/hash/algorithm", &name),
+                ("/spec/data/hash/value", &other),
+                ("/spec/signature/content", &other),
+            ],
+        ),
+        (
+            ("dsse", "0.0.1"),
+            "/spec/signatures/0/verifier",
+            &[
+                ("/spec/payloadHash/algorithm", &name),
+                ("/spec/payloadHash/value", &other),
+                ("/spec/signatures/0/signature", &other),
+            ],
+        ),
+        (
+            ("intoto", "0.0.2"),
+            "/spec/content/envelope/signatures/0/publicKey",
+            &[
+                ("/spec/content/payloadHash/algorithm", &name),
+                ("/spec/content/payloadHash/value", &other),
+                ("/spec/content/envelope/payloadType", &other),
+                ("/spec/content/envelope/signatures/0/sig", &other),
+            ],
+        ),
+    ];
+    let both: [&dyn Signer; 2] = [&by_key, &by_certificate];
+    for by in both {
+        for (kind, pem_at, parts) in kinds {
+            let bundle = match kind.0 {
+                "hashedrekord" => message(by),
+                _ => signed(by),
+            };
+            let body = body_v1(&bundle, by, kind);
+            let judge = |said: (&str, &str), body: &Value| {
+                let entry = instance.v1.enter(said, body);
+                let mut bundle = bundle.clone();
+                bundle.verification_material.tlog_entries.push(entry);
+                match kind.0 {
+                    "hashedrekord" => court.of_file(&bundle).map(|_| ()),
+                    _ => court.of_statement(&bundle).map(|_| ()),
+                }
+            };
+            let refused = |said: (&str, &str), body: &Value| {
+                let outcome = judge(said, body);
+                let not_bound = matches!(outcome, Err(VerifyError::LogEntryNotBound { .. }));
+                assert!(not_bound, "{said:?} {body}: {outcome:?}");
+            };
+            judge(kind, &body).unwrap();
+            let with = |at: &str, value: &Value| {
+                let mut body = body.clone();
+                *body.pointer_mut(at).unwrap() = value.clone();
+                body
+            };
+            for (at, value) in parts {
+                refused(kind, &with(at, value));
+            }
+            // The version alone, the kind alone: in what the bundle says, in what the log has.
+            refused((kind.0, "0.0.9"), &body);
+            refused(("rekord", kind.1), &body);
+            refused(kind, &with("/apiVersion", &json!("0.0.9")));
+            refused(kind, &with("/kind", &json!("rekord")));
+            // The same bytes under another label, other bytes under the same.
+            let pem = body.pointer(pem_at).unwrap().as_str().unwrap();
+            let pem = String::from_utf8(STANDARD.decode(pem).unwrap()).unwrap();
+            let pem = Pem::parse(&pem).unwrap();
+            let label = match pem.label() {
+                "CERTIFICATE" => "PUBLIC KEY",
+                _ => "CERTIFICATE",
+            };
+            let mut bytes = pem.bytes().to_vec();
+            *bytes.last_mut().unwrap() ^= 1;
+            for pem in [
+                Pem::new(label, pem.bytes().to_vec()),
+                Pem::new(pem.label(), bytes),
+            ] {
+                let text = json!(STANDARD.encode(pem.to_text()));
+                refused(kind, &with(pem_at, &text));
+            }
+            refused(kind, &with(pem_at, &other));
+        }
+    }
+}
+
+#[test]
+fn a_file_signed_with_every_scheme_that_a_bundle_can_name_or_leave_out() {
+    let instance = Instance::new();
+    let root = instance.root();
+    for kind in KINDS {
+        let by = signer(kind);
+        let signers = [expect_key("maker", &by)];
+        let court = Court {
+            root: &root,
+            signers: &signers,
+            log: LogRequirement::AbsenceAllowed,
+        };
+        // Without a name the hash is the one that goes with the key.
+        let mut bundle = message(&by);
+        bundle.message_signature.as_mut().unwrap().message_digest = None;
+        court.of_file(&bundle).unwrap();
+        let mut other = bundle;
+        other.message_signature.as_mut().unwrap().signature = by.sign(b"other").unwrap().into();
+        let outcome = court.of_file(&other);
+        assert!(matches!(outcome, Err(VerifyError::SignatureInvalid { .. })));
+    }
+    // SHA-256 with a larger curve, as clients up to cosign 2 sign.
+    for (kind, hash, good) in [
+        (KeyKind::P384, Algorithm::Sha256, true),
+        (KeyKind::P521, Algorithm::Sha256, true),
+        (KeyKind::P521, Algorithm::Sha384, false),
+        (KeyKind::P256, Algorithm::Sha384, false),
+    ] {
+        let pair = KeyPair::generate(kind).unwrap();
+        let digest = hash.digest(FILE);
+        let signature = sign_with(&pair, hash, FILE);
+        let by = KeySigner::new(pair);
+        let signers = [expect_key("maker", &by)];
+        let court = Court {
+            root: &root,
+            signers: &signers,
+            log: LogRequirement::AbsenceAllowed,
+        };
+        let mut bundle = message(&by);
+        bundle.message_signature = Some(MessageSignature::new(&digest, signature));
+        assert_eq!(court.of_file(&bundle).is_ok(), good, "{kind} {hash:?}");
+        // Nobody signed such a thing for the log of the first kind either, unless it holds.
+        let mut other = bundle;
+        let forged = by.sign(b"other").unwrap();
+        other.message_signature = Some(MessageSignature::new(&digest, forged));
+        assert!(court.of_file(&other).is_err());
+    }
+}
+
+#[test]
+fn statements_signed_with_the_other_scheme_of_a_key() {
+    let root = TrustRoot::trusting_nothing();
+    let size = custos_core::crypto::RsaSize::Bits2048;
+    for (kind, scheme) in [
+        (KeyKind::Ed25519, Scheme::Ed25519),
+        (KeyKind::Rsa(size), Scheme::RsaPssSha256(size)),
+    ] {
+        let pair = KeyPair::generate(kind).unwrap();
+        let (pae, mut bundle) = {
+            let by = signer(kind);
+            let bundle = signed(&by);
+            (bundle.dsse_envelope.as_ref().unwrap().pae(), bundle)
+        };
+        let signature = pair.sign(scheme, &pae).unwrap();
+        let by = KeySigner::new(pair);
+        let material = &mut bundle.verification_material;
+        material.public_key.as_mut().unwrap().hint = String::new();
+        bundle.dsse_envelope.as_mut().unwrap().signatures[0].sig = signature.into();
+        let signers = [expect_key("maker", &by)];
+        let court = Court {
+            root: &root,
+            signers: &signers,
+            log: LogRequirement::AbsenceAllowed,
+        };
+        court.of_statement(&bundle).unwrap();
+    }
 }
