@@ -9,6 +9,7 @@
 
 mod accept;
 mod chains;
+mod explained;
 mod instance;
 mod issued;
 mod leaf;
