@@ -75,7 +75,8 @@ pub(super) fn check_all(
     Ok(found)
 }
 
-fn check(
+/// Verifies one timestamp by one of `authorities`, and returns its time.
+pub(crate) fn check(
     response: &[u8],
     signed: &[u8],
     authorities: &[Clock],
@@ -437,6 +438,10 @@ mod tests {
             read("20261123141500.25Z").as_deref(),
             Some("2026-11-23T14:15:00.25Z")
         );
+        assert_eq!(
+            read("20261123141500.123456789Z").as_deref(),
+            Some("2026-11-23T14:15:00.123456Z")
+        );
         for wrong in [
             "20261123141500",
             "20261123141500+0100",
@@ -446,6 +451,8 @@ mod tests {
             "20261123 41500Z",
             "19691231235959Z",
             "20261123141500.1234567890Z",
+            "202611231415009Z",
+            "20261123141500.5-Z",
         ] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
