@@ -7,7 +7,7 @@ use custos_core::crypto::{KeyKind, KeyPair, Pem};
 use custos_log::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
 use custos_log::disk::{DiskError, OsDisk};
 use custos_log::engine::{Log, LogOptions};
-use custos_log::note::{KeyPairSigner, NoteSigner as _, VerifierKey};
+use custos_log::note::{KeyPairSigner, VerifierKey};
 use custos_log::reader::LogReader;
 use custos_log::recorder::RecordError;
 use custos_server::trusted_root::is_host_name;
@@ -31,10 +31,9 @@ pub fn open_for_life(context: &Context) -> Result<Log, Failure> {
     open(context, LogOptions::life())
 }
 
-/// Gives the home's log its key and name, if it has none; a log that has another name keeps it,
-/// and that is an error.
-pub fn name(context: &Context, host: Option<&str>) -> Result<(), Failure> {
-    let home = context.home()?;
+/// Refuses a host that the home's log cannot have for its name, because it is none or because the
+/// log has another. Makes nothing.
+pub fn check_name(home: &Home, host: Option<&str>) -> Result<(), Failure> {
     if let Some(host) = host.filter(|host| !is_host_name(host)) {
         return Err(
             Failure::usage("E0002", format!("`{host}` is not a host name"))
@@ -42,20 +41,34 @@ pub fn name(context: &Context, host: Option<&str>) -> Result<(), Failure> {
                 .help("lower-case letters, digits, `-` and dots, without port and path"),
         );
     }
-    let pair = match load_key(&home)? {
-        Some(pair) => pair,
-        None => create_key(&home, context)?,
-    };
-    let signer = signer_named(&home, pair, host)?;
+    load_key(home)?;
+    if !home.log_vkey().is_file() {
+        return Ok(());
+    }
+    let key = verifier_key(home)?;
     match host {
-        Some(host) if signer.verifier_key().name() != host => {
+        Some(host) if key.name() != host => {
             Err(Failure::usage("E0814", "the log has another name already")
                 .at(shown(&home.log_vkey()))
-                .because(format!("it is `{}`", signer.verifier_key().name()))
+                .because(format!("it is `{}`", key.name()))
                 .help("a log never changes its name: leave out --host, or use a new home"))
         }
         _ => Ok(()),
     }
+}
+
+/// Gives the home's log its key and name, if it has none; a log that has another name keeps it,
+/// and that is an error.
+pub fn name(context: &Context, host: Option<&str>) -> Result<(), Failure> {
+    let home = context.home()?;
+    check_name(&home, host)?;
+    let pair = match load_key(&home)? {
+        Some(pair) => pair,
+        None => create_key(&home, context)?,
+    };
+    signer_named(&home, pair, host)?;
+    // Somebody else may have named it meanwhile.
+    check_name(&home, host)
 }
 
 fn open(context: &Context, mut options: LogOptions) -> Result<Log, Failure> {

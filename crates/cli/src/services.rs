@@ -6,8 +6,10 @@ pub mod issuers;
 pub mod keyless;
 pub mod serving;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
+use custos_net::Url;
 use custos_server::authority::AuthorityError;
 use custos_server::trusted_root::{SigningConfig, TrustedRoot};
 
@@ -79,6 +81,13 @@ fn unreadable(file: &std::path::Path, error: &dyn std::error::Error) -> Failure 
         .because(error.to_string())
 }
 
+/// Returns true if `url` leads to this machine, whichever that is.
+pub fn is_local(url: &Url) -> bool {
+    let origin = url.origin();
+    let loopback = |address: IpAddr| address.is_loopback();
+    origin.host() == "localhost" || origin.address().is_some_and(loopback)
+}
+
 /// Returns an error of the authority as people see it.
 pub fn authority_failure(error: &AuthorityError) -> Failure {
     match error {
@@ -89,7 +98,9 @@ pub fn authority_failure(error: &AuthorityError) -> Failure {
         AuthorityError::Io { path, message, .. } => {
             Failure::io(shown(path), &std::io::Error::other(message.clone()))
         }
-        AuthorityError::Organization | AuthorityError::Certificate(_) => {
+        AuthorityError::Organization
+        | AuthorityError::ServerName { .. }
+        | AuthorityError::Certificate(_) => {
             Failure::usage("E0812", "such a certificate cannot be made").because(error.to_string())
         }
         AuthorityError::Expired { .. } => {

@@ -38,4 +38,6 @@ pub(super) const SERVE_EXAMPLES: &str = "Examples:
   custos serve --tls-cert cert.pem --tls-key key.pem   by a certificate of another authority
   custos serve --token-file tokens                     /add and /metrics for who has a token
   curl http://127.0.0.1:8475/healthz                   is it well
-  cosign sign-blob --signing-config .custos/trust/signing_config.json ...";
+  cosign sign-blob --signing-config .custos/trust/signing_config.json \\
+    --trusted-root .custos/trust/trusted_root.json --identity-token TOKEN-FILE \\
+    --bundle model.bin.sigstore.json model.bin";

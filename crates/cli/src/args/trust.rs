@@ -76,4 +76,6 @@ pub(super) const TRUST_EXAMPLES: &str = "Examples:
   custos trust update                                  follow it: keys, revocations
   custos trust status                                  how old it is, and who may change it
   custos trust tls --name log.example.com              a new certificate for `serve --tls`
-  cosign verify-blob --trusted-root .custos/trust/trusted_root.json ...";
+  cosign verify-blob --trusted-root .custos/trust/trusted_root.json \\
+    --certificate-identity jane@example.com --certificate-oidc-issuer https://ISSUER \\
+    --bundle model.bin.sigstore.json model.bin";

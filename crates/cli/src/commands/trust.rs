@@ -23,7 +23,8 @@ use crate::files::{publish_new, shown, write_new};
 use crate::keys;
 use crate::logs;
 use crate::recording::Recording;
-use crate::services::{TrustPlace, authority_failure};
+use crate::services::home_log::HomeLog;
+use crate::services::{TrustPlace, authority_failure, is_local};
 use crate::term::Role;
 use crate::{Failure, Outcome};
 
@@ -44,7 +45,6 @@ pub fn run(args: &TrustArgs, context: &Context) -> Outcome {
 
 fn init(args: &TrustInitArgs, context: &Context) -> Outcome {
     let home = context.home()?;
-    home.create()?;
     let place = TrustPlace::of(&home);
     if place.trusted_root().exists() {
         return Err(
@@ -57,7 +57,6 @@ fn init(args: &TrustInitArgs, context: &Context) -> Outcome {
     if let Some(issuer) = &args.oidc_issuer {
         server_url(issuer)?;
     }
-    logs::name(context, args.host.as_deref())?;
     let new = NewRoot {
         args,
         url: &url,
@@ -66,7 +65,12 @@ fn init(args: &TrustInitArgs, context: &Context) -> Outcome {
         context,
         place: &place,
     };
-    let index = new.make()?;
+    new.check()?;
+    // Asked for last of all, and before anything is written.
+    let password = new.password()?;
+    home.create()?;
+    logs::name(context, args.host.as_deref())?;
+    let index = new.make(&password)?;
     report_new(&place, index, args, context)
 }
 
@@ -79,17 +83,35 @@ struct NewRoot<'a> {
 }
 
 impl NewRoot<'_> {
+    // What can be refused is refused before anything is written: a log once made keeps its name.
+    fn check(&self) -> Result<(), Failure> {
+        let home = self.context.home()?;
+        self.context.settings()?;
+        let names = [self.url.origin().host().to_owned()];
+        ServerParams::new(&self.args.organization, &names, self.now)
+            .check()
+            .map_err(|error| authority_failure(&error))?;
+        logs::check_name(&home, self.args.host.as_deref())?;
+        if home.log_vkey().is_file() {
+            HomeLog::open(self.context)?;
+        }
+        Ok(())
+    }
+
+    // An authority is there, but not the trusted root: the command was interrupted.
+    fn is_resumed(&self) -> bool {
+        self.place.authority().join("root.pem").is_file()
+    }
+
     // The trusted root itself is written last: until it is there, the same command goes on where
     // it was interrupted.
-    fn make(&self) -> Result<u64, Failure> {
+    fn make(&self, password: &Password) -> Result<u64, Failure> {
         let dir = self.place.authority();
-        let resumed = dir.join("root.pem").is_file();
-        let password = self.password(&dir.join("root.key"), resumed)?;
         let passwords = FixedPassword::new(password.to_vec());
-        let authority = if resumed {
+        let authority = if self.is_resumed() {
             Authority::open(&dir, &passwords)
         } else {
-            self.authority(&dir, &password)
+            self.authority(&dir, password)
         };
         let authority = authority.map_err(|error| authority_failure(&error))?;
         let root = Root::open(&dir, &passwords).map_err(|error| authority_failure(&error))?;
@@ -99,7 +121,7 @@ impl NewRoot<'_> {
             let pem = root
                 .server_pem(&params)
                 .map_err(|e| authority_failure(&e))?;
-            write_new(&self.place.tls(), pem.as_bytes(), 0o600)?;
+            publish_new(&self.place.tls(), pem.as_bytes(), 0o600)?;
         }
         let url = self.args.url.trim_end_matches('/');
         let at = Place::new(&self.args.organization, url, Validity::from(self.now));
@@ -134,16 +156,24 @@ impl NewRoot<'_> {
         Authority::init(dir, &params)
     }
 
-    fn password(&self, key: &Path, resumed: bool) -> Result<Password, Failure> {
+    fn password(&self) -> Result<Password, Failure> {
         let args = &self.args.password;
+        let key = self.place.authority().join("root.key");
         match &args.password_file {
             Some(file) => PasswordFile::new(self.context.resolve(file))
-                .password(key)
+                .password(&key)
                 .map_err(|error| keys::failure(&error)),
-            None if args.no_password => Ok(Password::default()),
-            None if resumed => keys::ask_password(key),
-            None => keys::new_password(key),
+            None if args.no_password => return Ok(Password::default()),
+            None if self.is_resumed() => keys::ask_password(&key),
+            None => keys::new_password(&key),
         }
+        .and_then(|password| {
+            if password.is_empty() {
+                return Err(Failure::usage("E0703", "the password is empty")
+                    .help("pass --no-password to write the root's key unencrypted"));
+            }
+            Ok(password)
+        })
     }
 
     // The root's first signature is over what it is to be trusted for. It is also the log's first
@@ -176,16 +206,20 @@ fn report_new(place: &TrustPlace, index: u64, args: &TrustInitArgs, context: &Co
     let root_key = place.authority().join("root.key");
     let (trusted, config) = (shown(&place.trusted_root()), shown(&place.signing_config()));
     let literal = |text: &str| context.term.paint(Role::Literal, text);
+    let told = server_url(&args.url)?;
     let human = format!(
         "trust root      {}\nsigning config  {}\nroot key        {}\nlog entry       #{index}\n\n\
          give {ROOT_NAME} to whoever verifies, signing_config.json to whoever signs;\n\
-         keep the root key off line: move it away, only `custos trust tls` needs it.\n\
-         add [[issuer]] to the settings, then `custos serve` answers at {}\n",
+         keep the root key off line: move it away, only `custos trust tls` needs it.\n\n{}",
         literal(&trusted),
         literal(&config),
         literal(&shown(&root_key)),
-        args.url,
+        next_steps(place, &told, args, context)?,
     );
+    if !told.origin().is_tls() && !is_local(&told) {
+        let text = "ID tokens go to that address without TLS, readable on the way";
+        context.term.warn(text);
+    }
     if args.password.no_password {
         let text = "the root's key is not encrypted; only its file mode (0600) protects it";
         context.term.warn(text);
@@ -201,6 +235,43 @@ fn report_new(place: &TrustPlace, index: u64, args: &TrustInitArgs, context: &Co
         }),
     )?;
     Ok(Exit::Yes)
+}
+
+fn next_steps(
+    place: &TrustPlace,
+    told: &Url,
+    args: &TrustInitArgs,
+    context: &Context,
+) -> Result<String, Failure> {
+    let literal = |text: &str| context.term.paint(Role::Literal, text);
+    let mut text = String::new();
+    if context.settings()?.issuers.is_empty() {
+        let issuer = args.oidc_issuer.as_deref();
+        let url = issuer.unwrap_or("https://accounts.example.com");
+        let entry = format!("[[issuer]]\n        url = \"{url}\"\n        type = \"email\"");
+        text.push_str(&format!(
+            "next: say in custos.toml whose ID tokens get certificates, for instance\n        {}\n",
+            literal(&entry)
+        ));
+    }
+    let mut serve = "custos serve".to_owned();
+    if !is_local(told) {
+        serve.push_str(&format!(" --listen 0.0.0.0:{}", told.origin().port()));
+    }
+    serve.push_str(match (told.origin().is_tls(), is_local(told)) {
+        (true, _) => " --tls",
+        (false, true) => "",
+        (false, false) => " --behind-proxy",
+    });
+    let (serve, at) = (literal(&serve), told.origin());
+    text.push_str(&format!("then: {serve}   clients are told {at}\n"));
+    if told.origin().is_tls() {
+        let root = literal(&shown(&place.authority().join("root.pem")));
+        text.push_str(&format!(
+            "      clients elsewhere believe its certificate with SSL_CERT_FILE={root}\n"
+        ));
+    }
+    Ok(text)
 }
 
 fn server_url(text: &str) -> Result<Url, Failure> {

@@ -10,7 +10,6 @@ use custos_log::recorder::{RecordError, Recorded, Recorder};
 use custos_net::{Client, Guard, NetError, Request, Response, Secret, Settings, Url};
 use custos_trust::keyless::LogServer;
 
-use super::keyless::tls_roots;
 use super::serving::Serving;
 use crate::context::Context;
 use crate::home::Home;
@@ -32,6 +31,8 @@ pub enum HomeLog {
         server: Box<LogServer>,
         /// The same log on the disk.
         reader: LogReader,
+        /// Where clients find it.
+        url: String,
     },
 }
 
@@ -41,7 +42,7 @@ impl HomeLog {
     pub fn open(context: &Context) -> Result<Self, Failure> {
         let home = context.home()?;
         if let Some(serving) = Serving::find(&home)?
-            && let Some(found) = Self::served(&serving, &home, context)?
+            && let Some(found) = Self::served(&serving, &home)?
         {
             return Ok(found);
         }
@@ -49,12 +50,12 @@ impl HomeLog {
     }
 
     // `None` if nobody answers there: then the lock on the log tells the truth.
-    fn served(serving: &Serving, home: &Home, context: &Context) -> Result<Option<Self>, Failure> {
+    fn served(serving: &Serving, home: &Home) -> Result<Option<Self>, Failure> {
         let key = logs::verifier_key(home)?;
-        let Ok(url) = serving.url.parse::<Url>() else {
+        let Ok(url) = serving.local.parse::<Url>() else {
             return Ok(None);
         };
-        let settings = Settings::new(Guard::public().naming(&url)).with_roots(tls_roots(context)?);
+        let settings = Settings::new(Guard::public().naming(&url));
         let hello = settings.clone().with_times(HELLO, HELLO);
         let answer = Client::new(hello).and_then(|client| {
             let request = Request::get(url.with_path("/healthz").map_err(NetError::Url)?);
@@ -70,6 +71,7 @@ impl HomeLog {
         Ok(Some(Self::Served {
             server: Box::new(LogServer::new(client, url, Some(token), key.clone())),
             reader: LogReader::new(logs::disk(home), key),
+            url: format!("{}/", serving.url.trim_end_matches('/')),
         }))
     }
 
@@ -77,7 +79,7 @@ impl HomeLog {
     pub fn url(&self, home: &Home) -> String {
         match self {
             Self::Here(_) => format!("file://{}", home.log().display()),
-            Self::Served { server, .. } => server.url().to_string(),
+            Self::Served { url, .. } => url.clone(),
         }
     }
 

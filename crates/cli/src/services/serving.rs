@@ -12,7 +12,7 @@ use crate::files::{read_bytes, shown, write_new};
 use crate::home::Home;
 use crate::report::Failure;
 
-const SCHEMA: &str = "custos.serving/1";
+const SCHEMA: &str = "custos.serving/2";
 const MAX_FILE: u64 = 16 << 10;
 
 /// Where the home's server is, and what opens it.
@@ -20,8 +20,10 @@ const MAX_FILE: u64 = 16 << 10;
 #[serde(deny_unknown_fields)]
 pub struct Serving {
     schema: String,
-    /// Where it listens.
+    /// Where clients are told to go.
     pub url: String,
+    /// Where it answers programs on this machine: plain HTTP on the loopback interface.
+    pub local: String,
     /// A token of this run of the server.
     #[serde(with = "secret")]
     pub token: Zeroizing<String>,
@@ -41,11 +43,12 @@ mod secret {
 }
 
 impl Serving {
-    /// Returns what a server at `url` leaves.
-    pub fn new(url: String, token: Zeroizing<String>) -> Self {
+    /// Returns what a server at `url`, and on this machine at `local`, leaves.
+    pub fn new(url: String, local: String, token: Zeroizing<String>) -> Self {
         Self {
             schema: SCHEMA.to_owned(),
             url,
+            local,
             token,
         }
     }
@@ -116,7 +119,8 @@ mod tests {
         let home = Home::at(dir.path().to_owned(), Origin::Flag);
         assert!(Serving::find(&home).unwrap().is_none());
         let token = Zeroizing::new("t".repeat(30));
-        let serving = Serving::new("http://127.0.0.1:1".to_owned(), token);
+        let [url, local] = ["https://log.example", "http://127.0.0.1:1"].map(str::to_owned);
+        let serving = Serving::new(url, local, token);
         assert!(!format!("{serving:?}").contains("ttt"));
         let first = serving.announce(&home).unwrap();
         std::mem::forget(first);

@@ -1,8 +1,15 @@
 //! A trust root and a server of one's own.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
+
+use custos_core::clock::Timestamp;
+use custos_net::{Client, Guard, NetError, Request, Response, Roots, Settings, Url};
+use custos_server::Authority;
+use custos_server::authority::{Params, Protection, Root, ServerParams};
+use custos_trust::keys::NoPassword;
 
 use crate::sandbox::Sandbox;
 
@@ -14,18 +21,26 @@ pub struct Serving {
 
 impl Serving {
     pub fn start(sandbox: &Sandbox) -> Self {
-        let mut command = sandbox.command(&["serve", "--listen", "127.0.0.1:0"]);
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        Self::start_with(sandbox, &["--listen", "127.0.0.1:0"])
+    }
+
+    // What it says on the way is in `serve.log`.
+    fn start_with(sandbox: &Sandbox, options: &[&str]) -> Self {
+        let mut command = sandbox.command(&[&["serve"], options].concat());
+        let log = File::create(sandbox.path("serve.log")).unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut first = String::new();
         BufReader::new(child.stdout.as_mut().unwrap())
             .read_line(&mut first)
             .unwrap();
         let url = first.trim().strip_prefix("serving  ").unwrap().to_owned();
         Self { child, url }
+    }
+
+    // The same server, called by another name of this machine.
+    fn called(&self, host: &str) -> String {
+        let (_, port) = self.url.rsplit_once(':').unwrap();
+        format!("https://{host}:{port}")
     }
 
     pub fn terminate(mut self) -> Option<i32> {
@@ -99,6 +114,56 @@ fn a_trust_root_is_made_once_and_kept_private() {
     sandbox
         .run(&["trust", "tls", "--name", "a.example"])
         .failed(2, "E0704");
+}
+
+#[test]
+fn what_is_refused_leaves_nothing_behind() {
+    let sandbox = Sandbox::new();
+    sandbox.write("empty", "\n");
+    let long = "x".repeat(65);
+    for (options, status, code) in [
+        // Nobody is there to ask for a password.
+        (&[][..], 2, "E0704"),
+        (&["--host", "log.example.com"], 2, "E0704"),
+        (&["--password-file", "empty"], 2, "E0703"),
+        (&["--password-file", "none"], 2, "E0003"),
+        (&["--no-password", "--host", "https://x/"], 2, "E0002"),
+        (&["--no-password", "--url", "nowhere"], 2, "E0002"),
+        (&["--no-password", "--url", "https://a_b"], 2, "E0812"),
+        (&["--no-password", "--oidc-issuer", "x"], 2, "E0002"),
+        (&["--no-password", "--organization", ""], 2, "E0812"),
+        (&["--no-password", "--organization", &long], 2, "E0812"),
+    ] {
+        let words = [&["trust", "init"], options].concat();
+        sandbox.run(&words).failed(status, code);
+        let left = std::fs::read_dir(sandbox.path("home")).unwrap().count();
+        assert_eq!(left, 0, "{options:?}");
+    }
+    sandbox.write("custos.toml", "[[nothing]]\n");
+    sandbox.line("trust init --no-password").failed(2, "E0011");
+    let left = std::fs::read_dir(sandbox.path("home")).unwrap().count();
+    assert_eq!(left, 0);
+    sandbox.write("custos.toml", "");
+    sandbox.line("trust init --no-password").ok();
+}
+
+#[test]
+fn an_interrupted_init_goes_on_with_the_same_root() {
+    let sandbox = Sandbox::new();
+    sandbox.write("password", "correct horse\n");
+    sandbox.write("other", "wrong\n");
+    sandbox.line("trust init --password-file password").ok();
+    let root = sandbox.read("home/trust/keys/root.pem");
+    for made in ["trusted_root.json", "keys/tls.pem"] {
+        std::fs::remove_file(sandbox.path(&format!("home/trust/{made}"))).unwrap();
+    }
+    sandbox.line("trust init").failed(2, "E0704");
+    sandbox
+        .line("trust init --password-file other")
+        .failed(1, "E0703");
+    sandbox.line("trust init --password-file password").ok();
+    assert_eq!(sandbox.read("home/trust/keys/root.pem"), root);
+    assert!(sandbox.path("home/trust/keys/tls.pem").exists());
 }
 
 #[test]
@@ -199,4 +264,166 @@ fn keyless_signing_says_what_lacks() {
     sandbox
         .run(&["sign", "m", "--oidc", "ci", "--key", "k"])
         .failed(2, "E0002");
+}
+
+fn health(url: &str, root: Option<&str>) -> Result<(), NetError> {
+    let url: Url = url.parse().unwrap();
+    let roots = root.map_or(Roots::System, |root| {
+        Roots::only_pem(root.as_bytes()).unwrap()
+    });
+    let settings = Settings::new(Guard::public().naming(&url)).with_roots(roots);
+    let request = Request::get(url.with_path("/healthz").unwrap());
+    let answer = Client::new(settings).unwrap().send(&request);
+    answer.and_then(Response::success).map(drop)
+}
+
+#[track_caller]
+fn no_secure_connection(answer: &Result<(), NetError>) {
+    assert!(matches!(answer, Err(NetError::Tls { .. })), "{answer:?}");
+}
+
+#[test]
+fn tls_is_believed_with_the_homes_root_and_for_the_names_of_the_certificate() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .line("trust init --no-password --url https://localhost:8475")
+        .ok();
+    let root = sandbox.read("home/trust/keys/root.pem");
+    let stranger = with_root().read("home/trust/keys/root.pem");
+    let serving = Serving::start_with(&sandbox, &["--tls", "--listen", "0.0.0.0:0"]);
+    for host in ["127.0.0.1", "localhost"] {
+        let url = serving.called(host);
+        health(&url, Some(&root)).unwrap();
+        no_secure_connection(&health(&url, None));
+        no_secure_connection(&health(&url, Some(&stranger)));
+    }
+    // The same server, but the certificate does not name it so.
+    no_secure_connection(&health(&serving.called("127.0.0.2"), Some(&root)));
+    let plain = serving.called("127.0.0.1").replace("https", "http");
+    assert!(health(&plain, None).is_err());
+    assert_eq!(serving.terminate(), Some(0));
+
+    sandbox.line("trust tls --name 127.0.0.2").ok();
+    sandbox
+        .line("trust tls --name a_b")
+        .failed(2, "E0812")
+        .says("a_b");
+    let serving = Serving::start_with(&sandbox, &["--tls", "--listen", "0.0.0.0:0"]);
+    health(&serving.called("127.0.0.2"), Some(&root)).unwrap();
+    no_secure_connection(&health(&serving.called("127.0.0.1"), Some(&root)));
+    // Commands of this home need no name that the certificate has.
+    sandbox
+        .run(&["keys", "generate", "k", "--no-password"])
+        .ok();
+    sandbox.model("m");
+    sandbox
+        .run(&["sign", "m", "--key", "k"])
+        .ok()
+        .says("log #1");
+}
+
+#[test]
+fn a_certificate_that_has_ended_is_told_and_not_believed() {
+    let sandbox = with_root();
+    let long_ago = Timestamp::from_seconds(1_577_836_800);
+    let dir = sandbox.path("authority");
+    let mut params = Params::new("Example", long_ago, Protection::Plain, Protection::Plain);
+    params.root_days = 36_500;
+    Authority::init(&dir, &params).unwrap();
+    let names = ["127.0.0.1".to_owned()];
+    let root = Root::open(&dir, &NoPassword).unwrap();
+    let pem = root.server_pem(&ServerParams::new("Example", &names, long_ago));
+    let file = sandbox.write("server.pem", pem.unwrap().as_bytes());
+    let file = file.to_str().unwrap();
+    let listen = ["--listen", "127.0.0.1:0"];
+    let options = [&listen[..], &["--tls-cert", file, "--tls-key", file]].concat();
+    let serving = Serving::start_with(&sandbox, &options);
+    let root = sandbox.read("authority/root.pem");
+    no_secure_connection(&health(&serving.url, Some(&root)));
+    let said = sandbox.read("serve.log");
+    assert!(
+        said.contains("server.pem ended at 2020-12-31T00:00:00Z"),
+        "{said}"
+    );
+    // It was written with the mode of any file.
+    assert!(said.contains("server.pem can be read by others"), "{said}");
+    // Clients are told of plain HTTP.
+    let told = "signing_config.json sends clients to http://127.0.0.1:8475";
+    assert!(said.contains(told), "{said}");
+}
+
+#[test]
+fn the_entry_url_leads_to_where_the_log_is_read() {
+    let sandbox = with_root();
+    sandbox
+        .run(&["keys", "generate", "k", "--no-password"])
+        .ok();
+    sandbox.write("f", "weights");
+    let sign = ["sign", "f", "--key", "k"];
+    let serving = Serving::start(&sandbox);
+    let said = sandbox.json(&sign).ok().json();
+    let url = said["entryUrl"].as_str().unwrap();
+    assert_eq!(url, format!("{}/#1", serving.url));
+    let (base, index) = url.split_once('#').unwrap();
+    let base: Url = base.parse().unwrap();
+    let settings = Settings::new(Guard::public().naming(&base));
+    let request = Request::get(base.with_path("/checkpoint").unwrap());
+    let answer = Client::new(settings).unwrap().send(&request).unwrap();
+    let checkpoint = String::from_utf8(answer.body().to_vec()).unwrap();
+    let mut lines = checkpoint.lines();
+    assert_eq!(lines.next(), Some("log.example.com"));
+    let size: u64 = lines.next().unwrap().parse().unwrap();
+    assert!(size > index.parse().unwrap());
+    sandbox
+        .run(&sign)
+        .ok()
+        .says(&format!("entry    {}/#2  (custos log get 2)", serving.url));
+    serving.terminate();
+    // Without the server, the folder.
+    let said = sandbox.json(&sign).ok().json();
+    let log = sandbox.path("home/log");
+    assert_eq!(
+        said["entryUrl"].as_str().unwrap(),
+        format!("file://{}#3", log.display())
+    );
+}
+
+#[test]
+fn the_entry_url_of_a_server_for_others_is_the_one_they_are_told() {
+    let sandbox = Sandbox::new();
+    let url = "https://log.example.com:8475";
+    sandbox
+        .line(&format!("trust init --no-password --url {url}"))
+        .ok();
+    sandbox
+        .run(&["keys", "generate", "k", "--no-password"])
+        .ok();
+    sandbox.write("f", "weights");
+    for options in [
+        &["--tls", "--listen", "0.0.0.0:0"][..],
+        &["--tls", "--listen", "127.0.0.1:0"],
+        &["--behind-proxy", "--listen", "0.0.0.0:0"],
+    ] {
+        let serving = Serving::start_with(&sandbox, options);
+        let said = sandbox.json(&["sign", "f", "--key", "k"]).ok().json();
+        let entry = format!("{url}/#{}", said["logIndex"]);
+        assert_eq!(said["entryUrl"].as_str().unwrap(), entry, "{options:?}");
+        let said = sandbox.read("serve.log");
+        assert!(!said.contains("sends clients"), "{said}");
+        assert_eq!(serving.terminate(), Some(0));
+    }
+}
+
+#[test]
+fn a_file_of_tokens_that_others_can_read_is_told() {
+    let sandbox = with_root();
+    let tokens = sandbox.write("tokens", "0123456789abcdef0123456789abcdef\n");
+    let file = tokens.to_str().unwrap();
+    let options = ["--listen", "127.0.0.1:0", "--token-file", file];
+    for (mode, told) in [(0o644, true), (0o600, false)] {
+        std::fs::set_permissions(&tokens, std::fs::Permissions::from_mode(mode)).unwrap();
+        drop(Serving::start_with(&sandbox, &options));
+        let said = sandbox.read("serve.log");
+        assert_eq!(said.contains("tokens can be read by others"), told);
+    }
 }
