@@ -2,10 +2,12 @@
 //!
 //! Every node of a bundle's JSON is deleted, duplicated, truncated, replaced by other types and by
 //! what stands at the same place in other bundles, and its text is flipped bit by bit. Each mutant
-//! must be rejected, or yield exactly the original result at a path that [`NEUTRAL`] argues for.
+//! must be rejected, or yield exactly the original result at a path that [`neutral`] argues for.
 //! Anything else accepted is a failure; a panic is one too.
 //!
 //! At least 20,000 mutants a run; every bit of every character with `CUSTOS_TEST_FULL=1`.
+
+mod neutral;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -23,6 +25,10 @@ use custos_trust::verify::{
 use custos_trust::{TrustRoot, seal, verify};
 use serde_json::Value;
 
+use neutral::{
+    Kind, NEUTRAL, NEUTRAL_BLOB, NEUTRAL_SIGSTORE, NEUTRAL_TILES, NEUTRAL_VOUCHED, Neutral,
+};
+
 use crate::instance::{Instance, THEN, file, message};
 use crate::sigstore;
 use crate::support::{
@@ -30,167 +36,59 @@ use crate::support::{
     signer, statement,
 };
 
-/// Fields that may change without changing the result: paths without positions, what may happen
-/// to them, and why that is right. An allowance that no mutant uses fails the test too.
-const NEUTRAL: &[Neutral] = &[
-    (
-        "dsseEnvelope.signatures[].keyid",
-        &[
-            Kind::Delete,
-            Kind::Duplicate,
-            Kind::Flip,
-            Kind::Swap,
-            Kind::Truncate,
-            Kind::Type,
-        ],
-        "an unauthenticated hint (DSSE): it selects nothing here",
-    ),
-    (
-        "verificationMaterial.publicKey",
-        &[Kind::Type],
-        "an empty identifier has no hint: see below",
-    ),
-    (
-        "verificationMaterial.publicKey.hint",
-        &[
-            Kind::Delete,
-            Kind::Duplicate,
-            Kind::Flip,
-            Kind::Truncate,
-            Kind::Type,
-        ],
-        "a hint can only narrow the expected keys: absent or no fingerprint, all of them are tried; \
-         another fingerprint is rejected, and so is free text in an OMS bundle",
-    ),
-    (
-        "verificationMaterial.tlogEntries",
-        &[Kind::Delete, Kind::Type],
-        "an unlogged bundle where that is allowed: absent, null and empty mean the same",
-    ),
-    (
-        "verificationMaterial.x509CertificateChain.certificates",
-        &[Kind::Duplicate],
-        "certificates behind the leaf are hints for path building: anchors come from the trust \
-         root, names and key from the leaf alone",
-    ),
-    (
-        "verificationMaterial.x509CertificateChain.certificates[]",
-        &[Kind::Duplicate],
-        "the same certificate twice adds no path",
-    ),
-];
-
-/// Those of real bundles of the public instance.
-const NEUTRAL_SIGSTORE: &[Neutral] = &[
-    (
-        "verificationMaterial.timestampVerificationData",
-        &[Kind::Delete, Kind::Type],
-        "empty in this bundle: absent, null and empty mean the same",
-    ),
-    (
-        "verificationMaterial.tlogEntries[].inclusionProof.checkpoint.envelope",
-        &[Kind::Flip],
-        "below the signed text, names and lines that belong to no trusted key are ignored (C2SP \
-         signed-note); the result carries the signed text only",
-    ),
-];
-
-/// Those of bundles that an instance of Sigstore vouches for, by a log and by a timestamp that say
-/// the same time: each can go where the other stays.
-const NEUTRAL_VOUCHED: &[Neutral] = &[
-    (
-        "messageSignature.messageDigest",
-        &[Kind::Delete, Kind::Type],
-        "a hint: the artifact is hashed, with SHA-256 for want of a name",
-    ),
-    (
-        "verificationMaterial.publicKey",
-        &[Kind::Type],
-        "an empty identifier has no hint: see below",
-    ),
-    (
-        "verificationMaterial.publicKey.hint",
-        &[
-            Kind::Delete,
-            Kind::Duplicate,
-            Kind::Flip,
-            Kind::Truncate,
-            Kind::Type,
-        ],
-        "a hint can only narrow the expected keys",
-    ),
-    (
-        "verificationMaterial.timestampVerificationData",
-        &[Kind::Delete, Kind::Type],
-        "the log vouches for the same time",
-    ),
-    (
-        "verificationMaterial.timestampVerificationData.rfc3161Timestamps",
-        &[Kind::Delete, Kind::Duplicate, Kind::Truncate, Kind::Type],
-        "the log vouches for the same time; twice the same says no more than once",
-    ),
-    (
-        "verificationMaterial.timestampVerificationData.rfc3161Timestamps[]",
-        &[Kind::Delete, Kind::Duplicate],
-        "as above",
-    ),
-    (
-        "verificationMaterial.timestampVerificationData.rfc3161Timestamps[].signedTimestamp",
-        &[Kind::Flip],
-        "around what the authority signed there is a wrapper (versions, a list of hashes, the name \
-         of the signature's algorithm, the status: granted, or granted with modifications)",
-    ),
-    (
-        "verificationMaterial.tlogEntries",
-        &[Kind::Delete, Kind::Type],
-        "no entry where a timestamp is enough: absent, null and empty mean the same",
-    ),
-    (
-        "verificationMaterial.tlogEntries[].inclusionPromise",
-        &[Kind::Delete, Kind::Type],
-        "there is a proof, and a timestamp of the same time",
-    ),
-    (
-        "verificationMaterial.tlogEntries[].inclusionProof.checkpoint.envelope",
-        &[Kind::Flip],
-        "Rekor v1 signs under any name: what counts is the key id and the signature",
-    ),
-    (
-        "verificationMaterial.x509CertificateChain.certificates",
-        &[Kind::Duplicate],
-        "certificates behind the leaf are hints for path building",
-    ),
-    (
-        "verificationMaterial.x509CertificateChain.certificates[]",
-        &[Kind::Duplicate],
-        "the same certificate twice adds no path",
-    ),
-    (
-        "dsseEnvelope.signatures[].keyid",
-        &[Kind::Delete, Kind::Type],
-        "an unauthenticated hint (DSSE)",
-    ),
-];
-
-type Neutral = (&'static str, &'static [Kind], &'static str);
-
-// Name, bundle, bundles to swap from, and how to verify.
-type Job<'a> = (&'static str, &'a [u8], Vec<&'a [u8]>, Box<Check<'a>>);
-
 type Check<'a> = dyn Fn(&[u8]) -> Option<String> + 'a;
 
-const ALL_BITS: &[u8] = &[1, 2, 4, 8, 16, 32, 64, 128];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Delete,
-    Duplicate,
-    Flip,
-    Key,
-    Swap,
-    Truncate,
-    Type,
+/// A bundle, what stands at its places in others, and how it is verified.
+struct Job<'a> {
+    name: &'static str,
+    bytes: &'a [u8],
+    others: Vec<&'a [u8]>,
+    check: &'a Check<'a>,
 }
+
+/// Bundles of one kind: each of them mutated in every way, and judged by one table.
+struct Trial {
+    neutral: &'static [Neutral],
+    bits: &'static [u8],
+    used: Used,
+    tried: usize,
+}
+
+impl Trial {
+    /// Flips these bits of every character, and all of them in the deep run.
+    fn new(neutral: &'static [Neutral], bits: &'static [u8]) -> Self {
+        Self {
+            neutral,
+            bits: if full() { ALL_BITS } else { bits },
+            used: Used::new(),
+            tried: 0,
+        }
+    }
+
+    fn run(&mut self, job: &Job<'_>) {
+        let tally = Subject::new(job, self.neutral).run(self.bits);
+        tally.report(job.name);
+        self.tried += tally.tried;
+        self.used.extend(tally.neutral);
+    }
+
+    /// Ends the trial: there were that many mutants, and every allowance of the table was needed.
+    fn end(&self, least: usize) {
+        assert!(self.tried >= least, "only {} mutants", self.tried);
+        for (path, kinds, _) in self.neutral {
+            for kind in *kinds {
+                let used = self.used.contains_key(&((*path).to_owned(), *kind));
+                assert!(used, "{kind:?} at {path}: never used");
+            }
+        }
+    }
+}
+
+fn normally_or_full(normally: usize, fully: usize) -> usize {
+    if full() { fully } else { normally }
+}
+
+const ALL_BITS: &[u8] = &[1, 2, 4, 8, 16, 32, 64, 128];
 
 struct Subject<'a> {
     name: &'static str,
@@ -218,17 +116,17 @@ fn result<T: Debug>(verified: &Verified<T>) -> String {
 }
 
 impl<'a> Subject<'a> {
-    fn new(name: &'static str, bytes: &[u8], others: &[&[u8]], check: &'a Check<'a>) -> Self {
+    fn new(job: &Job<'a>, neutral: &'static [Neutral]) -> Self {
+        let others = job.others.iter();
         Self {
-            name,
-            document: serde_json::from_slice(bytes).unwrap(),
+            name: job.name,
+            document: serde_json::from_slice(job.bytes).unwrap(),
             others: others
-                .iter()
                 .map(|other| serde_json::from_slice(other).unwrap())
                 .collect(),
-            original: check(bytes).expect("the original verifies"),
-            check,
-            neutral: NEUTRAL,
+            original: (job.check)(job.bytes).expect("the original verifies"),
+            check: job.check,
+            neutral,
         }
     }
 
@@ -451,17 +349,6 @@ struct Tally {
 
 type Used = BTreeMap<(String, Kind), usize>;
 
-fn assert_used(table: &[Neutral], used: &Used) {
-    for (path, kinds, _) in table {
-        for kind in *kinds {
-            assert!(
-                used.contains_key(&((*path).to_owned(), *kind)),
-                "{kind:?} at {path}: never used"
-            );
-        }
-    }
-}
-
 impl Tally {
     #[allow(clippy::print_stdout, reason = "shown only if asked for")]
     fn report(&self, name: &str) {
@@ -561,16 +448,16 @@ fn no_mutant_of_a_valid_bundle_is_accepted_as_something_else() {
     } else {
         &[KeyKind::P256]
     };
-    let mut used = BTreeMap::new();
-    let tried: usize = kinds.iter().map(|kind| mutate_all(*kind, &mut used)).sum();
-    assert_used(NEUTRAL, &used);
-    let least = if full() { 100_000 } else { 20_000 };
-    assert!(tried >= least, "only {tried} mutants");
+    let mut trial = Trial::new(NEUTRAL, &[1, 2, 4, 8, 32]);
+    for kind in kinds {
+        mutate_all(*kind, &mut trial);
+    }
+    trial.end(normally_or_full(20_000, 100_000));
 }
 
 // Three bundles: key and log, certificate, OMS; to swap from, others of the same signer and log,
 // and others of strangers.
-fn mutate_all(kind: KeyKind, used: &mut Used) -> usize {
+fn mutate_all(kind: KeyKind, trial: &mut Trial) {
     let (key, key_signer, log) = logged_by_key(kind);
     let key = key.edit(|bundle| {
         bundle.dsse_envelope.as_mut().unwrap().signatures[0].keyid = Some("somebody".into());
@@ -586,35 +473,24 @@ fn mutate_all(kind: KeyKind, used: &mut Used) -> usize {
     let (chain_stranger, _) = by_certificate(&Leaf::email(kind, "m@example.com"), "m@example.com");
 
     let (oms, oms_types) = oms_case(kind);
-    let subjects: [Job<'_>; 3] = [
-        (
-            "key and log",
-            &key.bytes,
-            vec![&sibling, &stranger.bytes, &chain.bytes],
-            Box::new(|bytes: &[u8]| verify_case(&key, &[PREDICATE], bytes)),
-        ),
-        (
-            "certificate",
-            &chain.bytes,
-            vec![&chain_sibling, &chain_stranger.bytes, &key.bytes],
-            Box::new(|bytes: &[u8]| verify_case(&chain, &[PREDICATE], bytes)),
-        ),
-        (
-            "OMS",
-            &oms.bytes,
-            vec![&key.bytes, &stranger.bytes],
-            Box::new(|bytes: &[u8]| verify_case(&oms, &oms_types, bytes)),
-        ),
-    ];
-    let bits: &[u8] = if full() { ALL_BITS } else { &[1, 2, 4, 8, 32] };
-    let mut tried = 0;
-    for (name, bytes, others, check) in &subjects {
-        let tally = Subject::new(name, bytes, others, check).run(bits);
-        tally.report(name);
-        tried += tally.tried;
-        used.extend(tally.neutral);
-    }
-    tried
+    trial.run(&Job {
+        name: "key and log",
+        bytes: &key.bytes,
+        others: vec![&sibling, &stranger.bytes, &chain.bytes],
+        check: &|bytes| verify_case(&key, &[PREDICATE], bytes),
+    });
+    trial.run(&Job {
+        name: "certificate",
+        bytes: &chain.bytes,
+        others: vec![&chain_sibling, &chain_stranger.bytes, &key.bytes],
+        check: &|bytes| verify_case(&chain, &[PREDICATE], bytes),
+    });
+    trial.run(&Job {
+        name: "OMS",
+        bytes: &oms.bytes,
+        others: vec![&key.bytes, &stranger.bytes],
+        check: &|bytes| verify_case(&oms, &oms_types, bytes),
+    });
 }
 
 #[test]
@@ -637,12 +513,14 @@ fn no_mutant_of_a_public_bundle_is_accepted_as_something_else() {
         };
         verify(&request).ok().map(|verified| result(&verified))
     };
-    let mut subject = Subject::new("sigstore", bytes, &[other, third], &check);
-    subject.neutral = NEUTRAL_SIGSTORE;
-    let tally = subject.run(if full() { ALL_BITS } else { &[1, 8] });
-    tally.report("sigstore");
-    assert_used(NEUTRAL_SIGSTORE, &tally.neutral);
-    assert!(tally.tried >= 8_000, "only {} mutants", tally.tried);
+    let mut trial = Trial::new(NEUTRAL_SIGSTORE, &[1, 8]);
+    trial.run(&Job {
+        name: "sigstore",
+        bytes,
+        others: vec![other, third],
+        check: &check,
+    });
+    trial.end(8_000);
 }
 
 // Unlogged, of the OMS predicate type: as `model_signing` writes them.
@@ -762,27 +640,22 @@ fn no_mutant_of_a_vouched_bundle_is_accepted_as_something_else() {
         ("certificate in Rekor v2", &tiles, false, others(&dsse)),
         ("certificate in Rekor v1", &dsse, false, others(&tiles)),
     ];
-    let bits: &[u8] = if full() { ALL_BITS } else { &[1, 4, 32] };
-    let (mut tried, mut used) = (0, Used::new());
+    let mut trial = Trial::new(NEUTRAL_VOUCHED, &[1, 4, 32]);
     for (name, job, is_file, others) in &jobs {
-        let check = |bytes: &[u8]| {
-            if *is_file {
-                job.file(bytes)
-            } else {
-                job.statement(bytes)
-            }
-        };
-        let others: Vec<&[u8]> = others.iter().map(Vec::as_slice).collect();
-        let mut subject = Subject::new(name, &job.bytes, &others, &check);
-        subject.neutral = NEUTRAL_VOUCHED;
-        let tally = subject.run(bits);
-        tally.report(name);
-        tried += tally.tried;
-        used.extend(tally.neutral);
+        trial.run(&Job {
+            name,
+            bytes: &job.bytes,
+            others: others.iter().map(Vec::as_slice).collect(),
+            check: &|bytes| {
+                if *is_file {
+                    job.file(bytes)
+                } else {
+                    job.statement(bytes)
+                }
+            },
+        });
     }
-    assert_used(NEUTRAL_VOUCHED, &used);
-    let least = if full() { 100_000 } else { 20_000 };
-    assert!(tried >= least, "only {tried} mutants");
+    trial.end(normally_or_full(20_000, 100_000));
 }
 
 // Real bundles: an attestation in Rekor v2 with a timestamp, and a file in Rekor v1 with one.
@@ -820,93 +693,18 @@ fn no_mutant_of_a_public_bundle_in_tiles_or_of_a_file_is_accepted_as_something_e
         let (_, tail) = tail.split_once('}').unwrap();
         Some(format!("{head}{tail}"))
     };
-    let bits: &[u8] = if full() { ALL_BITS } else { &[1] };
-    let mut tried = 0;
-    for (name, bytes, other, check, neutral) in [
-        (
-            "tiles",
-            &tiles[..],
-            &blob[..],
-            &check_tiles as &Check<'_>,
-            NEUTRAL_TILES,
-        ),
-        (
-            "blob",
-            &blob[..],
-            &tiles[..],
-            &check_blob as &Check<'_>,
-            NEUTRAL_BLOB,
-        ),
-    ] {
-        let mut subject = Subject::new(name, bytes, &[other], check);
-        subject.neutral = neutral;
-        let tally = subject.run(bits);
-        tally.report(name);
-        assert_used(neutral, &tally.neutral);
-        tried += tally.tried;
+    let jobs: [(_, &[u8], &[u8], &Check<'_>, _); 2] = [
+        ("tiles", tiles, blob, &check_tiles, NEUTRAL_TILES),
+        ("blob", blob, tiles, &check_blob, NEUTRAL_BLOB),
+    ];
+    for (name, bytes, other, check, neutral) in jobs {
+        let mut trial = Trial::new(neutral, &[1]);
+        trial.run(&Job {
+            name,
+            bytes,
+            others: vec![other],
+            check,
+        });
+        trial.end(7_000);
     }
-    assert!(tried >= 10_000, "only {tried} mutants");
 }
-
-const WRAPPER: Neutral = (
-    "verificationMaterial.timestampVerificationData.rfc3161Timestamps[].signedTimestamp",
-    &[Kind::Flip],
-    "around what the authority signed there is a wrapper, with certificates that nobody looks at",
-);
-const SAME_STAMP: Neutral = (
-    "verificationMaterial.timestampVerificationData.rfc3161Timestamps",
-    &[Kind::Duplicate],
-    "twice the same says no more than once",
-);
-const STAMP_TWICE: Neutral = (
-    "verificationMaterial.timestampVerificationData.rfc3161Timestamps[]",
-    &[Kind::Duplicate],
-    "as above",
-);
-
-/// Those of a real attestation in Rekor v2.
-const NEUTRAL_TILES: &[Neutral] = &[
-    WRAPPER,
-    SAME_STAMP,
-    STAMP_TWICE,
-    (
-        "verificationMaterial.tlogEntries[].inclusionProof.checkpoint.envelope",
-        &[Kind::Flip],
-        "below the signed text, lines of witnesses that nobody trusts are ignored",
-    ),
-];
-
-/// Those of a real file signature in Rekor v1.
-const NEUTRAL_BLOB: &[Neutral] = &[
-    WRAPPER,
-    (
-        "messageSignature.messageDigest",
-        &[Kind::Delete, Kind::Type],
-        "a hint: the artifact is hashed, with SHA-256 for want of a name",
-    ),
-    (
-        "verificationMaterial.timestampVerificationData",
-        &[Kind::Delete, Kind::Type],
-        "the log vouches for a time as well",
-    ),
-    (
-        "verificationMaterial.timestampVerificationData.rfc3161Timestamps",
-        &[Kind::Delete, Kind::Duplicate, Kind::Truncate, Kind::Type],
-        "as above",
-    ),
-    (
-        "verificationMaterial.timestampVerificationData.rfc3161Timestamps[]",
-        &[Kind::Delete, Kind::Duplicate],
-        "as above",
-    ),
-    (
-        "verificationMaterial.tlogEntries[].inclusionPromise",
-        &[Kind::Delete, Kind::Type],
-        "there is a proof, and a timestamp",
-    ),
-    (
-        "verificationMaterial.tlogEntries[].inclusionProof.checkpoint.envelope",
-        &[Kind::Flip],
-        "Rekor v1 signs under any name: what counts is the key id and the signature",
-    ),
-];
