@@ -228,6 +228,9 @@ fn failure(error: &OciError, reference: &Reference) -> Failure {
         ));
     }
     match error {
+        OciError::Credentials(_) => failure.help(format!(
+            "mend what is named here, or log in anew: `docker login {host}` or `podman login {host}`"
+        )),
         OciError::Denied { asked: false, .. } => failure.help(format!(
             "`docker login {host}` or `podman login {host}` leaves credentials where Custos finds them"
         )),

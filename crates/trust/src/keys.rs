@@ -8,7 +8,7 @@
 
 pub mod encrypted;
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -68,7 +68,7 @@ impl PasswordSource for FixedPassword {
     }
 }
 
-/// Reads the password from a file; one final line break does not belong to it.
+/// Reads the password from a file or a pipe; one final line break does not belong to it.
 #[derive(Debug, Clone)]
 pub struct PasswordFile(PathBuf);
 
@@ -81,7 +81,7 @@ impl PasswordFile {
 
 impl PasswordSource for PasswordFile {
     fn password(&self, _: &Path) -> Result<Password, KeyFileError> {
-        let (mut bytes, _) = read_limited(&self.0)?;
+        let (mut bytes, _) = read_limited(&self.0, is_pipe)?;
         if bytes.last() == Some(&b'\n') {
             bytes.pop();
             if bytes.last() == Some(&b'\r') {
@@ -120,7 +120,7 @@ pub struct LoadedKey {
 /// Loads a private key: cosign's encrypted PEM, or PEM of types `PRIVATE KEY` and
 /// `EC PRIVATE KEY`.
 pub fn load_private(path: &Path, password: &dyn PasswordSource) -> Result<LoadedKey, KeyFileError> {
-    let (bytes, exposed) = read_limited(path)?;
+    let (bytes, exposed) = read_limited(path, |_| false)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| KeyFileError::NotText {
         path: path.to_owned(),
     })?;
@@ -175,7 +175,7 @@ pub fn write_plain(path: &Path, pair: &KeyPair) -> Result<(), KeyFileError> {
 
 /// Loads a public key in PEM.
 pub fn load_public(path: &Path) -> Result<PublicKey, KeyFileError> {
-    let (bytes, _) = read_limited(path)?;
+    let (bytes, _) = read_limited(path, |_| false)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| KeyFileError::NotText {
         path: path.to_owned(),
     })?;
@@ -190,12 +190,16 @@ pub fn write_public(path: &Path, key: &PublicKey) -> Result<(), KeyFileError> {
     write_new(path, key.to_pem().as_bytes(), 0o644)
 }
 
-// The bytes, and the permission bits if group or others may read.
-fn read_limited(path: &Path) -> Result<(Password, Option<u32>), KeyFileError> {
+// The bytes, and the permission bits if group or others may read. `also` are kinds of files other
+// than regular ones that are read.
+fn read_limited(
+    path: &Path,
+    also: fn(FileType) -> bool,
+) -> Result<(Password, Option<u32>), KeyFileError> {
     let io_error = |error: io::Error| KeyFileError::io(path, "read", &error);
     let file = File::open(path).map_err(io_error)?;
     let metadata = file.metadata().map_err(io_error)?;
-    if !metadata.is_file() {
+    if !metadata.is_file() && !also(metadata.file_type()) {
         return Err(KeyFileError::NotAFile {
             path: path.to_owned(),
         });
@@ -210,6 +214,18 @@ fn read_limited(path: &Path) -> Result<(Password, Option<u32>), KeyFileError> {
         });
     }
     Ok((bytes, exposed_mode(&metadata)))
+}
+
+// What a shell makes of `<(command)`.
+#[cfg(unix)]
+fn is_pipe(kind: FileType) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    kind.is_fifo()
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: FileType) -> bool {
+    false
 }
 
 #[cfg(unix)]
@@ -413,6 +429,31 @@ mod tests {
         let loaded = load_private(&path, &PasswordFile::new(&file)).unwrap();
         assert_eq!(loaded.pair.public_key(), pair.public_key());
         assert_eq!(loaded.protection, Protection::Password);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_password_may_come_through_a_pipe_and_a_key_not() {
+        let home = tempfile::tempdir().unwrap();
+        let (key, pipe) = (home.path().join("k.key"), home.path().join("pipe"));
+        let pair = KeyPair::generate(KeyKind::P256).unwrap();
+        write_encrypted(&key, &pair, b"pw").unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let write = |text: &'static str| {
+            let pipe = pipe.clone();
+            std::thread::spawn(move || std::fs::write(pipe, text))
+        };
+        let writer = write("pw\n");
+        load_private(&key, &PasswordFile::new(&pipe)).unwrap();
+        writer.join().unwrap().unwrap();
+        let writer = write("x");
+        assert_eq!(
+            load_private(&pipe, &NoPassword).unwrap_err(),
+            KeyFileError::NotAFile { path: pipe.clone() }
+        );
+        // Nobody read it, which may or may not be an error to who wrote.
+        let _ = writer.join().unwrap();
     }
 
     #[test]

@@ -10,8 +10,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -19,15 +18,19 @@ use base64::engine::general_purpose::STANDARD;
 use custos_core::json;
 use custos_core::limits::Limits;
 use custos_net::Secret;
+use custos_trust::signers::helper::{Patience, finish};
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
 use super::reference::{Reference, Registry};
 
-/// Largest configuration file, and most that a helper may print, in bytes.
+/// Largest configuration file, in bytes.
 const MAX_FILE: u64 = 1 << 20;
-/// Time that a helper may take.
-const HELPER_TIME: Duration = Duration::from_secs(30);
+/// How long a helper may take, and how much it may print.
+const PATIENCE: Patience = Patience {
+    time: Duration::from_secs(30),
+    bytes: 1 << 20,
+};
 /// Name under which Docker keeps what belongs to Docker Hub.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 /// User name by which a helper says that its secret is an identity token.
@@ -187,8 +190,8 @@ impl Credentials {
             let _ = stdin.write_all(server.as_bytes());
         }
         let answer =
-            answer(&mut child).ok_or_else(|| fault("it took too long or printed too much"))?;
-        if !answer.well {
+            finish(child, PATIENCE).ok_or_else(|| fault("it took too long or printed too much"))?;
+        if !answer.status.success() {
             // The one failure that the protocol knows by its words.
             let words = String::from_utf8_lossy(&answer.output);
             return if words.trim().starts_with("credentials not found") {
@@ -360,35 +363,6 @@ fn read(place: &Place) -> Result<Option<Config>, CredentialError> {
 
 fn parse(bytes: &[u8]) -> Option<Config> {
     json::from_slice(bytes, &Limits::SMALL).ok()
-}
-
-struct Answer {
-    output: Zeroizing<Vec<u8>>,
-    well: bool,
-}
-
-// What the child prints, if it ends in time.
-fn answer(child: &mut Child) -> Option<Answer> {
-    let (sender, receiver) = mpsc::channel();
-    let stdout = child.stdout.take()?;
-    std::thread::spawn(move || {
-        let mut output = Zeroizing::new(Vec::new());
-        let outcome = stdout
-            .take(MAX_FILE.saturating_add(1))
-            .read_to_end(&mut output);
-        let fits = u64::try_from(output.len()).is_ok_and(|length| length <= MAX_FILE);
-        // Nobody listens any more if the time is up.
-        let _ = sender.send(outcome.ok().filter(|_| fits).map(|_| output));
-    });
-    let output = receiver.recv_timeout(HELPER_TIME).ok().flatten();
-    if output.is_none() {
-        let _ = child.kill();
-    }
-    let status = child.wait().ok()?;
-    output.map(|output| Answer {
-        output,
-        well: status.success(),
-    })
 }
 
 /// Why credentials could not be had. No secret is part of it.

@@ -196,11 +196,28 @@ struct Wire {
     artifact_type: Option<String>,
     config: Option<Descriptor>,
     layers: Option<Vec<Descriptor>>,
-    manifests: Option<Vec<Descriptor>>,
+    #[serde(default)]
+    manifests: Members,
     subject: Option<Descriptor>,
     annotations: Option<Annotations>,
     fs_layers: Option<serde::de::IgnoredAny>,
     history: Option<serde::de::IgnoredAny>,
+}
+
+// The members of an index. Registries that are written in Go say `null` for a list of nothing.
+#[derive(Default)]
+enum Members {
+    #[default]
+    Absent,
+    Null,
+    List(Vec<Descriptor>),
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let found = Option::deserialize(deserializer)?;
+        Ok(found.map_or(Self::Null, Self::List))
+    }
 }
 
 impl Wire {
@@ -212,13 +229,13 @@ impl Wire {
         }
         let image = self.config.is_some() || self.layers.is_some();
         let first = self.fs_layers.is_some() || self.history.is_some();
-        let index = self.manifests.is_some();
+        let index = matches!(self.manifests, Members::List(_));
         if first || (image && index) {
             return Err(ManifestError::TwoKinds);
         }
         let annotations = self.annotations.unwrap_or_default();
         match (kind, self.config, self.layers, self.manifests) {
-            (Kind::Image, Some(config), Some(layers), None) => {
+            (Kind::Image, Some(config), Some(layers), Members::Absent | Members::Null) => {
                 let own = self.artifact_type.filter(|kind| !kind.is_empty());
                 Ok(Manifest::Image {
                     artifact_type: own.unwrap_or_else(|| config.media_type.clone()),
@@ -228,7 +245,12 @@ impl Wire {
                     annotations,
                 })
             }
-            (Kind::Index, None, None, Some(manifests)) => Ok(Manifest::Index {
+            (Kind::Index, None, None, Members::Null) => Ok(Manifest::Index {
+                manifests: Vec::new(),
+                subject: self.subject,
+                annotations,
+            }),
+            (Kind::Index, None, None, Members::List(manifests)) => Ok(Manifest::Index {
                 manifests,
                 subject: self.subject,
                 annotations,
@@ -366,7 +388,14 @@ mod tests {
             parse(&index(), OCI_INDEX),
             Ok(Manifest::Index { .. })
         ));
-        assert!(parse(&with(index(), "manifests", json!([])), OCI_INDEX).is_ok());
+        for nothing in [json!([]), Value::Null] {
+            let Ok(Manifest::Index { manifests, .. }) =
+                parse(&with(index(), "manifests", nothing), OCI_INDEX)
+            else {
+                panic!();
+            };
+            assert_eq!(manifests, []);
+        }
     }
 
     #[test]
@@ -410,7 +439,7 @@ mod tests {
             (with(image(), "schemaVersion", json!(1)), OCI_MANIFEST),
             (with(image(), "layers", json!({})), OCI_MANIFEST),
             (with(image(), "config", Value::Null), OCI_MANIFEST),
-            (with(index(), "manifests", Value::Null), OCI_INDEX),
+            (json!({"schemaVersion": 2}), OCI_INDEX),
             (json!([]), OCI_INDEX),
         ] {
             assert!(parse(&document, kind).is_err(), "{document} {kind}");

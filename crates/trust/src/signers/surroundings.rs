@@ -130,9 +130,7 @@ impl Surroundings {
 
     pub(crate) fn settings(&self, server: &Url, roots: Roots) -> Result<Settings, NetError> {
         // `HTTPS_PROXY` is for https alone: a metadata service would hand its token to the proxy.
-        let nearby = server.origin().host() == "localhost"
-            || server.origin().address().is_some_and(|ip| ip.is_loopback());
-        let proxy = if server.origin().is_tls() && !nearby {
+        let proxy = if server.origin().is_tls() && !is_nearby(server) {
             Proxy::from_vars(&|name| self.var(name))?
         } else {
             None
@@ -141,6 +139,22 @@ impl Surroundings {
             .with_roots(roots)
             .with_proxy(proxy)
             .with_max_answer(MAX_FILE.saturating_mul(2)))
+    }
+
+    /// Parses a URL that a variable holds, of a service that is shown a token or password as it
+    /// is: over TLS, or on this machine.
+    pub(super) fn private_url_var(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<Url>, SurroundingsError> {
+        match self.url_var(name)? {
+            Some(url) if !url.origin().is_tls() && !is_nearby(&url) => {
+                Err(SurroundingsError::Clear {
+                    name: name.to_owned(),
+                })
+            }
+            url => Ok(url),
+        }
     }
 
     /// Parses a URL that a variable holds.
@@ -153,6 +167,11 @@ impl Surroundings {
         })?;
         Ok(Some(url))
     }
+}
+
+fn is_nearby(server: &Url) -> bool {
+    let origin = server.origin();
+    origin.host() == "localhost" || origin.address().is_some_and(|ip| ip.is_loopback())
 }
 
 impl fmt::Debug for Surroundings {
@@ -197,6 +216,12 @@ pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, SurroundingsEr
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SurroundingsError {
+    /// A secret would travel in the clear.
+    #[error("the variable {name} holds an http URL: a secret would travel in the clear; use https")]
+    Clear {
+        /// The variable.
+        name: String,
+    },
     /// The system refused to read a file.
     #[error("cannot read {}: {message}", path.display())]
     Io {
@@ -214,6 +239,14 @@ pub enum SurroundingsError {
         what: &'static str,
         /// Where it can be set.
         help: &'static str,
+    },
+    /// A profile of AWS that nobody has written.
+    #[error(
+        "there is no AWS profile `{profile}`: neither ~/.aws/credentials nor ~/.aws/config has it; check AWS_PROFILE"
+    )]
+    NoProfile {
+        /// The profile.
+        profile: String,
     },
     /// A file is not of the expected form; it may hold secrets, so nothing of it is repeated.
     #[error("{} is not {expected}", path.display())]
@@ -269,6 +302,28 @@ mod tests {
         ] {
             let settings = surroundings.settings(&server.parse().unwrap(), Roots::System);
             assert_eq!(settings.unwrap().proxy.is_some(), through, "{server}");
+        }
+    }
+
+    #[test]
+    fn secrets_travel_over_tls_or_stay_here() {
+        let read = |url| around(&[("VAULT_ADDR", url)]).private_url_var("VAULT_ADDR");
+        for url in [
+            "https://login.example",
+            "http://127.0.0.1:8080",
+            "http://localhost",
+        ] {
+            assert!(read(url).unwrap().is_some(), "{url}");
+        }
+        for url in [
+            "http://login.example",
+            "http://10.0.0.1",
+            "http://localhost.example",
+        ] {
+            assert!(
+                matches!(read(url), Err(SurroundingsError::Clear { .. })),
+                "{url}"
+            );
         }
     }
 

@@ -67,7 +67,7 @@ pub(super) fn open(
     let places = Places {
         vault: fixed(&format!("https://{host}/"))?,
         login: surroundings
-            .url_var("AZURE_AUTHORITY_HOST")?
+            .private_url_var("AZURE_AUTHORITY_HOST")?
             .map_or_else(|| fixed(login), Ok)?,
         metadata: fixed(METADATA)?,
         resource,

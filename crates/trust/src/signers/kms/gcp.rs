@@ -27,7 +27,7 @@ pub(super) fn open(
     surroundings: &Surroundings,
 ) -> Result<RemoteSigner, ServiceError> {
     // For emulators and for regional or private endpoints, as Google's own tools have it.
-    let base = match surroundings.url_var("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS")? {
+    let base = match surroundings.private_url_var("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS")? {
         Some(url) => url,
         None => "https://cloudkms.googleapis.com/"
             .parse()

@@ -20,6 +20,8 @@ use super::yaml;
 
 /// Most files that `KUBECONFIG` may list.
 const MAX_FILES: usize = 32;
+/// Extension of a cluster that holds settings for its credential plugin.
+const PLUGIN_CONFIG: &str = "client.authentication.k8s.io/exec";
 /// Where a pod finds its service account.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -57,11 +59,12 @@ impl Credentials {
     /// Returns the value of the header `Authorization`.
     pub(super) fn authorization(&self) -> Result<Option<Secret>, ConfigError> {
         let bearer = |token: &str| Secret::from(format!("Bearer {token}"));
-        if let Some(token) = &self.token {
-            return Ok(Some(bearer(token.expose())));
-        }
+        // The file first, as in `kubectl`: a token beside it is only what it held once.
         if let Some(file) = &self.token_file {
             return Ok(Some(bearer(&read_text(file)?)));
+        }
+        if let Some(token) = &self.token {
+            return Ok(Some(bearer(token.expose())));
         }
         Ok(self.basic.clone())
     }
@@ -87,7 +90,8 @@ impl Cluster {
         if let Some(context) = merged.current.clone().filter(|name| !name.is_empty()) {
             return merged.cluster(&context);
         }
-        if named && merged.is_empty() {
+        // Somebody has configured a cluster: a pod's own is another one.
+        if named || !merged.is_empty() {
             return Err(ConfigError::NoContext);
         }
         Self::of_pod(surroundings, Path::new(SERVICE_ACCOUNT))
@@ -212,10 +216,11 @@ impl Merged {
             None => Roots::System,
         };
         let server = url(&cluster.server)?;
+        let info = cluster.info(folder)?;
         let credentials = match context.user.as_deref().filter(|name| !name.is_empty()) {
             Some(name) => {
                 let (user, folder): (User, _) = part(&self.users, "user", name)?;
-                user.credentials(folder)?
+                user.credentials(folder, &info)?
             }
             None => Credentials::default(),
         };
@@ -276,14 +281,39 @@ struct ClusterPart {
     insecure_skip_tls_verify: bool,
     tls_server_name: Option<String>,
     proxy_url: Option<String>,
+    #[serde(default)]
+    extensions: Vec<Extension>,
+}
+
+#[derive(Deserialize)]
+struct Extension {
+    name: String,
+    extension: Value,
 }
 
 impl ClusterPart {
+    // What a plugin is told that asks for it (`spec.cluster` of an ExecCredential).
+    fn info(&self, folder: &Path) -> Result<Value, ConfigError> {
+        let mut info = serde_json::json!({"server": self.server});
+        let config = self.extensions.iter().find(|one| one.name == PLUGIN_CONFIG);
+        if let Some(members) = info.as_object_mut() {
+            if let Some(pem) = self.authority(folder)? {
+                let data = STANDARD.encode(pem.as_slice());
+                members.insert("certificate-authority-data".to_owned(), data.into());
+            }
+            if let Some(config) = config {
+                members.insert("config".to_owned(), config.extension.clone());
+            }
+        }
+        Ok(info)
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
+        let is_set = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
         let refused = [
             (self.insecure_skip_tls_verify, "insecure-skip-tls-verify"),
-            (self.tls_server_name.is_some(), "tls-server-name"),
-            (self.proxy_url.is_some(), "proxy-url"),
+            (is_set(&self.tls_server_name), "tls-server-name"),
+            (is_set(&self.proxy_url), "proxy-url"),
         ];
         match refused.into_iter().find(|(set, _)| *set) {
             Some((_, setting)) => Err(ConfigError::Unsupported { setting }),
@@ -342,7 +372,7 @@ struct User {
 }
 
 impl User {
-    fn credentials(&self, folder: &Path) -> Result<Credentials, ConfigError> {
+    fn credentials(&self, folder: &Path, cluster: &Value) -> Result<Credentials, ConfigError> {
         if self.auth_provider.is_some() {
             return Err(ConfigError::Unsupported {
                 setting: "auth-provider",
@@ -361,14 +391,17 @@ impl User {
             self.client_key.as_ref().map(|path| folder.join(path)),
         )?;
         let mut credentials = Credentials {
-            token: self.token.clone(),
+            token: self
+                .token
+                .clone()
+                .filter(|token| !token.expose().is_empty()),
             token_file: self.token_file.as_ref().map(|path| folder.join(path)),
             basic: self.basic(),
             identity: chain.zip(key),
         };
         let nothing = credentials.token.is_none() && credentials.token_file.is_none();
         if let Some(plugin) = self.exec.as_ref().filter(|_| nothing) {
-            let found = exec::run(plugin, folder).map_err(ConfigError::Exec)?;
+            let found = exec::run(plugin, folder, cluster).map_err(ConfigError::Exec)?;
             credentials.token = found.token;
             if let Some(pair) = found.identity {
                 credentials.identity = Some(pair);
@@ -415,12 +448,12 @@ pub enum ConfigError {
     },
     /// No kubeconfig, and not in a pod.
     #[error(
-        "no Kubernetes cluster is configured: there is no current context in KUBECONFIG or ~/.kube/config, and this is not a pod"
+        "no Kubernetes cluster is configured: there is neither KUBECONFIG nor ~/.kube/config, and this is not a pod"
     )]
     NoCluster,
-    /// `KUBECONFIG` names files without a current context.
+    /// There is a kubeconfig, and it has no current context.
     #[error(
-        "the files of KUBECONFIG name no current context; set one with `kubectl config use-context`"
+        "the kubeconfig (KUBECONFIG or ~/.kube/config) names no current context; set one with `kubectl config use-context`"
     )]
     NoContext,
     /// Not base64.
@@ -444,7 +477,7 @@ pub enum ConfigError {
     #[error("{0}")]
     Surroundings(#[from] SurroundingsError),
     /// A setting that is not supported, or not safe.
-    #[error("kubeconfig: `{setting}` is not supported")]
+    #[error("kubeconfig: `{setting}` is not supported; use a context without it")]
     Unsupported {
         /// The setting.
         setting: &'static str,

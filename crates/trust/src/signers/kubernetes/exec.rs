@@ -5,24 +5,25 @@
 //! does under `kubectl`; what it complains about, the user sees. It cannot ask anything: its input
 //! is empty.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use custos_core::json;
 use custos_core::limits::Limits;
 use custos_net::Secret;
 use serde::Deserialize;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::super::helper::{Patience, finish};
 use super::super::remote::secret;
 
-/// Time that a plugin may take; some open a browser window.
-const TIME: Duration = Duration::from_mins(1);
-/// Most bytes that it may print.
-const MAX_OUTPUT: u64 = 1 << 20;
+/// How long a plugin may take, as some open a browser window, and how much it may print.
+const PATIENCE: Patience = Patience {
+    time: Duration::from_mins(1),
+    bytes: 1 << 20,
+};
 
 /// The plugin as the kubeconfig names it.
 #[derive(Deserialize)]
@@ -32,6 +33,10 @@ pub(super) struct Exec {
     command: String,
     args: Option<Vec<String>>,
     env: Option<Vec<Variable>>,
+    install_hint: Option<String>,
+    interactive_mode: Option<String>,
+    #[serde(default)]
+    provide_cluster_info: bool,
 }
 
 #[derive(Deserialize)]
@@ -72,39 +77,38 @@ fn optional<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<
     secret(deserializer).map(Some)
 }
 
-/// Runs a plugin.
-pub(super) fn run(plugin: &Exec, folder: &Path) -> Result<Found, ExecError> {
+/// Runs a plugin of a kubeconfig in `folder`; `cluster` is what is said about the cluster to a
+/// plugin that asks for it.
+pub(super) fn run(plugin: &Exec, folder: &Path, cluster: &Value) -> Result<Found, ExecError> {
     let known = ["v1", "v1beta1"].map(|version| format!("client.authentication.k8s.io/{version}"));
     if !known.contains(&plugin.api_version) {
         return Err(ExecError::ApiVersion {
             found: plugin.api_version.chars().take(100).collect(),
         });
     }
-    let info = serde_json::json!({
-        "apiVersion": plugin.api_version,
-        "kind": "ExecCredential",
-        "spec": {"interactive": false},
-    });
-    let mut command = Command::new(program(&plugin.command, folder));
-    command
-        .args(plugin.args.iter().flatten())
-        .env("KUBERNETES_EXEC_INFO", info.to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit());
-    for variable in plugin.env.iter().flatten() {
-        command.env(&variable.name, variable.value.expose());
+    if plugin.interactive_mode.as_deref() == Some("Always") {
+        return Err(ExecError::Interactive {
+            command: plugin.command.clone(),
+        });
     }
     let fault = |what| ExecError::Failed {
         command: plugin.command.clone(),
         what,
     };
-    let mut child = command.spawn().map_err(|error| ExecError::Start {
-        command: plugin.command.clone(),
-        message: error.to_string(),
-    })?;
-    let output = read(&mut child).ok_or_else(|| fault("it took too long or printed too much"))?;
-    let answer: ExecCredential = json::from_slice(&output, &Limits::SMALL)
+    let child = plugin
+        .command(folder, cluster)
+        .spawn()
+        .map_err(|error| ExecError::Start {
+            command: plugin.command.clone(),
+            message: error.to_string(),
+            hint: plugin.hint(),
+        })?;
+    let done =
+        finish(child, PATIENCE).ok_or_else(|| fault("it took too long or printed too much"))?;
+    if !done.status.success() {
+        return Err(fault("it ended with an error"));
+    }
+    let answer: ExecCredential = json::from_slice(&done.output, &Limits::SMALL)
         .map_err(|_| fault("what it printed is not an ExecCredential"))?;
     if answer.api_version != plugin.api_version || answer.kind != "ExecCredential" {
         return Err(fault("it answered in another version than it was asked in"));
@@ -119,13 +123,44 @@ pub(super) fn run(plugin: &Exec, folder: &Path) -> Result<Found, ExecError> {
             let key = Zeroizing::new(key.expose().as_bytes().to_vec());
             (Zeroizing::new(chain.into_bytes()), key)
         });
-    if status.token.is_none() && identity.is_none() {
+    let token = status.token.filter(|token| !token.expose().is_empty());
+    if token.is_none() && identity.is_none() {
         return Err(fault("it gave no credentials"));
     }
-    Ok(Found {
-        token: status.token,
-        identity,
-    })
+    Ok(Found { token, identity })
+}
+
+impl Exec {
+    fn command(&self, folder: &Path, cluster: &Value) -> Command {
+        let mut info = serde_json::json!({
+            "apiVersion": self.api_version,
+            "kind": "ExecCredential",
+            "spec": {"interactive": false},
+        });
+        if self.provide_cluster_info
+            && let Some(spec) = info.get_mut("spec").and_then(Value::as_object_mut)
+        {
+            spec.insert("cluster".to_owned(), cluster.clone());
+        }
+        let mut command = Command::new(program(&self.command, folder));
+        command
+            .args(self.args.iter().flatten())
+            .env("KUBERNETES_EXEC_INFO", info.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit());
+        for variable in self.env.iter().flatten() {
+            command.env(&variable.name, variable.value.expose());
+        }
+        command
+    }
+
+    // Where the plugin is had from, says the kubeconfig.
+    fn hint(&self) -> String {
+        let hint = self.install_hint.as_deref().unwrap_or_default();
+        let one_line = |c: char| if c.is_control() { ' ' } else { c };
+        hint.trim().chars().map(one_line).take(300).collect()
+    }
 }
 
 // A bare name is searched for; a path with a slash starts at the folder of the kubeconfig.
@@ -135,27 +170,6 @@ fn program(command: &str, folder: &Path) -> PathBuf {
     } else {
         PathBuf::from(command)
     }
-}
-
-// What the child prints, if it ends well in time.
-fn read(child: &mut Child) -> Option<Zeroizing<Vec<u8>>> {
-    let (sender, receiver) = mpsc::channel();
-    let stdout = child.stdout.take()?;
-    std::thread::spawn(move || {
-        let mut output = Zeroizing::new(Vec::new());
-        let outcome = stdout
-            .take(MAX_OUTPUT.saturating_add(1))
-            .read_to_end(&mut output);
-        let fits = u64::try_from(output.len()).is_ok_and(|length| length <= MAX_OUTPUT);
-        // Nobody listens any more if the time is up.
-        let _ = sender.send(outcome.ok().filter(|_| fits).map(|_| output));
-    });
-    let output = receiver.recv_timeout(TIME).ok().flatten();
-    if output.is_none() {
-        let _ = child.kill();
-    }
-    let status = child.wait().ok()?;
-    output.filter(|_| status.success())
 }
 
 /// Why a credential plugin gave nothing. What it printed is not repeated.
@@ -176,12 +190,22 @@ pub enum ExecError {
         /// How.
         what: &'static str,
     },
+    /// It must be able to ask something.
+    #[error(
+        "the credential plugin `{command}` wants a terminal (`interactiveMode: Always`), which it does not get here; use a context with a token or a certificate"
+    )]
+    Interactive {
+        /// The command.
+        command: String,
+    },
     /// It did not start.
-    #[error("the credential plugin `{command}` does not start: {message}")]
+    #[error("the credential plugin `{command}` does not start: {message}{}{hint}", if hint.is_empty() { "" } else { "; " })]
     Start {
         /// The command.
         command: String,
         /// What the system says.
         message: String,
+        /// How to install it, as the kubeconfig says; may be empty.
+        hint: String,
     },
 }

@@ -348,6 +348,117 @@ fn a_plugin_says_who_we_are() {
 }
 
 #[test]
+fn a_plugin_is_told_about_the_cluster_and_gets_no_terminal() {
+    let authority = Authority::new();
+    let (server, _) = api_server(&authority);
+    let seen = tempfile::NamedTempFile::new().unwrap();
+    let script = format!(
+        "printf %s \"$KUBERNETES_EXEC_INFO\" > {}; exit 1",
+        seen.path().display()
+    );
+    let run = |members: Value| {
+        let mut exec = json!({
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": "sh", "args": ["-c", script],
+        });
+        exec.as_object_mut()
+            .unwrap()
+            .extend(members.as_object().unwrap().clone());
+        let mut config = kubeconfig(&server, &authority, &json!({"exec": exec}));
+        config["clusters"][0]["cluster"]["extensions"] = json!([
+            {"name": "client.authentication.k8s.io/exec", "extension": {"audience": "a"}},
+        ]);
+        match find(&config) {
+            Err(KubernetesError::Config(ConfigError::Exec(error))) => error,
+            other => panic!("{other:?}"),
+        }
+    };
+    let info =
+        || -> Value { serde_json::from_slice(&std::fs::read(seen.path()).unwrap()).unwrap() };
+    run(json!({"interactiveMode": "IfAvailable", "provideClusterInfo": true}));
+    let told = &info()["spec"]["cluster"];
+    let url = format!("https://127.0.0.1:{}", server.port());
+    assert_eq!(told["server"], url);
+    assert_eq!(told["config"]["audience"], "a");
+    let pem = STANDARD.encode(authority.0.pem());
+    assert_eq!(told["certificate-authority-data"], pem);
+    run(json!({}));
+    assert_eq!(info()["spec"], json!({"interactive": false}));
+    std::fs::write(seen.path(), "").unwrap();
+    let error = run(json!({"interactiveMode": "Always"}));
+    assert!(matches!(error, ExecError::Interactive { .. }), "{error}");
+    assert!(std::fs::read(seen.path()).unwrap().is_empty(), "it ran");
+    let error = run(json!({"command": "./none", "installHint": "get it\nfrom us"}));
+    assert!(error.to_string().ends_with("; get it from us"), "{error}");
+}
+
+#[test]
+fn empty_settings_are_none_and_a_token_file_is_newer_than_a_token() {
+    let authority = Authority::new();
+    let (server, _) = api_server(&authority);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "t0ken\n").unwrap();
+    let mut config = kubeconfig(
+        &server,
+        &authority,
+        &json!({"token": "old", "tokenFile": file.path()}),
+    );
+    config["clusters"][0]["cluster"]["tls-server-name"] = "".into();
+    config["clusters"][0]["cluster"]["proxy-url"] = "".into();
+    let create = |config: &Value| {
+        find(config)?.create(&name("ns/a"), &KeyPair::generate(KeyKind::P256).unwrap())
+    };
+    assert_eq!(create(&config), Ok(()));
+    let credential = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+        "status": {"token": "t0ken"},
+    });
+    let exec = json!({"apiVersion": "client.authentication.k8s.io/v1", "command": "echo",
+        "args": [credential.to_string()]});
+    config["users"][0]["user"] = json!({"token": "", "exec": exec});
+    assert_eq!(create(&config), exists());
+    // An empty token is no credential.
+    let exec = json!({"apiVersion": "client.authentication.k8s.io/v1", "command": "echo",
+        "args": [credential.to_string().replace("t0ken", "")]});
+    config["users"][0]["user"] = json!({"exec": exec});
+    assert!(matches!(
+        create(&config),
+        Err(KubernetesError::Config(ConfigError::Exec(
+            ExecError::Failed { .. }
+        )))
+    ));
+}
+
+#[test]
+fn a_kubeconfig_without_a_context_is_not_the_pods_cluster() {
+    let authority = Authority::new();
+    let (server, _) = api_server(&authority);
+    let mut config = kubeconfig(&server, &authority, &json!({"token": "t0ken"}));
+    config["current-context"] = "".into();
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join(".kube/config");
+    std::fs::create_dir(home.path().join(".kube")).unwrap();
+    std::fs::write(&path, config.to_string()).unwrap();
+    let here = home.path().to_str().unwrap();
+    for (variable, value) in [
+        ("KUBECONFIG", path.to_str().unwrap()),
+        ("KUBECONFIG", "/nowhere"),
+        ("HOME", here),
+    ] {
+        let surroundings = around(&[
+            (variable, value),
+            ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
+            ("KUBERNETES_SERVICE_PORT", "1"),
+        ]);
+        assert_eq!(
+            Kubernetes::find(&surroundings).unwrap_err(),
+            KubernetesError::Config(ConfigError::NoContext),
+            "{variable}={value}"
+        );
+    }
+}
+
+#[test]
 fn settings_that_weaken_tls_are_refused() {
     let authority = Authority::new();
     let (server, _) = api_server(&authority);

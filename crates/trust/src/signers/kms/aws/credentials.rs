@@ -163,9 +163,9 @@ fn assume_role(
     region: &str,
     surroundings: &Surroundings,
 ) -> Result<Credentials, ServiceError> {
-    let url = match surroundings.url_var("AWS_ENDPOINT_URL_STS")? {
+    let url = match surroundings.private_url_var("AWS_ENDPOINT_URL_STS")? {
         Some(url) => url,
-        None => match surroundings.url_var("AWS_ENDPOINT_URL")? {
+        None => match surroundings.private_url_var("AWS_ENDPOINT_URL")? {
             Some(url) => url,
             None => super::address("https", &format!("sts.{region}"), super::suffix(region))?,
         },

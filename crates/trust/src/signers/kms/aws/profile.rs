@@ -12,8 +12,9 @@ use super::credentials::Credentials;
 pub(super) fn credentials(
     surroundings: &Surroundings,
 ) -> Result<Option<Credentials>, SurroundingsError> {
-    let profile = profile(surroundings);
+    let (profile, chosen) = profile(surroundings);
     let named = [profile.clone(), format!("profile {profile}")];
+    let mut is_there = false;
     for (variable, file) in [
         ("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"),
         ("AWS_CONFIG_FILE", ".aws/config"),
@@ -22,6 +23,7 @@ pub(super) fn credentials(
             continue;
         };
         for section in &named {
+            is_there |= has(&text, section);
             let key_id = setting(&text, section, "aws_access_key_id");
             let secret = setting(&text, section, "aws_secret_access_key");
             if let (Some(key_id), Some(secret)) = (key_id, secret) {
@@ -29,6 +31,7 @@ pub(super) fn credentials(
                 return Ok(Some(Credentials::new(key_id, secret, token)));
             }
             for unsupported in [
+                "login_session",
                 "sso_session",
                 "sso_start_url",
                 "credential_process",
@@ -44,6 +47,10 @@ pub(super) fn credentials(
             }
         }
     }
+    // Whoever chose a profile does not want the keys of somebody else: those of the machine.
+    if chosen && !is_there {
+        return Err(SurroundingsError::NoProfile { profile });
+    }
     Ok(None)
 }
 
@@ -52,17 +59,21 @@ pub(super) fn region(surroundings: &Surroundings) -> Result<Option<String>, Surr
     let Some(text) = read(surroundings, "AWS_CONFIG_FILE", ".aws/config")? else {
         return Ok(None);
     };
-    let profile = profile(surroundings);
+    let (profile, _) = profile(surroundings);
     let found = setting(&text, &format!("profile {profile}"), "region")
         .or_else(|| setting(&text, &profile, "region"));
     Ok(found.map(str::to_owned))
 }
 
-fn profile(surroundings: &Surroundings) -> String {
-    surroundings
+// The profile, and whether somebody chose it.
+fn profile(surroundings: &Surroundings) -> (String, bool) {
+    match surroundings
         .var("AWS_PROFILE")
         .or_else(|| surroundings.var("AWS_DEFAULT_PROFILE"))
-        .unwrap_or_else(|| "default".to_owned())
+    {
+        Some(profile) => (profile, true),
+        None => ("default".to_owned(), false),
+    }
 }
 
 // A file that is not there is no error unless a variable names it.
@@ -86,6 +97,21 @@ fn read(
     }
 }
 
+// The name of the section that a line begins.
+fn begins(line: &str) -> Option<&str> {
+    line.strip_prefix('[')?.split(']').next()
+}
+
+fn is_called(found: &str, section: &str) -> bool {
+    found.split_whitespace().eq(section.split_whitespace())
+}
+
+fn has(text: &str, section: &str) -> bool {
+    text.lines()
+        .filter_map(begins)
+        .any(|found| is_called(found, section))
+}
+
 fn setting<'a>(text: &'a str, section: &str, name: &str) -> Option<&'a str> {
     let mut inside = false;
     for line in text.lines() {
@@ -97,9 +123,8 @@ fn setting<'a>(text: &'a str, section: &str, name: &str) -> Option<&'a str> {
         if line.starts_with(['#', ';']) {
             continue;
         }
-        if let Some(found) = line.strip_prefix('[') {
-            let found = found.split(']').next().unwrap_or_default();
-            inside = found.split_whitespace().eq(section.split_whitespace());
+        if let Some(found) = begins(line) {
+            inside = is_called(found, section);
             continue;
         }
         if let Some((found, value)) = line.split_once('=')
@@ -115,6 +140,7 @@ fn setting<'a>(text: &'a str, section: &str, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::super::replay::around;
     use super::*;
 
     #[test]
@@ -126,5 +152,25 @@ mod tests {
         assert_eq!(setting(text, "profile ci", "output"), None);
         assert_eq!(setting(text, "ci", "region"), None);
         assert_eq!(setting(text, "default", "s3"), None);
+        assert!(has(text, "profile ci") && !has(text, "ci"));
+    }
+
+    #[test]
+    fn a_profile_that_nobody_wrote_is_not_passed_over() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join(".aws")).unwrap();
+        let file = home.path().join(".aws/config");
+        std::fs::write(file, "[profile ci]\nregion = eu-west-1\n").unwrap();
+        let home = home.path().to_str().unwrap();
+        let find =
+            |profile: &str| credentials(&around(&[("HOME", home), ("AWS_PROFILE", profile)]));
+        let profile = "cl".to_owned();
+        assert_eq!(
+            find("cl").err(),
+            Some(SurroundingsError::NoProfile { profile })
+        );
+        // One without a key leaves it to the machine.
+        assert!(find("ci").unwrap().is_none());
+        assert!(credentials(&around(&[("HOME", home)])).unwrap().is_none());
     }
 }
