@@ -456,8 +456,22 @@ pub enum LogCommand {
     },
     /// Follow the log: does it only grow, and did we sign everything that bears our name.
     Watch(LogWatchArgs),
-    /// Log what was signed while the log was away.
-    Flush,
+    /// Log what was signed while a log or a timestamp authority was away.
+    Flush(LogFlushArgs),
+}
+
+/// `custos log flush`.
+#[derive(Debug, Args)]
+pub struct LogFlushArgs {
+    /// The signing configuration with the services to ask [default: the one that was signed with].
+    #[arg(long, value_name = "FILE", requires = "trusted_root")]
+    pub signing_config: Option<PathBuf>,
+    /// The trusted_root.json that their answers must verify with.
+    #[arg(long, value_name = "FILE", requires = "signing_config")]
+    pub trusted_root: Option<PathBuf>,
+    /// Also what interrupted commands had signed and nobody acknowledged.
+    #[arg(long)]
+    pub drafts: bool,
 }
 
 /// `custos gate`.

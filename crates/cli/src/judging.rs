@@ -2,7 +2,7 @@
 //! with the layout, build the facts, ask the policy. Composes `evidence`, `provenance` and
 //! `policy`, which do not see each other.
 
-use custos_core::digest::DigestSet;
+use custos_core::digest::{Algorithm, DigestSet};
 use custos_core::facts::{Facts, PendingFact, Signer};
 use custos_core::lineage::{Direction, NamedArtifact};
 use custos_core::predicate::{Predicate as _, dataset::Dataset, provenance::Provenance};
@@ -22,7 +22,7 @@ use crate::logs;
 use crate::policies::Policy;
 use crate::report::Failure;
 use crate::settings::Settings;
-use crate::spool;
+use crate::spool::{self, Pending};
 use crate::stores;
 use crate::trusting::Trusting;
 
@@ -148,10 +148,12 @@ impl<'a> Judging<'a> {
         artifact: &NamedArtifact,
         verification: &Value,
     ) -> Result<Judged, Failure> {
+        // First: what is logged meanwhile is seen twice then, and never not at all.
+        let waiting = spool::list(&self.context.home()?)?;
         let gathered = self.facts(artifact.clone())?;
         let layout = layouts::facts(self, &gathered)?;
         let mut facts = gathered.facts(layout);
-        facts.pending = self.pending(&gathered)?;
+        facts.pending = self.pending(&gathered, &waiting)?;
         let input = json!({
             "custos": facts,
             "verification": verification,
@@ -171,8 +173,11 @@ impl<'a> Judging<'a> {
 
     // What expected signers said about the artifact or what it was made from, and the log does not
     // have yet.
-    fn pending(&self, gathered: &Gathered) -> Result<Vec<PendingFact>, Failure> {
-        let home = self.context.home()?;
+    fn pending(
+        &self,
+        gathered: &Gathered,
+        waiting: &[Pending],
+    ) -> Result<Vec<PendingFact>, Failure> {
         let mut about = vec![&gathered.artifact.digest];
         about.extend(gathered.trace.artifacts.iter().map(|one| &one.digest));
         let trust = TrustContext {
@@ -180,9 +185,9 @@ impl<'a> Judging<'a> {
             ..self.trust()
         };
         let mut pending = Vec::new();
-        for one in spool::list(&home)? {
-            let bytes = one.bundle.as_slice();
-            let Ok(parts) = Parts::read(bytes) else {
+        for one in waiting {
+            let bytes = one.current()?;
+            let Ok(parts) = Parts::read(&bytes) else {
                 continue;
             };
             let subjects = parts.subjects.iter().map(|subject| &subject.digest);
@@ -190,11 +195,11 @@ impl<'a> Judging<'a> {
                 .chain(&parts.signed_file)
                 .any(|digest| about.iter().any(|known| shares(known, digest)));
             // What no expected signer signed is nothing to wait for.
-            if concerns && let Ok(signer) = signer_of_bundle(bytes, &parts, &trust) {
+            if concerns && let Ok(signer) = signer_of_bundle(&bytes, &parts, &trust) {
                 pending.push(PendingFact {
                     predicate_type: parts.predicate_type,
                     signer,
-                    bundle_digest: one.digest(),
+                    bundle_digest: Algorithm::Sha256.digest(&bytes),
                     signed_at: one.signed_at,
                     log_by: one.log_by,
                 });

@@ -1,5 +1,6 @@
 //! Statements become evidence: signed, stored, logged, indexed, in this order.
 
+use std::cell::OnceCell;
 use std::path::Path;
 
 use custos_core::bundle::Bundle;
@@ -10,7 +11,8 @@ use custos_core::entry::entry_algorithm;
 use custos_core::statement::Statement;
 use custos_evidence::Store;
 use custos_evidence::record::{self, KeepError, Kept};
-use custos_trust::seal::{self, SealError, Signed};
+use custos_trust::keyless::Services;
+use custos_trust::seal::{SealError, Signed};
 use custos_trust::signer::{CertificateSigner, SignError, Signer};
 
 use crate::args::KeyArgs;
@@ -23,7 +25,7 @@ use crate::report::Failure;
 use crate::services::home_log::HomeLog;
 use crate::services::keyless;
 use crate::settings::Settings;
-use crate::spool::{self, Pending};
+use crate::spool::{self, Filling, Pending};
 use crate::stores;
 
 /// Certificates beside a key.
@@ -90,20 +92,6 @@ pub fn key_signer(
     )
 }
 
-/// Writes bundles into a folder, as `PREFIX.KIND.sigstore.json` each.
-pub fn write_bundles(
-    dir: &Path,
-    prefix: &str,
-    bundles: &[(&str, &Recorded)],
-) -> Result<(), Failure> {
-    std::fs::create_dir_all(dir).map_err(|error| Failure::io(shown(dir), &error))?;
-    for (kind, one) in bundles {
-        let file = dir.join(format!("{prefix}.{kind}.sigstore.json"));
-        write_atomic(&file, &one.bytes)?;
-    }
-    Ok(())
-}
-
 /// A statement that is evidence now.
 #[derive(Debug, Clone)]
 pub struct Recorded {
@@ -113,8 +101,10 @@ pub struct Recorded {
     pub digest: Digest,
     /// Position in the log.
     pub index: Option<u64>,
-    /// By when it is logged, if the log did not take it now.
+    /// By when it is logged, if it waits for that.
     pub log_by: Option<Timestamp>,
+    // What the spool knows it by, if it waits.
+    leaf: Option<Digest>,
 }
 
 impl Recorded {
@@ -127,6 +117,18 @@ impl Recorded {
             bytes,
             index: None,
             log_by: None,
+            leaf: None,
+        })
+    }
+
+    fn waiting(pending: &Pending) -> Result<Self, Failure> {
+        let bytes = pending.current()?;
+        Ok(Self {
+            digest: Algorithm::Sha256.digest(&bytes),
+            bytes,
+            index: None,
+            log_by: Some(pending.log_by),
+            leaf: Some(pending.leaf()),
         })
     }
 
@@ -149,6 +151,11 @@ impl Recorded {
     }
 }
 
+fn waits(why: &str, context: &Context) {
+    let text = format!("what is signed waits to be completed: {why}");
+    context.term.warn(&text);
+}
+
 fn lost() -> Failure {
     Failure::internal("a statement was lost on the way")
 }
@@ -158,8 +165,10 @@ pub struct Recording<'a> {
     context: &'a Context,
     signer: Box<dyn Signer>,
     kept: Option<(HomeLog, Store)>,
-    // Hours within which a signature is logged that the log does not take now.
+    // Hours within which a signature is completed that cannot be completed now.
     pending: Option<u32>,
+    // Once something waits, until it is noted which files hold it.
+    filling: OnceCell<Filling>,
 }
 
 impl<'a> Recording<'a> {
@@ -170,6 +179,7 @@ impl<'a> Recording<'a> {
             signer,
             kept: None,
             pending: None,
+            filling: OnceCell::new(),
         }
     }
 
@@ -186,56 +196,82 @@ impl<'a> Recording<'a> {
 
     /// Signs, stores and logs in the home.
     ///
-    /// If the log is away, and the settings allow that, what is signed waits to be logged. A log
-    /// that contradicts itself is no outage: nothing is signed then.
+    /// If a log or a timestamp authority is away, and the settings allow that, what is signed
+    /// waits to be completed. A log that contradicts itself is no outage: nothing is signed then.
     pub fn open(signer: Box<dyn Signer>, context: &'a Context) -> Result<Self, Failure> {
         let pending = context.settings()?.pending_hours;
-        let kept = match (HomeLog::open(context), pending) {
+        let kept = match (Self::keep(context), pending) {
             (Err(failure), Some(_)) if failure.exit() == Exit::Undecided => {
-                let why = failure.what();
-                context
-                    .term
-                    .warn(&format!("what is signed waits to be logged: {why}"));
+                waits(failure.what(), context);
                 None
             }
-            (log, _) => {
-                let log = log?;
-                let store = stores::writable(context)?;
-                stores::finish(&store, &log.reader(), context);
-                Some((log, store))
-            }
+            (kept, _) => Some(kept?),
         };
         Ok(Self {
             context,
             signer,
             kept,
             pending,
+            filling: OnceCell::new(),
         })
     }
 
-    // Signs now, and keeps what the log is to take.
+    /// The same for what has to be complete at once, as it goes where nobody completes it later.
+    pub fn at_once(signer: Box<dyn Signer>, context: &'a Context) -> Result<Self, Failure> {
+        let explained = |failure: Failure| failure.help("what goes there cannot wait to be logged");
+        Ok(Self {
+            kept: Some(Self::keep(context).map_err(explained)?),
+            ..Self::unlogged(signer, context)
+        })
+    }
+
+    fn keep(context: &Context) -> Result<(HomeLog, Store), Failure> {
+        let log = HomeLog::open(context)?;
+        let store = stores::writable(context)?;
+        stores::finish(&store, &log.reader(), context);
+        Ok((log, store))
+    }
+
+    // Keeps what was signed, for whoever completes it.
     fn spool(&self, signed: &Signed, hours: u32) -> Result<Vec<Recorded>, Failure> {
-        let home = self.context.home()?;
-        let now = self.context.now();
+        let filling = match self.filling.get() {
+            Some(filling) => filling,
+            None => {
+                let begun = Filling::begin(&self.context.home()?)?;
+                self.filling.get_or_init(|| begun)
+            }
+        };
+        let services = self.signer.services().and_then(Services::description);
+        let from = self.context.now();
         let mut recorded = Vec::new();
-        for (bundle, leaf) in signed.unlogged().iter().zip(signed.leaves()) {
-            let one = Recorded::unlogged(bundle)?;
-            let pending = Pending::new(one.bytes.clone(), leaf.clone(), (now, hours));
-            pending.keep(&home)?;
-            recorded.push(Recorded {
-                log_by: Some(pending.log_by),
-                ..one
-            });
+        for part in signed.parts() {
+            let pending = Pending::new(part, services, spool::Term { from, hours })?;
+            recorded.push(Recorded::waiting(&filling.keep(pending)?)?);
         }
         Ok(recorded)
     }
 
-    /// Notes that a file holds a bundle that waits, so that it gets the log entry later.
+    /// Notes that a file holds a bundle that waits, so that it gets the complete one later.
     pub fn note_file(&self, recorded: &Recorded, file: &Path) -> Result<(), Failure> {
-        if recorded.log_by.is_none() {
-            return Ok(());
+        match (&recorded.leaf, self.filling.get()) {
+            (Some(leaf), Some(filling)) => filling.note_file(leaf, (file, recorded.digest)),
+            _ => Ok(()),
         }
-        spool::note_file(&self.context.home()?, &recorded.digest, file)
+    }
+
+    /// Writes bundles into a folder, as `PREFIX.KIND.sigstore.json` each.
+    pub fn write_bundles(
+        &self,
+        (dir, prefix): (&Path, &str),
+        bundles: &[(&str, &Recorded)],
+    ) -> Result<(), Failure> {
+        std::fs::create_dir_all(dir).map_err(|error| Failure::io(shown(dir), &error))?;
+        for (kind, one) in bundles {
+            let file = dir.join(format!("{prefix}.{kind}.sigstore.json"));
+            write_atomic(&file, &one.bytes)?;
+            self.note_file(one, &file)?;
+        }
+        Ok(())
     }
 
     /// Returns the key that signs.
@@ -269,27 +305,57 @@ impl<'a> Recording<'a> {
 
     /// Records statements in one batch of the log: all of them or none.
     pub fn many(&self, statements: &[Statement]) -> Result<Vec<Recorded>, Failure> {
-        let signer = self.signer.as_ref();
-        if let (None, Some(hours)) = (&self.kept, self.pending) {
-            let batch = Signed::new(statements, signer)
-                .map_err(|error| self.failure(&KeepError::Seal(error)))?;
-            return self.spool(&batch, hours);
-        }
+        self.record(Signed::new(statements, self.signer.as_ref()))
+    }
+
+    fn record(&self, signed: Result<Signed, SealError>) -> Result<Vec<Recorded>, Failure> {
+        let failed = |error| self.failure(&KeepError::Seal(error));
+        let mut signed = signed.map_err(failed)?;
         let Some((log, store)) = &self.kept else {
-            let bundles = seal::sign_statements(statements, signer, None)
-                .map_err(|error| self.failure(&KeepError::Seal(error)))?;
+            if let Some(hours) = self.pending {
+                return self.spool(&signed, hours);
+            }
+            let bundles = signed.complete().map_err(failed)?.unlogged();
             return bundles.iter().map(Recorded::unlogged).collect();
         };
         let recording = record::Recording {
             store,
-            signer,
+            signer: self.signer.as_ref(),
             log,
             now: self.context.now(),
         };
-        let kept = recording
-            .record(statements)
-            .map_err(|error| self.failure(&error))?;
-        Ok(self.acknowledge(log, kept))
+        let error = match recording.keep(&mut signed) {
+            Ok(kept) => return Ok(self.acknowledge(log, kept)),
+            Err(error) => error,
+        };
+        let is_outage = signed.away().is_some()
+            || matches!(&error, KeepError::Seal(SealError::Record(error)) if error.is_outage());
+        let Some(hours) = self.pending.filter(|_| is_outage) else {
+            return Err(self.unfinished(&recording, &signed, self.failure(&error)));
+        };
+        waits(self.failure(&error).what(), self.context);
+        let recorded = self.spool(&signed, hours)?;
+        // Where that fails, the spool's next reader finishes the draft.
+        let _ = recording.forget(&signed);
+        Ok(recorded)
+    }
+
+    // What is signed and may be in the log is not thrown away, and not left unmentioned either.
+    fn unfinished(
+        &self,
+        recording: &record::Recording<'_>,
+        signed: &Signed,
+        failure: Failure,
+    ) -> Failure {
+        if !recording.has_drafts(signed) {
+            return failure;
+        }
+        failure
+            .help("`[signing] pending_hours` in the settings lets signatures wait for a service")
+            .help(
+                "what was signed is kept as a draft: `custos log flush --drafts` logs it, `custos \
+                 evidence reindex --forget-drafts` drops it",
+            )
     }
 
     /// Returns where the log is read that takes the statements, if one does.
@@ -305,30 +371,8 @@ impl<'a> Recording<'a> {
 
     /// Signs a file itself, without a statement about it.
     pub fn message(&self, digest: &Digest) -> Result<Recorded, Failure> {
-        let signer = self.signer.as_ref();
-        if let (None, Some(hours)) = (&self.kept, self.pending) {
-            let message = Signed::message(digest, signer)
-                .map_err(|error| self.failure(&KeepError::Seal(error)))?;
-            return self.spool(&message, hours)?.pop().ok_or_else(lost);
-        }
-        let Some((log, store)) = &self.kept else {
-            let bundle = Signed::message(digest, signer)
-                .map_err(|error| self.failure(&KeepError::Seal(error)))?
-                .unlogged();
-            return bundle
-                .first()
-                .map_or_else(|| Err(lost()), Recorded::unlogged);
-        };
-        let recording = record::Recording {
-            store,
-            signer,
-            log,
-            now: self.context.now(),
-        };
-        let kept = recording
-            .record_message(digest)
-            .map_err(|error| self.failure(&error))?;
-        self.acknowledge(log, kept).pop().ok_or_else(lost)
+        let signed = Signed::message(digest, self.signer.as_ref());
+        self.record(signed)?.pop().ok_or_else(lost)
     }
 
     fn acknowledge(&self, log: &HomeLog, kept: Vec<Kept>) -> Vec<Recorded> {
@@ -339,6 +383,7 @@ impl<'a> Recording<'a> {
                 digest: kept.digest,
                 index: Some(kept.log_index),
                 log_by: None,
+                leaf: None,
             })
             .collect()
     }

@@ -31,13 +31,14 @@
 
 use custos_core::bundle::{Bundle, BundleError};
 use custos_core::clock::Timestamp;
-use custos_core::digest::Digest;
+use custos_core::digest::{Algorithm, Digest};
 use custos_core::statement::Statement;
 use custos_log::recorder::{Recorded, Recorder};
+use custos_trust::keyless::KeylessError;
 use custos_trust::seal::{SealError, Signed};
-use custos_trust::signer::Signer;
+use custos_trust::signer::{SignError, Signer};
 
-use crate::store::{Draft, Entry, Store, StoreError};
+use crate::store::{Draft, Entry, Staged, Store, StoreError};
 
 /// A statement that is signed, logged, stored and indexed.
 #[derive(Debug, Clone)]
@@ -71,27 +72,37 @@ impl Recording<'_> {
     /// Signs statements, records the signatures in the log in one batch, stores and indexes the
     /// bundles. When it returns, all of that is durable.
     pub fn record(&self, statements: &[Statement]) -> Result<Vec<Kept>, KeepError> {
-        self.keep(Signed::new(statements, self.signer).map_err(KeepError::Seal)?)
+        let mut signed = Signed::new(statements, self.signer).map_err(KeepError::Seal)?;
+        self.keep(&mut signed)
     }
 
-    /// Signs the file with this digest, and keeps its bundle like that of a statement. The index
-    /// gets to know where it stands in the log, and nothing about the file: it says nothing of it.
-    pub fn record_message(&self, digest: &Digest) -> Result<Vec<Kept>, KeepError> {
-        self.keep(Signed::message(digest, self.signer).map_err(KeepError::Seal)?)
-    }
-
-    fn keep(&self, signed: Signed) -> Result<Vec<Kept>, KeepError> {
-        let mut drafts = Vec::with_capacity(signed.leaves().len());
-        for (bundle, leaf) in signed.unlogged().iter().zip(signed.leaves()) {
+    /// Records, stores and indexes what the signer has just signed; of a file that was signed
+    /// itself, the index gets to know where it stands in the log, and nothing about the file: it
+    /// says nothing of it.
+    ///
+    /// After an error `signed` holds what the signer's services gave nevertheless, and says which
+    /// of them is away. Its drafts stay staged unless it is certain that no log has them: some of
+    /// them may be in the log. Whoever keeps what was signed elsewhere forgets them
+    /// ([`Recording::forget`]).
+    pub fn keep(&self, signed: &mut Signed) -> Result<Vec<Kept>, KeepError> {
+        is_complete(signed)?;
+        let mut drafts = Vec::with_capacity(signed.parts().len());
+        for (bundle, part) in signed.unlogged().iter().zip(signed.parts()) {
             drafts.push(Draft {
                 bundle: bundle.to_bytes().map_err(KeepError::Bundle)?,
-                leaf: leaf.clone(),
+                leaf: part.leaf.clone(),
             });
         }
         // Until it is indexed, nobody takes the draft for one that a crash left behind.
         let _session = self.store.writing()?;
         let staged = self.store.stage(drafts, self.now)?;
-        let outward = signed.publish(self.signer).map_err(KeepError::Seal)?;
+        if let Err(error) = signed.publish(self.signer) {
+            if is_certain(&error, signed) {
+                self.store.drop_staged(&staged)?;
+            }
+            return Err(KeepError::Seal(error));
+        }
+        is_complete(signed)?;
         let bundles = signed.record(self.log).map_err(KeepError::Seal)?;
         let mut kept = Vec::with_capacity(bundles.len());
         let mut entries = Vec::with_capacity(bundles.len());
@@ -107,7 +118,7 @@ impl Recording<'_> {
             });
         }
         let digests = self.store.commit(entries, self.now)?;
-        let kept = kept.into_iter().zip(digests).zip(outward);
+        let kept = kept.into_iter().zip(digests).zip(signed.published());
         kept.map(|(((bundle, log_index), digest), outward)| {
             let outward = outward.map(|bundle| bundle.to_bytes()).transpose();
             Ok(Kept {
@@ -119,6 +130,46 @@ impl Recording<'_> {
         })
         .collect()
     }
+
+    /// Returns true if what was signed is still staged.
+    pub fn has_drafts(&self, signed: &Signed) -> bool {
+        self.drafts(signed).is_ok_and(|drafts| !drafts.is_empty())
+    }
+
+    /// Forgets the drafts of what was signed, which is kept elsewhere now.
+    pub fn forget(&self, signed: &Signed) -> Result<(), StoreError> {
+        self.store.drop_staged(&self.drafts(signed)?)
+    }
+
+    fn drafts(&self, signed: &Signed) -> Result<Vec<Staged>, StoreError> {
+        let parts = signed.parts().iter();
+        let leaves: Vec<Digest> = parts
+            .map(|part| Algorithm::Sha256.digest(&part.leaf))
+            .collect();
+        let mut drafts = self.store.staged()?;
+        drafts.retain(|draft| leaves.contains(&draft.leaf_digest));
+        Ok(drafts)
+    }
+}
+
+fn is_complete(signed: &Signed) -> Result<(), KeepError> {
+    match signed.away() {
+        Some(away) => Err(KeepError::Seal(SealError::Sign(away.clone().into()))),
+        None => Ok(()),
+    }
+}
+
+// A service said no, and none took anything: then nothing of it can be in any log.
+fn is_certain(error: &SealError, signed: &Signed) -> bool {
+    let SealError::Sign(SignError::Keyless(error)) = error else {
+        return false;
+    };
+    let refused = matches!(
+        **error,
+        KeylessError::Refused { .. } | KeylessError::Config(_) | KeylessError::NotAUrl { .. }
+    );
+    let mut parts = signed.parts().iter();
+    refused && signed.away().is_none() && parts.all(|part| part.progress.entries.is_empty())
 }
 
 /// Returns the bytes of a bundle with its log entry added.

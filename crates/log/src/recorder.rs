@@ -113,6 +113,14 @@ pub enum RecordError {
     /// A log is there already.
     #[error("there is a log here already")]
     AlreadyThere,
+    /// The other side of a remote recorder did not answer; whether it took the leaves is unknown.
+    #[error("the log server {server}: {message}")]
+    Away {
+        /// Which server.
+        server: String,
+        /// What went wrong.
+        message: String,
+    },
     /// Another process holds the log.
     #[error("another process holds the log; it was not free within {waited_ms} ms")]
     Busy {
@@ -187,6 +195,19 @@ impl RecordError {
         Self::MustEnd {
             path: String::new(),
         }
+    }
+
+    /// Returns true if nobody refuses the leaves: the log is out of reach, and trying again later
+    /// may help.
+    pub const fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            Self::Away { .. }
+                | Self::Busy { .. }
+                | Self::Disk(_)
+                | Self::DiskFull { .. }
+                | Self::MustEnd { .. }
+        )
     }
 
     /// Returns true if the process must end: what it wrote last may or may not be on the disk, and

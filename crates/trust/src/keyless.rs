@@ -9,8 +9,8 @@
 //! should be, in a trusted root ([`trusted`]): each answer is verified with it before the next step
 //! is taken, so that no signature comes out that a verifier with that root rejects.
 //!
-//! What it is not: it stores nothing, retries nothing but what a service asks for, and opens no
-//! browser.
+//! What it is not: it stores nothing, tries nothing again, and opens no browser. How far it came
+//! when a service was away is a value ([`Progress`]) that the caller may keep, and go on with.
 
 pub mod ambient;
 pub mod config;
@@ -20,20 +20,18 @@ pub mod trusted;
 
 mod fulcio;
 mod rekor;
-mod sct;
 mod services;
 mod signer;
 mod tsa;
 
 pub use rekor::LogServer;
-pub use services::{KeylessError, Service, Services};
+pub use services::{Description, Entered, Fresh, KeylessError, Progress, Service, Services, Stamp};
 pub use signer::{Countersigner, KeylessSigner, TokenSource};
 
 #[doc(hidden)]
 pub mod fuzz {
     //! One function over bytes for each parser here that reads what others wrote.
     pub use super::fulcio::fuzz_answer as fuzz_certificate_answer;
-    pub use super::sct::fuzz_promises;
     pub use super::token::fuzz_token;
 }
 

@@ -19,9 +19,10 @@ use custos_core::limits::MAX_SIGNATURES;
 use custos_core::statement::{Statement, StatementError};
 use custos_log::recorder::{RecordError, Recorder};
 
-use crate::signer::{Fresh, SignError, Signer};
+use crate::keyless::{Fresh, KeylessError, Progress, Services};
+use crate::signer::{SignError, Signer};
 
-/// Signatures that are published at once.
+/// Signatures that services are asked about at once.
 const AT_ONCE: usize = 8;
 
 /// Signs a statement, and records the signature in a log if there is one.
@@ -45,78 +46,65 @@ pub fn sign_statements(
     signer: &dyn Signer,
     recorder: Option<&dyn Recorder>,
 ) -> Result<Vec<Bundle>, SealError> {
-    let batch = Signed::new(statements, signer)?;
+    let batch = Signed::new(statements, signer)?.complete()?;
     match recorder {
         Some(recorder) => batch.record(recorder),
         None => Ok(batch.unlogged()),
     }
 }
 
-/// Signed statements, or a signed file, that are not in a log yet.
+/// Signed statements, or a signed file, that are not in the caller's log yet.
 ///
 /// Whoever keeps evidence stores [`Signed::unlogged`] first and records then: an entry of the
 /// log then never refers to an envelope that a crash took away.
 #[derive(Debug, Clone)]
 pub struct Signed {
-    materials: Vec<VerificationMaterial>,
-    contents: Vec<Content>,
-    leaves: Vec<Vec<u8>>,
+    parts: Vec<Part>,
+    away: Option<KeylessError>,
 }
 
+/// One signature, and what services said of it.
 #[derive(Debug, Clone)]
-enum Content {
-    Envelope(Envelope),
-    Message(MessageSignature),
+#[non_exhaustive]
+pub struct Part {
+    /// The bundle as it was signed: with neither timestamps nor log entries.
+    pub bundle: Bundle,
+    /// What a log is to take.
+    pub leaf: Vec<u8>,
+    /// How far the signer's services have come with it.
+    pub progress: Progress,
 }
 
-impl Content {
-    fn envelope(&self) -> Option<&Envelope> {
-        match self {
-            Self::Envelope(envelope) => Some(envelope),
-            Self::Message(_) => None,
+impl Part {
+    const fn new(bundle: Bundle, leaf: Vec<u8>) -> Self {
+        Self {
+            bundle,
+            leaf,
+            progress: Progress {
+                stamps: Vec::new(),
+                entries: Vec::new(),
+            },
         }
     }
 
-    fn signature(&self) -> &[u8] {
-        match self {
-            Self::Envelope(envelope) => envelope
-                .signatures
-                .first()
-                .map_or(&[], |signature| signature.sig.as_slice()),
-            Self::Message(message) => message.signature.as_slice(),
-        }
-    }
-
-    fn into_bundle(self, material: VerificationMaterial) -> Bundle {
-        match self {
-            Self::Envelope(envelope) => Bundle::new(material, envelope),
-            Self::Message(message) => Bundle::of_message(material, message),
-        }
+    fn ask(&mut self, question: Question, services: &Services) -> Asked {
+        let fresh = Fresh::of(&self.bundle, &self.leaf);
+        let fresh = fresh.ok_or(SealError::NotStampable)?;
+        question(services, &fresh, &mut self.progress)
+            .map_err(|error| SealError::Sign(SignError::from(error)))
     }
 }
+
+type Asked = Result<Option<KeylessError>, SealError>;
+type Question =
+    fn(&Services, &Fresh<'_>, &mut Progress) -> Result<Option<KeylessError>, KeylessError>;
 
 impl Signed {
-    /// Signs `statements`.
+    /// Signs `statements`, and has the signatures stamped if the signer uses an authority. If one
+    /// is away that can be asked later, they are signed nevertheless: see [`Signed::away`].
     pub fn new(statements: &[Statement], signer: &dyn Signer) -> Result<Self, SealError> {
-        let mut contents = Vec::with_capacity(statements.len());
-        let mut leaves = Vec::with_capacity(statements.len());
-        let mut materials = Vec::with_capacity(statements.len());
-        for statement in statements {
-            let (envelope, leaf) = sign_one(statement, signer)?;
-            let content = Content::Envelope(envelope);
-            materials.push(stamped(
-                material(signer, key_hint),
-                signer,
-                content.signature(),
-            )?);
-            contents.push(content);
-            leaves.push(leaf);
-        }
-        Ok(Self {
-            materials,
-            contents,
-            leaves,
-        })
+        let parts = statements.iter().map(|one| sign_one(one, signer));
+        Self::stamped(parts.collect::<Result<_, _>>()?, signer)
     }
 
     /// Signs the file with this digest, which is of the hash that the signer's scheme has in a log
@@ -129,61 +117,68 @@ impl Signed {
             verifier(signer),
             signer.scheme().key_details(),
         );
-        Ok(Self {
-            materials: vec![stamped(
-                material(signer, |key| STANDARD.encode(key.id().as_bytes())),
-                signer,
-                &signature,
-            )?],
-            leaves: vec![entry.to_leaf().map_err(SealError::Entry)?],
-            contents: vec![Content::Message(MessageSignature::new(digest, signature))],
-        })
+        let material = material(signer, |key| STANDARD.encode(key.id().as_bytes()));
+        let bundle = Bundle::of_message(material, MessageSignature::new(digest, signature));
+        let leaf = entry.to_leaf().map_err(SealError::Entry)?;
+        Self::stamped(vec![Part::new(bundle, leaf)], signer)
+    }
+
+    fn stamped(parts: Vec<Part>, signer: &dyn Signer) -> Result<Self, SealError> {
+        let mut signed = Self { parts, away: None };
+        if let Some(services) = signer.services() {
+            signed.ask_for_all(Services::stamp, services)?;
+        }
+        Ok(signed)
+    }
+
+    /// Returns each signature.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
     }
 
     /// Returns the leaves that will be recorded.
-    pub fn leaves(&self) -> &[Vec<u8>] {
-        &self.leaves
+    pub fn leaves(&self) -> Vec<Vec<u8>> {
+        self.parts.iter().map(|part| part.leaf.clone()).collect()
+    }
+
+    /// Returns which of the signer's services was away, if one was: then what it would have given
+    /// is still to be had.
+    pub const fn away(&self) -> Option<&KeylessError> {
+        self.away.as_ref()
     }
 
     /// Returns the bundles without a log entry.
     pub fn unlogged(&self) -> Vec<Bundle> {
-        let parts = self.contents.iter().zip(&self.materials);
+        let parts = self.parts.iter();
         parts
-            .map(|(content, material)| content.clone().into_bundle(material.clone()))
+            .map(|part| part.progress.stamped(&part.bundle))
+            .collect()
+    }
+
+    /// Returns the bundles for the world outside, where the signer entered the signature into logs
+    /// besides the recorder: with those entries, and no other.
+    pub fn published(&self) -> Vec<Option<Bundle>> {
+        let parts = self.parts.iter();
+        parts
+            .map(|part| part.progress.published(&part.bundle))
             .collect()
     }
 
     /// Enters all signatures into the logs that the signer uses besides the recorder, if there are
-    /// any, and returns the bundles for the world outside: with those entries, and no other.
-    pub fn publish(&self, signer: &dyn Signer) -> Result<Vec<Option<Bundle>>, SealError> {
-        let one = |at: usize| -> Result<Option<Bundle>, SealError> {
-            let (Some(content), Some(material), Some(leaf)) = (
-                self.contents.get(at),
-                self.materials.get(at),
-                self.leaves.get(at),
-            ) else {
-                return Ok(None);
-            };
-            let fresh = Fresh {
-                signature: content.signature(),
-                leaf,
-                envelope: content.envelope(),
-            };
-            let entries = signer.publish(&fresh).map_err(SealError::Sign)?;
-            if entries.is_empty() {
-                return Ok(None);
-            }
-            let material = entries
-                .into_iter()
-                .fold(material.clone(), VerificationMaterial::with_entry);
-            Ok(Some(content.clone().into_bundle(material)))
-        };
-        // A log may take seconds to answer.
-        let mut bundles = Vec::with_capacity(self.leaves.len());
-        let positions: Vec<usize> = (0..self.leaves.len()).collect();
-        for some in positions.chunks(AT_ONCE) {
+    /// any. A log that is away, see [`Signed::away`].
+    pub fn publish(&mut self, signer: &dyn Signer) -> Result<(), SealError> {
+        match signer.services() {
+            Some(services) => self.ask_for_all(Services::publish, services),
+            None => Ok(()),
+        }
+    }
+
+    // A service may take seconds to answer. Who was away once is not asked for the rest.
+    fn ask_for_all(&mut self, question: Question, services: &Services) -> Result<(), SealError> {
+        for some in self.parts.chunks_mut(AT_ONCE) {
             let answers: Vec<_> = thread::scope(|scope| {
-                let calls: Vec<_> = some.iter().map(|at| scope.spawn(|| one(*at))).collect();
+                let ask = |part| scope.spawn(move || Part::ask(part, question, services));
+                let calls: Vec<_> = some.iter_mut().map(ask).collect();
                 calls.into_iter().map(ScopedJoinHandle::join).collect()
             });
             for answer in answers {
@@ -191,32 +186,42 @@ impl Signed {
                     expected: 1,
                     found: 0,
                 };
-                bundles.push(answer.map_err(unanswered)??);
+                if let Some(away) = answer.map_err(unanswered)?? {
+                    self.away.get_or_insert(away);
+                }
+            }
+            if self.away.is_some() {
+                return Ok(());
             }
         }
-        Ok(bundles)
+        Ok(())
     }
 
     /// Records all signatures in one batch, and returns the bundles with their log entries.
-    pub fn record(self, recorder: &dyn Recorder) -> Result<Vec<Bundle>, SealError> {
-        let Self {
-            materials,
-            contents,
-            leaves,
-        } = self;
+    pub fn record(&self, recorder: &dyn Recorder) -> Result<Vec<Bundle>, SealError> {
+        let leaves = self.leaves();
         let answers = recorder.record(&leaves).map_err(SealError::Record)?;
         if answers.len() != leaves.len() {
             let (expected, found) = (leaves.len(), answers.len());
             return Err(SealError::RecorderCount { expected, found });
         }
-        Ok(contents
-            .into_iter()
-            .zip(materials)
+        let bundles = self.unlogged().into_iter();
+        Ok(bundles
             .zip(leaves.iter().zip(answers))
-            .map(|((content, material), (leaf, answer))| {
-                content.into_bundle(material.with_entry(answer.to_entry(leaf)))
+            .map(|(mut bundle, (leaf, answer))| {
+                let material = std::mem::take(&mut bundle.verification_material);
+                bundle.verification_material = material.with_entry(answer.to_entry(leaf));
+                bundle
             })
             .collect())
+    }
+
+    /// Returns it if no service was away.
+    pub fn complete(self) -> Result<Self, SealError> {
+        match self.away {
+            Some(away) => Err(SealError::Sign(SignError::from(away))),
+            None => Ok(self),
+        }
     }
 }
 
@@ -252,7 +257,7 @@ pub fn key_hint(key: &PublicKey) -> String {
     hex::encode(sha256(key.to_pem().as_bytes()))
 }
 
-fn sign_one(statement: &Statement, signer: &dyn Signer) -> Result<(Envelope, Vec<u8>), SealError> {
+fn sign_one(statement: &Statement, signer: &dyn Signer) -> Result<Part, SealError> {
     let payload = statement.to_bytes().map_err(SealError::Statement)?;
     let message = pae(INTOTO_PAYLOAD_TYPE, &payload);
     let signature = signer.sign(&message).map_err(SealError::Sign)?;
@@ -265,21 +270,9 @@ fn sign_one(statement: &Statement, signer: &dyn Signer) -> Result<(Envelope, Vec
     let leaf = entry.to_leaf().map_err(SealError::Entry)?;
     // OMS bundles carry an empty key id; what it says would prove nothing anyway.
     let signature = Signature::new(signature).with_keyid("");
-    Ok((
-        Envelope::new(INTOTO_PAYLOAD_TYPE, payload, vec![signature]),
-        leaf,
-    ))
-}
-
-fn stamped(
-    material: VerificationMaterial,
-    signer: &dyn Signer,
-    signature: &[u8],
-) -> Result<VerificationMaterial, SealError> {
-    let timestamps = signer.timestamps(signature).map_err(SealError::Sign)?;
-    Ok(timestamps
-        .into_iter()
-        .fold(material, VerificationMaterial::with_timestamp))
+    let envelope = Envelope::new(INTOTO_PAYLOAD_TYPE, payload, vec![signature]);
+    let bundle = Bundle::new(material(signer, key_hint), envelope);
+    Ok(Part::new(bundle, leaf))
 }
 
 fn verifier(signer: &dyn Signer) -> Verifier {
@@ -307,6 +300,9 @@ pub enum SealError {
     /// The log entry could not be made.
     #[error("{0}")]
     Entry(EntryError),
+    /// The certificate cannot be read, and so no service can be asked about the signature.
+    #[error("the signer's certificate cannot be read")]
+    NotStampable,
     /// The log did not take it.
     #[error("the signature was not logged: {0}")]
     Record(RecordError),

@@ -5,13 +5,11 @@
 
 use std::fmt;
 
-use custos_core::bundle::TransparencyLogEntry;
 use custos_core::crypto::{KeyPair, Pem, PemError, PublicKey, Scheme, SignatureError};
 use custos_core::digest::Digest;
-use custos_core::dsse::Envelope;
 use custos_core::limits::MAX_CERTIFICATES;
 
-use crate::keyless::KeylessError;
+use crate::keyless::{KeylessError, Services};
 use crate::signers::ServiceError;
 use crate::signers::pkcs11::TokenError;
 use crate::verify::{Certificate, CertificateFault};
@@ -49,41 +47,10 @@ pub trait Signer: Send + Sync {
         None
     }
 
-    /// Gets RFC 3161 timestamps over a signature that this signer has just made, DER
-    /// `TimeStampResp` each; none, unless it uses an authority.
-    fn timestamps(&self, signature: &[u8]) -> Result<Vec<Vec<u8>>, SignError> {
-        let _ = signature;
-        Ok(Vec::new())
+    /// Returns the services that stamp and log what this signer signs; none, unless it uses some.
+    fn services(&self) -> Option<&Services> {
+        None
     }
-
-    /// Enters a signature that this signer has just made into logs of others, and returns the
-    /// entries; none, unless it uses such logs.
-    fn publish(&self, fresh: &Fresh<'_>) -> Result<Vec<TransparencyLogEntry>, SignError> {
-        let _ = fresh;
-        Ok(Vec::new())
-    }
-}
-
-/// A signature that was just made.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct Fresh<'a> {
-    /// The signature.
-    pub signature: &'a [u8],
-    /// Its entry in a log (Rekor v2).
-    pub leaf: &'a [u8],
-    /// The envelope that it is in, unless a file itself was signed.
-    pub envelope: Option<&'a Envelope>,
-}
-
-/// What proves when a signature was made, and where else it is logged.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Countersigned {
-    /// RFC 3161 timestamps over the signature, DER `TimeStampResp` each.
-    pub timestamps: Vec<Vec<u8>>,
-    /// Entries in logs of others.
-    pub entries: Vec<TransparencyLogEntry>,
 }
 
 /// Signs with a key held in memory.
@@ -186,12 +153,8 @@ impl Signer for CertificateSigner {
         self.key.sign_digest(digest)
     }
 
-    fn timestamps(&self, signature: &[u8]) -> Result<Vec<Vec<u8>>, SignError> {
-        self.key.timestamps(signature)
-    }
-
-    fn publish(&self, fresh: &Fresh<'_>) -> Result<Vec<TransparencyLogEntry>, SignError> {
-        self.key.publish(fresh)
+    fn services(&self) -> Option<&Services> {
+        self.key.services()
     }
 
     fn certificate_chain(&self) -> Option<&[Vec<u8>]> {

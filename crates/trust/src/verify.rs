@@ -46,6 +46,15 @@ pub use subject::{Expectation, Message, MessageBytes, MessageSigned, PredicateTy
 pub use timestamp::TimestampFault;
 pub use verified::{LogProof, Proof, Signatory, SignedTime, Verified, distinct_keys};
 
+/// The single checks, for whoever asks services and looks at their answers one by one.
+pub(crate) mod answers {
+    pub(crate) use super::chain::{Path, check_issued};
+    pub(crate) use super::log::Signed;
+    pub(crate) use super::rekor::{Claim, check as check_entry};
+    pub(crate) use super::sct::check as check_promise;
+    pub(crate) use super::timestamp::check as check_stamp;
+}
+
 use report::Checks;
 use subject::Content;
 

@@ -93,7 +93,6 @@ pub const TARGETS: &[Target] = &[
     target("issued-certificate", server::certificate, &[]),
     target("id-token", server::token, &[]),
     target("login-token", keyless::fuzz_token, &[]),
-    target("promises", keyless::fuzz_promises, &[]),
     target("certificate-answer", keyless::fuzz_certificate_answer, &[]),
     target("key-set", server::key_set, &[]),
     target(

@@ -44,7 +44,10 @@ pub fn run(args: &AttestArgs, context: &Context) -> Outcome {
     let statement =
         Statement::new(vec![subject], kind, &value).map_err(|e| unsound(e.to_string()))?;
     predicate::validate(&statement).map_err(|error| unsound(error.to_string()))?;
-    let recording = Recording::open(signer, context)?;
+    let recording = match &image {
+        Some(_) => Recording::at_once(signer, context)?,
+        None => Recording::open(signer, context)?,
+    };
     let recorded = recording.one(statement)?;
     if let Some(bundle) = &args.bundle {
         let file = context.resolve(bundle);

@@ -63,7 +63,7 @@ pub fn run(args: &GateArgs, context: &Context) -> Outcome {
     let recorded = recording.many(&statements)?;
     if let (Some(dir), [summary, record]) = (&args.bundles, recorded.as_slice()) {
         let bundles = [("verification-summary", summary), ("decision", record)];
-        recording::write_bundles(&context.resolve(dir), &artifact.file_stem(), &bundles)?;
+        recording.write_bundles((&context.resolve(dir), &artifact.file_stem()), &bundles)?;
     }
     made.report(context, &recorded)
 }

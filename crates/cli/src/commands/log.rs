@@ -6,13 +6,15 @@ use std::sync::Arc;
 use base64::Engine as _;
 use custos_log::disk::Disk;
 use custos_log::fsck;
+use custos_trust::keyless::Description;
 use serde_json::{Value, json};
 
-use crate::args::{LogArgs, LogCommand};
+use crate::args::{LogArgs, LogCommand, LogFlushArgs};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::logs;
-use crate::spool;
+use crate::spool::{self, Flush};
+use crate::term::count;
 use crate::{Failure, Outcome};
 
 /// Runs the command.
@@ -22,7 +24,7 @@ pub fn run(args: &LogArgs, context: &Context) -> Outcome {
         LogCommand::Key => key(context),
         LogCommand::Proof { index } => proof(*index, context),
         LogCommand::Get { index } => get(*index, context),
-        LogCommand::Flush => flush(context),
+        LogCommand::Flush(args) => flush(args, context),
         LogCommand::Fsck => fsck(context),
         LogCommand::Watch(args) => super::log_watch::run(args, context),
         LogCommand::Rebuild {
@@ -133,10 +135,35 @@ fn fsck(context: &Context) -> Outcome {
     Ok(Exit::Yes)
 }
 
-fn flush(context: &Context) -> Outcome {
-    let flushed = spool::flush(context)?;
+fn flush(args: &LogFlushArgs, context: &Context) -> Outcome {
+    let others = match (&args.signing_config, &args.trusted_root) {
+        (Some(config), Some(root)) => Some(Description {
+            signing_config: context.resolve(config),
+            trusted_root: context.resolve(root),
+        }),
+        _ => None,
+    };
+    let done = spool::flush(others.as_ref(), context)?;
+    let finished = if args.drafts {
+        spool::drafts(context)?
+    } else {
+        0
+    };
+    context
+        .term
+        .result(&flushed(&done, finished), &flushed_json(&done, finished))?;
+    // No is an answer; whoever did not answer may do so later.
+    let refused = done.waiting.iter().any(|one| one.why.exit() == Exit::No);
+    Ok(match done.waiting.is_empty() {
+        true => Exit::Yes,
+        false if refused => Exit::No,
+        false => Exit::Undecided,
+    })
+}
+
+fn flushed(done: &Flush, finished: usize) -> String {
     let mut human = String::new();
-    for one in &flushed {
+    for one in &done.flushed {
         let late = if one.late {
             "  later than promised"
         } else {
@@ -144,18 +171,48 @@ fn flush(context: &Context) -> Outcome {
         };
         human.push_str(&format!("logged   #{}  {}{late}\n", one.index, one.digest));
     }
-    if flushed.is_empty() {
+    for one in &done.waiting {
+        let (leaf, by) = (one.pending.leaf(), one.pending.log_by);
+        let overdue = if one.overdue { "  OVERDUE" } else { "" };
+        let why = one.why.render(None, &|_, text| text.to_owned());
+        let why = why.trim_end().replace('\n', "\n         ");
+        human.push_str(&format!(
+            "waits    {leaf}  by {by}{overdue}\n         {why}\n"
+        ));
+    }
+    if finished > 0 {
+        let drafts = count(u64::try_from(finished).unwrap_or(u64::MAX), "draft");
+        human.push_str(&format!("finished {drafts}\n"));
+    }
+    if human.is_empty() {
         human.push_str("nothing waits to be logged\n");
     }
-    let rows: Vec<Value> = flushed
-        .iter()
+    human
+}
+
+fn flushed_json(done: &Flush, finished: usize) -> Value {
+    let flushed = done.flushed.iter();
+    let flushed: Vec<Value> = flushed
         .map(|one| json!({ "logIndex": one.index, "bundle": one.digest, "late": one.late }))
         .collect();
-    context.term.result(
-        &human,
-        &json!({ "schema": "custos.log.flush/1", "flushed": rows }),
-    )?;
-    Ok(Exit::Yes)
+    let waiting = done.waiting.iter();
+    let waiting: Vec<Value> = waiting
+        .map(|one| {
+            json!({
+                "leaf": one.pending.leaf(),
+                "signedAt": one.pending.signed_at,
+                "logBy": one.pending.log_by,
+                "overdue": one.overdue,
+                "error": one.why.to_json(),
+            })
+        })
+        .collect();
+    json!({
+        "schema": "custos.log.flush/1",
+        "flushed": flushed,
+        "waiting": waiting,
+        "drafts": finished,
+    })
 }
 
 fn rebuild(known: Option<&Path>, accept_loss: bool, context: &Context) -> Outcome {

@@ -76,7 +76,7 @@ pub fn run(args: &RunArgs, context: &Context) -> Outcome {
     let recorded = recording.many(&statements)?;
     if let (Some(dir), [provenance, usage]) = (&args.bundles, recorded.as_slice()) {
         let bundles = [("provenance", provenance), ("resource-usage", usage)];
-        recording::write_bundles(&context.resolve(dir), &args.name, &bundles)?;
+        recording.write_bundles((&context.resolve(dir), &args.name), &bundles)?;
     }
     report(
         args,

@@ -90,6 +90,9 @@ fn recording<'a>(
 ) -> Result<Recording<'a>, Failure> {
     if args.no_log {
         Ok(Recording::unlogged(signer, context))
+    } else if args.batch.is_some() {
+        // Each proof holds the log entry.
+        Recording::at_once(signer, context)
     } else {
         Recording::open(signer, context)
     }

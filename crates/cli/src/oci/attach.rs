@@ -45,7 +45,7 @@ pub fn sign(reference: &Reference, args: &SignArgs, context: &Context) -> Outcom
     let recording = if args.no_log {
         Recording::unlogged(signer, context)
     } else {
-        Recording::open(signer, context)?
+        Recording::at_once(signer, context)?
     };
     let recorded = recording.many(&statements)?;
     if let (Some(file), [one]) = (&args.bundle, recorded.as_slice()) {

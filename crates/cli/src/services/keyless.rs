@@ -10,7 +10,8 @@ use custos_trust::keyless::login::{Ask, CLIENT_ID, Login};
 use custos_trust::keyless::token::{AUDIENCE, IdentityToken};
 use custos_trust::keyless::trusted::TrustedServices;
 use custos_trust::keyless::{
-    Countersigner, KeylessError, KeylessSigner, Service, Services, TokenSource, ambient,
+    Countersigner, Description, KeylessError, KeylessSigner, Service, Services, TokenSource,
+    ambient,
 };
 use custos_trust::signer::Signer;
 
@@ -36,13 +37,13 @@ pub fn signer(
     if keyless.identity_token.is_none() && keyless.oidc.is_none() {
         return Ok(None);
     }
-    let found = Found::find(keyless, settings, context)?;
+    let found = find(keyless, settings, context)?;
     let found = found.ok_or_else(|| {
         Failure::usage("E0724", "nothing says which services sign")
             .help("pass --signing-config FILE and --trusted-root FILE")
             .help("or make services of your own: `custos trust init`, then `custos serve`")
     })?;
-    let services = Arc::new(found.services(context)?);
+    let services = Arc::new(services(&found, context)?);
     let source: Box<dyn TokenSource> = match (&keyless.identity_token, keyless.oidc) {
         (Some(file), _) => Box::new(FileToken::new(context.resolve(file), context)?),
         (None, flow) => Box::new(Asked {
@@ -66,70 +67,69 @@ pub fn countersigned(
     if args.keyless.signing_config.is_none() && settings.signing_config.is_none() {
         return Ok(key);
     }
-    match Found::find(&args.keyless, settings, context)? {
+    match find(&args.keyless, settings, context)? {
         None => Ok(key),
         Some(found) => {
-            let services = Arc::new(found.services(context)?);
+            let services = Arc::new(services(&found, context)?);
             Ok(Box::new(Countersigner::new(key, services)))
         }
     }
 }
 
 // Configuration and trusted root, which belong together.
-struct Found {
-    config: PathBuf,
-    root: PathBuf,
+fn find(
+    args: &KeylessArgs,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Option<Description>, Failure> {
+    let named = args
+        .signing_config
+        .as_ref()
+        .map(|file| context.resolve(file));
+    let named = named.or_else(|| settings.signing_config.clone());
+    let root = args.trusted_root.as_ref().map(|file| context.resolve(file));
+    let home = context.home().ok().map(|home| TrustPlace::of(&home));
+    let (signing_config, root) = match (named, home) {
+        (Some(config), _) => (config, root.or_else(|| settings.sigstore_root.clone())),
+        (None, Some(home)) if home.trusted_root().is_file() => (
+            home.signing_config(),
+            root.or_else(|| Some(home.trusted_root())),
+        ),
+        _ => return Ok(None),
+    };
+    let Some(trusted_root) = root else {
+        return Err(Failure::usage(
+            "E0724",
+            "nothing says whether these services are to be believed",
+        )
+        .at(shown(&signing_config))
+        .help("pass --trusted-root FILE, or set `[trust] sigstore_root`"));
+    };
+    Ok(Some(Description {
+        signing_config,
+        trusted_root,
+    }))
 }
 
-impl Found {
-    fn find(
-        args: &KeylessArgs,
-        settings: &Settings,
-        context: &Context,
-    ) -> Result<Option<Self>, Failure> {
-        let named = args
-            .signing_config
-            .as_ref()
-            .map(|file| context.resolve(file));
-        let named = named.or_else(|| settings.signing_config.clone());
-        let root = args.trusted_root.as_ref().map(|file| context.resolve(file));
-        let home = context.home().ok().map(|home| TrustPlace::of(&home));
-        let (config, root) = match (named, home) {
-            (Some(config), _) => (config, root.or_else(|| settings.sigstore_root.clone())),
-            (None, Some(home)) if home.trusted_root().is_file() => (
-                home.signing_config(),
-                root.or_else(|| Some(home.trusted_root())),
-            ),
-            _ => return Ok(None),
-        };
-        let Some(root) = root else {
-            return Err(Failure::usage(
-                "E0724",
-                "nothing says whether these services are to be believed",
-            )
-            .at(shown(&config))
-            .help("pass --trusted-root FILE, or set `[trust] sigstore_root`"));
-        };
-        Ok(Some(Self { config, root }))
-    }
-
-    fn services(&self, context: &Context) -> Result<Services, Failure> {
-        let config = SigningConfig::parse(&read_bytes(&self.config, MAX_FILE)?);
-        let config = config.map_err(|error| {
-            Failure::usage("E0724", "the signing configuration is not accepted")
-                .at(shown(&self.config))
-                .because(error.to_string())
-        })?;
-        let trusted = TrustedServices::parse(&read_bytes(&self.root, MAX_FILE)?);
-        let trusted = trusted.map_err(|error| {
-            Failure::usage("E0132", "what should be trusted is not accepted")
-                .at(shown(&self.root))
-                .because(error.to_string())
-        })?;
-        let roots = tls_roots(context)?;
-        let services = Services::new(config, trusted, roots, &surroundings());
-        services.map_err(|error| failure(&error).at(shown(&self.config)))
-    }
+/// Returns the services that two files describe.
+pub fn services(described: &Description, context: &Context) -> Result<Services, Failure> {
+    let (config, root) = (&described.signing_config, &described.trusted_root);
+    let parsed = SigningConfig::parse(&read_bytes(config, MAX_FILE)?);
+    let parsed = parsed.map_err(|error| {
+        Failure::usage("E0724", "the signing configuration is not accepted")
+            .at(shown(config))
+            .because(error.to_string())
+    })?;
+    let trusted = TrustedServices::parse(&read_bytes(root, MAX_FILE)?);
+    let trusted = trusted.map_err(|error| {
+        Failure::usage("E0132", "what should be trusted is not accepted")
+            .at(shown(root))
+            .because(error.to_string())
+    })?;
+    let roots = tls_roots(context)?;
+    let services = Services::new(parsed, trusted, roots, &surroundings());
+    let services = services.map_err(|error| failure(&error).at(shown(config)))?;
+    Ok(services.described(described.clone()))
 }
 
 /// Returns the authorities of servers' certificates: the system's, and the home's own root.

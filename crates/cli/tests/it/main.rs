@@ -23,6 +23,7 @@ mod keys;
 mod log;
 mod mistakes;
 mod oci;
+mod outage;
 mod policy;
 mod sandbox;
 mod serve;

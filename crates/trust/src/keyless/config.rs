@@ -3,7 +3,8 @@
 //! Spec: sigstore/protobuf-specs, `sigstore_trustroot.proto`, `SigningConfig` 0.2 in proto JSON.
 //! Services count while `validFor` lasts, both ends included. Of each operator the service with the
 //! highest version that is spoken counts, and among those the newest; `ANY` takes one, `ALL` all,
-//! `EXACT` a number of them.
+//! `EXACT` a number of them. With `ANY` and `EXACT` those that are left over stand in for one that
+//! is away.
 
 use custos_core::clock::Timestamp;
 use custos_core::json::{self, JsonError};
@@ -194,7 +195,7 @@ impl SigningConfig {
     }
 
     /// Returns the timestamp authorities to ask at `now`; none, if none is named at all.
-    pub fn timestamps(&self, now: Timestamp) -> Result<Vec<&Endpoint>, ConfigError> {
+    pub fn timestamps(&self, now: Timestamp) -> Result<Choice<'_>, ConfigError> {
         let rule = Rule {
             kind: "timestamp authority",
             selection: self.tsa_config,
@@ -204,13 +205,44 @@ impl SigningConfig {
     }
 
     /// Returns the logs to write to at `now`; none, if none is named at all.
-    pub fn logs(&self, now: Timestamp) -> Result<Vec<&Endpoint>, ConfigError> {
+    pub fn logs(&self, now: Timestamp) -> Result<Choice<'_>, ConfigError> {
         let rule = Rule {
             kind: "log",
             selection: self.rekor_tlog_config,
             versions: &[2, 1],
         };
         rule.select(&self.rekor_tlog_urls, now)
+    }
+}
+
+/// Services of one kind that count, of which some are to be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Choice<'a> {
+    /// Those that count, one of each operator, in the order in which they are asked.
+    pub candidates: Vec<&'a Endpoint>,
+    /// How many of them are to be used.
+    pub wanted: usize,
+}
+
+impl<'a> Choice<'a> {
+    /// Returns those that are used if all of them answer.
+    pub fn preferred(&self) -> &[&'a Endpoint] {
+        self.candidates
+            .get(..self.wanted)
+            .unwrap_or(&self.candidates)
+    }
+
+    /// Returns how many more are to be used when `done` were, and whom to ask for that: none of
+    /// those again.
+    pub(super) fn left(&self, done: &[&str]) -> (usize, Vec<&'a Endpoint>) {
+        let open = self.candidates.iter().copied();
+        let open: Vec<&Endpoint> = open
+            .filter(|service| !done.contains(&service.url.as_str()))
+            .collect();
+        // One that is named no longer has been used nevertheless.
+        let lacks = self.wanted.saturating_sub(done.len()).min(open.len());
+        (lacks, open)
     }
 }
 
@@ -226,6 +258,7 @@ fn one<'a>(
     };
     let found = rule.select(services, now)?;
     found
+        .candidates
         .first()
         .copied()
         .ok_or(ConfigError::NoService { kind })
@@ -244,29 +277,28 @@ impl Rule {
         &self,
         services: &'a [Endpoint],
         now: Timestamp,
-    ) -> Result<Vec<&'a Endpoint>, ConfigError> {
+    ) -> Result<Choice<'a>, ConfigError> {
         let kind = self.kind;
-        let mut selected = self.newest(services, now);
-        if selected.is_empty() && !services.is_empty() {
+        let candidates = self.newest(services, now);
+        if candidates.is_empty() && !services.is_empty() {
             return Err(ConfigError::NoService { kind });
         }
         let count = self.selection.count;
         let exact = count.and_then(|count| usize::try_from(count).ok());
         let wanted = match (self.selection.selector, exact) {
-            (Selector::All, _) => selected.len(),
+            _ if services.is_empty() => 0,
+            (Selector::All, _) => candidates.len(),
             (Selector::Any, _) => 1,
-            (Selector::Exact, _) if services.is_empty() => 0,
-            (Selector::Exact, Some(count)) if (1..=selected.len()).contains(&count) => count,
+            (Selector::Exact, Some(count)) if (1..=candidates.len()).contains(&count) => count,
             (Selector::Exact, _) => {
                 return Err(ConfigError::Count {
                     kind,
-                    found: selected.len(),
+                    found: candidates.len(),
                     wanted: count.unwrap_or(0),
                 });
             }
         };
-        selected.truncate(wanted);
-        Ok(selected)
+        Ok(Choice { candidates, wanted })
     }
 
     // Of each operator the one that counts.
@@ -336,7 +368,11 @@ mod tests {
         config.rekor_tlog_urls = services.to_vec();
         config.rekor_tlog_config = selection;
         let found = config.logs(NOW)?;
-        Ok(found.iter().map(|service| service.url.clone()).collect())
+        Ok(found
+            .preferred()
+            .iter()
+            .map(|service| service.url.clone())
+            .collect())
     }
 
     #[test]
@@ -358,6 +394,29 @@ mod tests {
         for count in [None, Some(0), Some(3)] {
             assert!(matches!(exact(count), Err(ConfigError::Count { .. })));
         }
+    }
+
+    #[test]
+    fn who_is_left_over_stands_in_and_nobody_is_asked_twice() {
+        let services = ["a", "b", "c"].map(|name| log(name, 2, -5, name));
+        let mut config = SigningConfig::naming_nothing();
+        config.rekor_tlog_urls = services.to_vec();
+        let left = |selection, done: &[&str]| {
+            let mut config = config.clone();
+            config.rekor_tlog_config = selection;
+            let choice = config.logs(NOW).unwrap();
+            let (lacks, open) = choice.left(done);
+            let open: Vec<String> = open.iter().map(|service| service.url.clone()).collect();
+            (lacks, open.concat())
+        };
+        let (any, all) = (Selection::default(), Selection::new(Selector::All, None));
+        let two = Selection::new(Selector::Exact, Some(2));
+        assert_eq!(left(any, &[]), (1, "abc".to_owned()));
+        assert_eq!(left(any, &["b"]), (0, "ac".to_owned()));
+        assert_eq!(left(two, &["c"]), (1, "ab".to_owned()));
+        assert_eq!(left(all, &["a"]), (2, "bc".to_owned()));
+        assert_eq!(left(all, &["a", "b", "c"]), (0, String::new()));
+        assert_eq!(left(two, &["gone"]), (1, "abc".to_owned()));
     }
 
     #[test]
@@ -395,7 +454,10 @@ mod tests {
             config.authority(NOW).unwrap().url,
             "https://fulcio.sigstore.dev"
         );
-        assert_eq!(config.logs(NOW).unwrap()[0].major_api_version, 1);
+        assert_eq!(
+            config.logs(NOW).unwrap().preferred()[0].major_api_version,
+            1
+        );
         let again = SigningConfig::parse(&config.to_bytes().unwrap()).unwrap();
         assert_eq!(again, config);
         assert_eq!(

@@ -20,8 +20,7 @@ use custos_net::{Client, Request, Response, Secret, Url};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::services::{Failed, KeylessError, Service, below};
-use crate::signer::Fresh;
+use super::services::{Failed, Fresh, KeylessError, Service, below};
 
 const LIMITS: Limits = Limits::SMALL;
 /// Requests at once.
@@ -53,13 +52,19 @@ impl LogServer {
     }
 
     fn one(&self, leaf: &[u8]) -> Result<Recorded, RecordError> {
-        let proof =
+        let entry =
             create(&self.client, &self.url, self.token.as_ref(), leaf).map_err(|error| {
-                RecordError::Remote {
-                    server: self.url.origin().to_string(),
-                    message: error.to_string(),
+                let server = self.url.origin().to_string();
+                let message = error.to_string();
+                match error {
+                    KeylessError::Unreachable { .. } => RecordError::Away { server, message },
+                    _ => RecordError::Remote { server, message },
                 }
             })?;
+        let proof = proof(&entry).ok_or_else(|| RecordError::Remote {
+            server: self.url.origin().to_string(),
+            message: "the answer is an entry without a proof".to_owned(),
+        })?;
         Recorded::verify(leaf, &proof, &self.key)
     }
 }
@@ -98,13 +103,14 @@ impl Recorder for LogServer {
     }
 }
 
-/// Creates an entry (version 2) and returns its proof, which is not believed yet.
+/// Creates an entry (version 2) and returns it: it is about this leaf, and its proof is not believed
+/// yet.
 pub(super) fn create(
     client: &Client,
     base: &Url,
     token: Option<&Secret>,
     leaf: &[u8],
-) -> Result<TlogProof, KeylessError> {
+) -> Result<TransparencyLogEntry, KeylessError> {
     let service = Service::Log;
     let entry = HashedRekord::parse(leaf).map_err(|_| KeylessError::Malformed {
         service,
@@ -146,7 +152,7 @@ pub(super) fn create(
             why: super::trusted::Distrust::OtherLeaf,
         });
     }
-    proof(&entry).ok_or_else(|| broken("an entry without a proof"))
+    Ok(entry)
 }
 
 fn proof(entry: &TransparencyLogEntry) -> Option<TlogProof> {
@@ -207,10 +213,10 @@ struct RawBytes {
     raw_bytes: Base64,
 }
 
-/// Creates an entry (version 1): `dsse` for an envelope, else `hashedrekord`.
+/// Creates an entry (version 1): `dsse` for an envelope, else `hashedrekord`; neither its promise nor
+/// its proof is believed yet.
 ///
-/// Its promise and proof are for whoever verifies the bundle: the log is shared by half the world,
-/// and what comes back is compared only with what was sent.
+/// Version 1 does not take an entry twice: it names the one that it has, which is got then.
 pub(super) fn create_v1(
     client: &Client,
     base: &Url,
@@ -218,15 +224,31 @@ pub(super) fn create_v1(
 ) -> Result<TransparencyLogEntry, KeylessError> {
     let service = Service::Log;
     let broken = |what| KeylessError::Malformed { service, what };
+    let failed = |error| KeylessError::from(Failed { service, error });
     let proposed = proposed_v1(fresh).ok_or_else(|| broken("a request that cannot be written"))?;
-    let url = below(base, "/api/v1/log/entries")?;
+    let url = below(base, ENTRIES_V1)?;
     let request = Request::post(url, "application/json", proposed.to_string())
         .with_header("accept", "application/json");
-    let answer = client
-        .send(&request)
-        .and_then(Response::success)
-        .map_err(|error| KeylessError::from(Failed { service, error }))?;
+    let mut answer = client.send(&request).map_err(failed)?;
+    if answer.status() == CONFLICT
+        && let Some(name) = answer.header("location").and_then(entry_name)
+    {
+        let url = below(base, &format!("{ENTRIES_V1}/{name}"))?;
+        let request = Request::get(url).with_header("accept", "application/json");
+        answer = client.send(&request).map_err(failed)?;
+    }
+    let answer = answer.success().map_err(failed)?;
     entry_v1(answer.body()).ok_or_else(|| broken("an answer that is no log entry"))
+}
+
+const ENTRIES_V1: &str = "/api/v1/log/entries";
+const CONFLICT: u16 = 409;
+
+// Only the name counts: the entry is got from the log that was asked.
+fn entry_name(location: &str) -> Option<&str> {
+    let name = location.rsplit('/').next()?;
+    let is_hex = name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_hex && (1..=80).contains(&name.len())).then_some(name)
 }
 
 fn proposed_v1(fresh: &Fresh<'_>) -> Option<Value> {

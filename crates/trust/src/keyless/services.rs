@@ -1,20 +1,27 @@
 //! The services of a signing configuration, asked in order, their answers verified.
+//!
+//! A service that does not answer is *away*: another of its kind stands in for it where the
+//! configuration leaves the choice, and what then still lacks can be had later ([`Progress`]). One
+//! that answers no, or something that does not verify, is an error at once.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use custos_core::bundle::TransparencyLogEntry;
+use custos_core::bundle::{Bundle, TransparencyLogEntry, VerificationMaterial};
 use custos_core::clock::{Clock, Timestamp};
 use custos_core::crypto::KeyPair;
+use custos_core::dsse::{Base64, Envelope};
 use custos_net::{Class, Client, Guard, NetError, Proxy, Roots, Secret, Settings, Url};
+use serde::{Deserialize, Serialize};
 
-use super::config::{ConfigError, Endpoint, SigningConfig};
+use super::config::{Choice, ConfigError, Endpoint, SigningConfig};
 use super::token::{AUDIENCE, IdentityToken, TokenError};
 use super::trusted::{Distrust, TrustedServices, Vouched};
 use super::{fulcio, rekor, tsa};
-use crate::signer::Fresh;
 use crate::signers::Surroundings;
+use crate::verify::Certificate;
 
 /// Rekor v2 answers once a checkpoint is published, which may take ten seconds and more.
 const TOTAL_TIME: Duration = Duration::from_mins(1);
@@ -51,6 +58,7 @@ pub struct Services {
     trusted: TrustedServices,
     client: Client,
     clock: Arc<dyn Clock>,
+    description: Option<Description>,
 }
 
 impl Services {
@@ -93,6 +101,7 @@ impl Services {
             config,
             trusted,
             clock: surroundings.shared_clock(),
+            description: None,
         })
     }
 
@@ -144,73 +153,291 @@ impl Services {
         }
     }
 
-    /// Gets timestamps over a signature. `until` is when its certificate ends, if it has one: then
-    /// a trusted time is needed, and logs of version 2 give none.
-    pub(super) fn timestamps(
-        &self,
-        signature: &[u8],
-        until: Option<Timestamp>,
-    ) -> Result<Vec<Vec<u8>>, KeylessError> {
-        let now = self.now();
-        let authorities = self.config.timestamps(now).map_err(KeylessError::Config)?;
-        let logs = self.config.logs(now).map_err(KeylessError::Config)?;
-        let timeless = logs.iter().all(|log| log.major_api_version >= 2);
-        if until.is_some() && timeless && authorities.is_empty() {
-            let kind = "timestamp authority";
-            return Err(KeylessError::Config(ConfigError::NoService { kind }));
-        }
-        let stamps = authorities.into_iter();
-        stamps
-            .map(|authority| self.stamp(authority, signature, until))
-            .collect()
+    /// Returns where these services are described, if [`Services::described`] said so.
+    pub const fn description(&self) -> Option<&Description> {
+        self.description.as_ref()
     }
 
-    /// Enters a signature into the logs.
-    pub(super) fn publish(
+    /// Returns them with where they are described, for whoever asks them again later.
+    pub fn described(self, description: Description) -> Self {
+        Self {
+            description: Some(description),
+            ..self
+        }
+    }
+
+    /// Gets the timestamps and log entries that a signature lacks, timestamps first, and returns
+    /// which service is away, if one is.
+    pub fn complete(
         &self,
         fresh: &Fresh<'_>,
-    ) -> Result<Vec<TransparencyLogEntry>, KeylessError> {
-        let logs = self.config.logs(self.now()).map_err(KeylessError::Config)?;
-        logs.into_iter().map(|log| self.log(log, fresh)).collect()
+        progress: &mut Progress,
+    ) -> Result<Option<KeylessError>, KeylessError> {
+        match self.stamp(fresh, progress)? {
+            None => self.publish(fresh, progress),
+            away => Ok(away),
+        }
     }
 
-    fn stamp(
+    /// Gets the timestamps that a signature lacks, and returns which authority is away, if one is.
+    ///
+    /// A certificate of some minutes needs a time while it counts, and logs of version 2 give none:
+    /// then an authority that is away is an error.
+    pub(crate) fn stamp(
         &self,
-        endpoint: &Endpoint,
-        signature: &[u8],
-        until: Option<Timestamp>,
-    ) -> Result<Vec<u8>, KeylessError> {
+        fresh: &Fresh<'_>,
+        progress: &mut Progress,
+    ) -> Result<Option<KeylessError>, KeylessError> {
+        let now = self.now();
+        let choice = self.config.timestamps(now).map_err(KeylessError::Config)?;
+        if fresh.is_keyless {
+            let logs = self.config.logs(now).map_err(KeylessError::Config)?;
+            let timeless = logs.preferred().iter().all(|log| is_timeless(log));
+            if timeless && choice.candidates.is_empty() {
+                let kind = "timestamp authority";
+                return Err(KeylessError::Config(ConfigError::NoService { kind }));
+            }
+            if fresh.is_late {
+                return Ok(None);
+            }
+        }
+        let done: Vec<&str> = progress.stamps.iter().map(|one| one.url.as_str()).collect();
+        let (lacks, open) = choice.left(&done);
+        let asked = ask((lacks, &open), |authority| {
+            let response = Base64(self.stamp_by(authority, fresh)?);
+            let url = authority.url.clone();
+            progress.stamps.push(Stamp { url, response });
+            Ok(())
+        })?;
+        match asked {
+            Some(away) if fresh.is_keyless => Err(away),
+            asked => Ok(asked),
+        }
+    }
+
+    /// Enters a signature into the logs that lack it, and returns which log is away, if one is.
+    ///
+    /// What was signed keyless can wait for a log of version 2 alone, and only with a timestamp:
+    /// the time that version 1 gives to an entry of later is not one at which the certificate
+    /// counted.
+    pub(crate) fn publish(
+        &self,
+        fresh: &Fresh<'_>,
+        progress: &mut Progress,
+    ) -> Result<Option<KeylessError>, KeylessError> {
+        let choice = self.config.logs(self.now()).map_err(KeylessError::Config)?;
+        let done: Vec<&str> = progress
+            .entries
+            .iter()
+            .map(|one| one.url.as_str())
+            .collect();
+        let (lacks, mut open) = choice.left(&done);
+        if fresh.is_keyless && fresh.is_late {
+            open.retain(|log| is_timeless(log));
+        }
+        if open.len() < lacks {
+            let kind = "log";
+            return Err(KeylessError::Config(ConfigError::NoService { kind }));
+        }
+        let away = ask((lacks, &open), |log| {
+            let entry = self.enter(log, fresh)?;
+            let url = log.url.clone();
+            progress.entries.push(Entered { url, entry });
+            Ok(())
+        })?;
+        match away {
+            Some(away) if fresh.is_keyless && !may_wait(&choice, progress) => Err(away),
+            away => Ok(away),
+        }
+    }
+
+    fn stamp_by(&self, endpoint: &Endpoint, fresh: &Fresh<'_>) -> Result<Vec<u8>, KeylessError> {
         let service = Service::Timestamp;
         let distrust = |why| KeylessError::Untrusted { service, why };
-        let response = tsa::stamp(&self.client, &parsed(endpoint)?, signature)
+        let response = tsa::stamp(&self.client, &parsed(endpoint)?, fresh.signature)
             .map_err(|error| KeylessError::from(Failed { service, error }))?;
         let at = self
             .trusted
-            .stamped(&response, signature)
+            .stamped(&response, fresh.signature)
             .map_err(distrust)?;
-        if until.is_some_and(|until| until < at) {
+        if fresh.ends.is_some_and(|ends| ends < at) {
             return Err(distrust(Distrust::TimeOutside { at }));
         }
         Ok(response)
     }
 
-    fn log(
+    fn enter(
         &self,
         endpoint: &Endpoint,
         fresh: &Fresh<'_>,
     ) -> Result<TransparencyLogEntry, KeylessError> {
         let service = Service::Log;
         let url = parsed(endpoint)?;
-        if endpoint.major_api_version < 2 {
-            return rekor::create_v1(&self.client, &url, fresh);
+        let entry = if is_timeless(endpoint) {
+            rekor::create(&self.client, &url, None, fresh.leaf)?
+        } else {
+            rekor::create_v1(&self.client, &url, fresh)?
+        };
+        let distrust = |why| KeylessError::Untrusted { service, why };
+        let at = self.trusted.logged(&entry, fresh, self.now());
+        match at.map_err(distrust)? {
+            Some(at) if fresh.ends.is_some_and(|ends| ends < at) => {
+                Err(distrust(Distrust::TimeOutside { at }))
+            }
+            _ => Ok(entry),
         }
-        let proof = rekor::create(&self.client, &url, None, fresh.leaf)?;
-        let recorded = self
-            .trusted
-            .logged(fresh.leaf, &proof, self.now())
-            .map_err(|why| KeylessError::Untrusted { service, why })?;
-        Ok(recorded.to_entry(fresh.leaf))
     }
+}
+
+// Asks as many services as lack, and others in place of those that are away. Returns the first of
+// these if the others did not make up for it.
+fn ask(
+    (mut lacks, open): (usize, &[&Endpoint]),
+    mut call: impl FnMut(&Endpoint) -> Result<(), KeylessError>,
+) -> Result<Option<KeylessError>, KeylessError> {
+    let mut away = None;
+    for endpoint in open {
+        if lacks == 0 {
+            return Ok(None);
+        }
+        match call(endpoint) {
+            Ok(()) => lacks = lacks.saturating_sub(1),
+            Err(error @ KeylessError::Unreachable { .. }) => {
+                away.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(away.filter(|_| lacks > 0))
+}
+
+fn may_wait(choice: &Choice<'_>, progress: &Progress) -> bool {
+    let done: Vec<&str> = progress
+        .entries
+        .iter()
+        .map(|one| one.url.as_str())
+        .collect();
+    let (lacks, open) = choice.left(&done);
+    !progress.stamps.is_empty() && open.iter().filter(|log| is_timeless(log)).count() >= lacks
+}
+
+// Since version 2, logs vouch for no time.
+const fn is_timeless(log: &Endpoint) -> bool {
+    log.major_api_version >= 2
+}
+
+/// Files that describe services.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(clippy::exhaustive_structs, reason = "two paths with names")]
+pub struct Description {
+    /// Which there are.
+    pub signing_config: PathBuf,
+    /// Whether they are believed.
+    pub trusted_root: PathBuf,
+}
+
+/// A signature as services see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Fresh<'a> {
+    pub(super) signature: &'a [u8],
+    // Its entry in a log (Rekor v2).
+    pub(super) leaf: &'a [u8],
+    // Unless a file itself was signed.
+    pub(super) envelope: Option<&'a Envelope>,
+    // The last moment of its certificate, if it has one.
+    ends: Option<Timestamp>,
+    is_keyless: bool,
+    // It was not made a moment ago.
+    is_late: bool,
+}
+
+impl<'a> Fresh<'a> {
+    /// Returns the signature of a bundle, whose log entry has this leaf; `None` if there is none.
+    pub fn of(bundle: &'a Bundle, leaf: &'a [u8]) -> Option<Self> {
+        let envelope = bundle.dsse_envelope.as_ref();
+        let message = bundle.message_signature.as_ref();
+        let signature = match (envelope, message) {
+            (Some(envelope), _) => &envelope.signatures.first()?.sig,
+            (None, message) => &message?.signature,
+        };
+        let material = &bundle.verification_material;
+        let chain = material.x509_certificate_chain.as_ref();
+        let first = chain.and_then(|chain| chain.certificates.first());
+        let certificate = material.certificate.as_ref().or(first);
+        let certificate = certificate.map(|leaf| Certificate::parse(leaf.raw_bytes.as_slice()));
+        Some(Self {
+            signature: signature.as_slice(),
+            leaf,
+            envelope,
+            ends: certificate.transpose().ok()?.map(|leaf| leaf.validity().1),
+            is_keyless: material.certificate.is_some(),
+            is_late: false,
+        })
+    }
+
+    /// Returns it as one that was made some time ago.
+    pub const fn late(self) -> Self {
+        Self {
+            is_late: true,
+            ..self
+        }
+    }
+}
+
+/// How far services have come with one signature.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Timestamps over it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stamps: Vec<Stamp>,
+    /// Its entries in logs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<Entered>,
+}
+
+impl Progress {
+    /// Returns a bundle with its timestamps.
+    pub fn stamped(&self, bundle: &Bundle) -> Bundle {
+        let mut bundle = bundle.clone();
+        let material = std::mem::take(&mut bundle.verification_material);
+        let stamps = self.stamps.iter().map(|stamp| stamp.response.0.clone());
+        bundle.verification_material = stamps.fold(material, VerificationMaterial::with_timestamp);
+        bundle
+    }
+
+    /// Returns a bundle with its timestamps and entries, if it has entries.
+    pub fn published(&self, bundle: &Bundle) -> Option<Bundle> {
+        let mut bundle = (!self.entries.is_empty()).then(|| self.stamped(bundle))?;
+        let material = std::mem::take(&mut bundle.verification_material);
+        let entries = self.entries.iter().map(|one| one.entry.clone());
+        bundle.verification_material = entries.fold(material, VerificationMaterial::with_entry);
+        Some(bundle)
+    }
+}
+
+/// A timestamp, and who gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Stamp {
+    /// The authority's address.
+    pub url: String,
+    /// DER of a `TimeStampResp`.
+    pub response: Base64,
+}
+
+/// An entry, and the log that it is in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Entered {
+    /// The log's address.
+    pub url: String,
+    /// The entry, with its proof.
+    pub entry: TransparencyLogEntry,
 }
 
 impl fmt::Debug for Services {

@@ -3,14 +3,13 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use custos_core::bundle::TransparencyLogEntry;
 use custos_core::crypto::{KeyKind, KeyPair, PublicKey, Scheme};
 use custos_core::digest::Digest;
 
 use super::services::{KeylessError, Services};
 use super::token::IdentityToken;
 use super::trusted::Vouched;
-use crate::signer::{Fresh, KeySigner, SignError, Signer};
+use crate::signer::{KeySigner, SignError, Signer};
 
 /// Gives an ID token when one is needed.
 pub trait TokenSource: Send + Sync {
@@ -115,15 +114,8 @@ impl Signer for KeylessSigner {
         self.identity().map(|vouched| vouched.identity.clone())
     }
 
-    fn timestamps(&self, signature: &[u8]) -> Result<Vec<Vec<u8>>, SignError> {
-        let until = self.identity().map(|vouched| vouched.ends);
-        self.services
-            .timestamps(signature, until)
-            .map_err(SignError::from)
-    }
-
-    fn publish(&self, fresh: &Fresh<'_>) -> Result<Vec<TransparencyLogEntry>, SignError> {
-        self.services.publish(fresh).map_err(SignError::from)
+    fn services(&self) -> Option<&Services> {
+        Some(&self.services)
     }
 }
 
@@ -175,13 +167,8 @@ impl Signer for Countersigner {
         self.inner.identity()
     }
 
-    fn timestamps(&self, signature: &[u8]) -> Result<Vec<Vec<u8>>, SignError> {
-        let stamps = self.services.timestamps(signature, None);
-        stamps.map_err(SignError::from)
-    }
-
-    fn publish(&self, fresh: &Fresh<'_>) -> Result<Vec<TransparencyLogEntry>, SignError> {
-        self.services.publish(fresh).map_err(SignError::from)
+    fn services(&self) -> Option<&Services> {
+        Some(&self.services)
     }
 }
 

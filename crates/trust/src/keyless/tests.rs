@@ -4,20 +4,26 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use custos_core::bundle::{Bundle, VerificationMaterial};
 use custos_core::clock::{FixedClock, Timestamp};
-use custos_core::crypto::{KeyKind, KeyPair};
+use custos_core::crypto::{KeyKind, KeyPair, PublicKey, Scheme, sha256};
+use custos_core::digest::Algorithm;
+use custos_core::merkle::leaf_hash;
 use custos_net::Roots;
 use serde_json::{Value, json};
 
 use super::ambient::{Places, token_at};
-use super::config::{Endpoint, SigningConfig, Validity};
+use super::config::{Endpoint, Selection, Selector, SigningConfig, Validity};
 use super::login::{Ask, Login};
 use super::token::IdentityToken;
-use super::trusted::TrustedServices;
+use super::trusted::{Distrust, TrustedServices};
 use super::*;
+use crate::seal::Signed;
+use crate::signer::KeySigner;
 use crate::signers::Surroundings;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
@@ -311,8 +317,12 @@ fn endless_answers_and_redirects_of_services_end() {
 #[test]
 fn a_timestamp_that_does_not_verify_is_no_timestamp() {
     let host = Host::start(|_| answer("201 Created", "not a timestamp"));
+    let (bundle, leaf) = signed();
+    let fresh = Fresh::of(&bundle, &leaf).unwrap();
     let services = services(&host.url);
-    let error = services.timestamps(b"signature", Some(NOW)).unwrap_err();
+    let error = services
+        .stamp(&fresh, &mut Progress::default())
+        .unwrap_err();
     assert!(matches!(
         error,
         KeylessError::Untrusted {
@@ -324,7 +334,6 @@ fn a_timestamp_that_does_not_verify_is_no_timestamp() {
 
 #[test]
 fn a_log_entry_of_somebody_else_is_none() {
-    use custos_core::crypto::Scheme;
     use custos_core::entry::{HashedRekord, Verifier};
     let pair = KeyPair::generate(KeyKind::P256).unwrap();
     let leaf = |message: &[u8]| {
@@ -348,12 +357,11 @@ fn a_log_entry_of_somebody_else_is_none() {
             "checkpoint": {"envelope": "x"}},
     });
     let host = Host::start(move |_| answer("201 Created", &entry.to_string()));
-    let fresh = crate::signer::Fresh {
-        signature: b"signature",
-        leaf: &mine,
-        envelope: None,
-    };
-    let error = services(&host.url).publish(&fresh).unwrap_err();
+    let (bundle, _) = signed();
+    let fresh = Fresh::of(&bundle, &mine).unwrap();
+    let error = services(&host.url)
+        .publish(&fresh, &mut Progress::default())
+        .unwrap_err();
     assert!(
         matches!(
             error,
@@ -364,6 +372,122 @@ fn a_log_entry_of_somebody_else_is_none() {
         ),
         "{error}"
     );
+}
+
+// What a key signed, and its leaf.
+fn signed() -> (Bundle, Vec<u8>) {
+    let key = KeySigner::new(KeyPair::generate(KeyKind::P256).unwrap());
+    let digest = Algorithm::Sha256.digest(b"file");
+    let signed = Signed::message(&digest, &key).unwrap();
+    let part = &signed.parts()[0];
+    (part.bundle.clone(), part.leaf.clone())
+}
+
+fn logs(urls: &[&str], selector: Selector) -> Services {
+    let since = Validity::from(NOW.plus_micros(-1));
+    let mut config = SigningConfig::naming_nothing();
+    config.rekor_tlog_urls = urls
+        .iter()
+        .map(|url| Endpoint::new(*url, 2, since).of(*url))
+        .collect();
+    config.tsa_urls = config.rekor_tlog_urls.clone();
+    for service in &mut config.tsa_urls {
+        service.major_api_version = 1;
+    }
+    let count = (selector == Selector::Exact).then_some(1);
+    config.rekor_tlog_config = Selection::new(selector, count);
+    config.tsa_config = config.rekor_tlog_config;
+    let root = include_bytes!("../../../../testdata/sigstore/public-good.json");
+    let trusted = TrustedServices::parse(root).unwrap();
+    Services::new(config, trusted, Roots::System, &surroundings(&[])).unwrap()
+}
+
+// A port at which nobody listens.
+fn nobody() -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[test]
+fn a_service_that_is_away_is_no_error_and_one_that_refuses_is() {
+    let (bundle, leaf) = signed();
+    let fresh = Fresh::of(&bundle, &leaf).unwrap();
+    let overloaded = Host::start(|_| answer("503 Service Unavailable", "later"));
+    let hangs_up = Host::start(|_| Vec::new());
+    let cut_off = Host::start(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_vec());
+    let nobody = nobody();
+    for url in [&overloaded.url, &hangs_up.url, &cut_off.url, &nobody] {
+        let services = logs(&[url], Selector::Any);
+        let mut progress = Progress::default();
+        for question in [Services::stamp, Services::publish, Services::complete] {
+            let away = question(&services, &fresh, &mut progress).unwrap();
+            assert!(
+                matches!(away, Some(KeylessError::Unreachable { .. })),
+                "{url}"
+            );
+        }
+        assert_eq!(progress, Progress::default());
+    }
+    let refusing = Host::start(|_| answer("400 Bad Request", "no"));
+    let services = logs(&[&refusing.url], Selector::Any);
+    for question in [Services::stamp, Services::publish, Services::complete] {
+        let refused = question(&services, &fresh, &mut Progress::default()).unwrap_err();
+        assert!(matches!(refused, KeylessError::Refused { .. }), "{refused}");
+    }
+}
+
+#[test]
+fn another_service_stands_in_where_the_configuration_leaves_the_choice() {
+    let (bundle, leaf) = signed();
+    let fresh = Fresh::of(&bundle, &leaf).unwrap();
+    let away = Host::start(|_| answer("503 Service Unavailable", ""));
+    // Whoever is asked refuses, and that ends it: nobody after it is asked.
+    let other = Host::start(|_| answer("400 Bad Request", ""));
+    let last = Host::start(|_| answer("503 Service Unavailable", ""));
+    let urls = [away.url.as_str(), &other.url, &last.url];
+    for selector in [Selector::Any, Selector::Exact, Selector::All] {
+        for question in [Services::stamp, Services::publish] {
+            let services = logs(&urls, selector);
+            let outcome = question(&services, &fresh, &mut Progress::default());
+            assert!(matches!(outcome, Err(KeylessError::Refused { .. })));
+        }
+    }
+    assert_eq!(away.requests().len(), 6);
+    assert_eq!(other.requests().len(), 6);
+    assert_eq!(last.requests().len(), 0);
+}
+
+#[test]
+fn what_is_signed_keyless_has_its_time_now_or_never() {
+    let (mut bundle, leaf) = signed();
+    let made = rcgen::generate_simple_self_signed(vec!["a@example.com".to_owned()]).unwrap();
+    bundle.verification_material = VerificationMaterial::certificate(made.cert.der().to_vec());
+    let fresh = Fresh::of(&bundle, &leaf).unwrap();
+    let nobody = nobody();
+    let services = logs(&[&nobody], Selector::Any);
+    let mut progress = Progress::default();
+    let stamp = services.stamp(&fresh, &mut progress).unwrap_err();
+    assert!(matches!(stamp, KeylessError::Unreachable { .. }), "{stamp}");
+    // Without a timestamp it does not wait for the log either, with one it does.
+    let log = services.publish(&fresh, &mut progress).unwrap_err();
+    assert!(matches!(log, KeylessError::Unreachable { .. }), "{log}");
+    let stamped = r#"{"stamps":[{"url":"https://tsa.example","response":"AAAA"}]}"#;
+    progress = serde_json::from_str(stamped).unwrap();
+    let away = services.publish(&fresh, &mut progress).unwrap();
+    assert!(matches!(away, Some(KeylessError::Unreachable { .. })));
+    let away = services.complete(&fresh.late(), &mut progress).unwrap();
+    let log = Service::Log;
+    assert!(matches!(away, Some(KeylessError::Unreachable { service, .. }) if service == log));
+    // A log that vouches for the time of the entry would vouch for a wrong one.
+    let mut config = services.config().clone();
+    config.rekor_tlog_urls[0].major_api_version = 1;
+    let root = include_bytes!("../../../../testdata/sigstore/public-good.json");
+    let trusted = TrustedServices::parse(root).unwrap();
+    let services = Services::new(config, trusted, Roots::System, &surroundings(&[])).unwrap();
+    let now = services.publish(&fresh, &mut progress).unwrap_err();
+    assert!(matches!(now, KeylessError::Unreachable { .. }), "{now}");
+    let later = services.publish(&fresh.late(), &mut progress).unwrap_err();
+    assert!(matches!(later, KeylessError::Config(_)), "{later}");
 }
 
 fn issuer(
@@ -503,4 +627,185 @@ fn a_browser_comes_back_with_the_state_of_this_login_or_not_at_all() {
     assert_eq!(token.who(), "a@example.com");
     let exchange = host.requests().pop().unwrap();
     assert!(exchange.contains("code=c1&"), "{exchange}");
+}
+
+// A trusted root with one authority, which lives long, and a certificate of it that begins a
+// minute from now.
+fn issued(pair: &rcgen::KeyPair) -> (Value, Vec<u8>) {
+    let authority = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
+    let root = params.self_signed(&authority).unwrap();
+    let issuer = rcgen::Issuer::new(params, authority);
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    let name = "a@example.com".to_owned().try_into().unwrap();
+    params.subject_alt_names = vec![rcgen::SanType::Rfc822Name(name)];
+    params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::CodeSigning];
+    let text = [&[0x0c, 9][..], b"https://i"].concat();
+    let id = [1, 3, 6, 1, 4, 1, 57264, 1, 8];
+    params.custom_extensions = vec![rcgen::CustomExtension::from_oid_content(&id, text)];
+    let now = rcgen::date_time_ymd(2026, 9, 21) + Duration::from_secs(51_200);
+    params.not_before = now + Duration::from_mins(1);
+    params.not_after = now + Duration::from_mins(11);
+    let leaf = params.signed_by(pair, &issuer).unwrap();
+    let encoded = base64::engine::general_purpose::STANDARD.encode(root.der());
+    let root = json!({
+        "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
+        "certificateAuthorities": [{"certChain": {"certificates": [{"rawBytes": encoded}]}}],
+    });
+    (root, leaf.der().to_vec())
+}
+
+#[test]
+fn an_authority_whose_clock_is_a_little_ahead_is_believed() {
+    use rcgen::PublicKeyData as _;
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let key = PublicKey::from_spki_der(&pair.subject_public_key_info()).unwrap();
+    let (mut root, leaf) = issued(&pair);
+    let vouch = |root: &Value, now| {
+        let trusted = TrustedServices::parse(root.to_string().as_bytes()).unwrap();
+        trusted.vouch(&leaf, &key, now)
+    };
+    let minutes = |minutes: i64| NOW.plus_micros(minutes * 60_000_000);
+    for good in [0, -3, 5, 11] {
+        let vouched = vouch(&root, minutes(good)).unwrap();
+        assert_eq!(vouched.identity, "a@example.com");
+        assert_eq!(
+            (vouched.issuer.as_str(), vouched.ends),
+            ("https://i", minutes(11))
+        );
+    }
+    for bad in [-5, 12] {
+        let refused = vouch(&root, minutes(bad));
+        assert!(matches!(refused, Err(Distrust::Certificate(_))), "{bad}");
+    }
+    // An instance that has its certificates logged promises that in each of them.
+    root["ctlogs"] = json!([{
+        "publicKey": {"rawBytes": base64::engine::general_purpose::STANDARD.encode(key.as_spki_der())},
+        "logId": {"keyId": base64::engine::general_purpose::STANDARD.encode([7_u8; 32])},
+    }]);
+    let refused = vouch(&root, minutes(5));
+    assert!(
+        matches!(refused, Err(Distrust::NotPromised(_))),
+        "{refused:?}"
+    );
+    let other = KeyPair::generate(KeyKind::P256).unwrap();
+    let trusted = TrustedServices::parse(root.to_string().as_bytes()).unwrap();
+    let refused = trusted.vouch(&leaf, other.public_key(), minutes(5));
+    assert_eq!(refused, Err(Distrust::OtherKey));
+}
+
+/// A log of version 1 that has one entry.
+struct Rekor {
+    key: KeyPair,
+    // What it says is in it, instead of what was sent.
+    says: Option<String>,
+}
+
+impl Rekor {
+    fn id(&self) -> [u8; 32] {
+        sha256(self.key.public_key().as_spki_der())
+    }
+
+    fn root(&self) -> Value {
+        let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+        json!({
+            "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
+            "tlogs": [{
+                "baseUrl": "https://rekor.example",
+                "publicKey": {
+                    "rawBytes": encode(self.key.public_key().as_spki_der()),
+                    "validFor": {"start": "2026-01-01T00:00:00Z"},
+                },
+                "logId": {"keyId": encode(&self.id())},
+            }],
+        })
+    }
+
+    fn entry(&self, sent: &str) -> String {
+        let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+        let body = self.says.as_deref().unwrap_or(sent);
+        let leaf = leaf_hash(body.as_bytes());
+        let id = hex::encode(self.id());
+        let promised = json!({
+            "body": encode(body.as_bytes()), "integratedTime": NOW.as_seconds(),
+            "logID": id, "logIndex": 0,
+        });
+        let sign = |bytes: &[u8]| self.key.sign(Scheme::EcdsaP256, bytes).unwrap();
+        let text = format!("rekor.example - 7\n1\n{}\n", encode(&leaf));
+        let line = [&self.id()[..4], &sign(text.as_bytes())].concat();
+        let mut entry = promised.clone();
+        entry["verification"] = json!({
+            "signedEntryTimestamp": encode(&sign(&custos_core::json::to_canonical(&promised).unwrap())),
+            "inclusionProof": {
+                "checkpoint": format!("{text}\n\u{2014} rekor.example {}\n", encode(&line)),
+                "hashes": [], "logIndex": 0, "rootHash": hex::encode(leaf), "treeSize": 1,
+            },
+        });
+        json!({ format!("{id}00"): entry }).to_string()
+    }
+}
+
+fn enter_v1(rekor: Rekor, conflict: bool) -> Result<Progress, KeylessError> {
+    let root = rekor.root();
+    let kept = Mutex::new(String::new());
+    let host = Host::start(move |request| {
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        if head.starts_with("GET /api/v1/log/entries/abc123 ") {
+            return answer("200 OK", &rekor.entry(&kept.lock().unwrap()));
+        }
+        assert!(head.starts_with("POST /api/v1/log/entries "), "{head}");
+        if conflict {
+            body.clone_into(&mut kept.lock().unwrap());
+            let place = "Location: https://elsewhere.example/x/abc123\r\n";
+            return format!("HTTP/1.1 409 Conflict\r\n{place}Content-Length: 0\r\n\r\n").into();
+        }
+        answer("201 Created", &rekor.entry(body))
+    });
+    let mut config = SigningConfig::naming_nothing();
+    let since = Validity::from(NOW.plus_micros(-1));
+    config.rekor_tlog_urls = vec![Endpoint::new(&host.url, 1, since)];
+    let trusted = TrustedServices::parse(root.to_string().as_bytes()).unwrap();
+    let services = Services::new(config, trusted, Roots::System, &surroundings(&[])).unwrap();
+    let (bundle, leaf) = signed();
+    let mut progress = Progress::default();
+    let fresh = Fresh::of(&bundle, &leaf).unwrap();
+    let away = services.complete(&fresh, &mut progress)?;
+    assert!(away.is_none());
+    Ok(progress)
+}
+
+#[test]
+fn an_entry_of_a_log_of_version_1_is_verified_like_any_other() {
+    let key = || KeyPair::generate(KeyKind::P256).unwrap();
+    let honest = || Rekor {
+        key: key(),
+        says: None,
+    };
+    for conflict in [false, true] {
+        let progress = enter_v1(honest(), conflict).unwrap();
+        assert_eq!(progress.entries.len(), 1);
+    }
+    // Whoever answers with another entry, properly logged, has not logged this one.
+    let other = {
+        let (_, leaf) = signed();
+        String::from_utf8(leaf).unwrap()
+    };
+    let wrong = Rekor {
+        key: key(),
+        says: Some(other.replace("0.0.2", "0.0.1")),
+    };
+    let refused = enter_v1(wrong, false).unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            KeylessError::Untrusted {
+                why: Distrust::Log(_),
+                ..
+            }
+        ),
+        "{refused}"
+    );
 }

@@ -1,43 +1,24 @@
 //! What a Sigstore trusted root says about the services that sign: whose certificates, promises,
 //! timestamps and log entries are believed.
 //!
-//! Spec: sigstore/protobuf-specs, `sigstore_trustroot.proto`, `TrustedRoot`. Everything here is
-//! asked before a signature leaves the machine; a verifier asks the same again, with its own root.
+//! Everything here is asked before a signature leaves the machine, and decided by the code that
+//! verifies bundles ([`crate::verify`]); a verifier asks the same again, with its own root.
 
 use std::fmt;
-use std::time::Duration;
 
+use custos_core::bundle::{MediaType, TransparencyLogEntry};
 use custos_core::clock::Timestamp;
-use custos_core::crypto::PublicKey;
-use custos_core::json;
-use custos_core::limits::Limits;
-use custos_log::checkpoint::SignedCheckpoint;
-use custos_log::note::VerifierKey;
-use custos_log::proof::TlogProof;
-use custos_log::recorder::{RecordError, Recorded};
-use rustls_pki_types::{CertificateDer, UnixTime};
-use sigstore_verify::trust_root;
-use sigstore_verify::tsa::{TsaAuthority, verify_timestamp_for_authority};
-use sigstore_verify::types::{SignatureBytes, TimeRange, TimestampToken};
-use webpki::aws_lc_rs as algorithms;
-use webpki::{EndEntityCert, KeyUsage};
-use x509_cert::der::{Decode as _, Encode as _};
+use custos_core::crypto::{PublicKey, Scheme};
+use custos_core::entry::HashedRekord;
 
-use super::sct::{self, CertificateLog};
-use crate::root::TrustRootError;
-use crate::verify::{Certificate, CertificateFault};
-
-/// `id-kp-codeSigning`, 1.3.6.1.5.5.7.3.3, as webpki wants it.
-const CODE_SIGNING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 3];
-
-/// Fulcio's extensions: the issuer as text, and as it was first written.
-const ISSUER: &str = "1.3.6.1.4.1.57264.1.8";
-const LEGACY_ISSUER: &str = "1.3.6.1.4.1.57264.1.1";
+use super::services::Fresh;
+use crate::root::{Anchor, SigstoreRoot, TrustRoot, TrustRootError};
+use crate::verify::answers::{Claim, Path, Signed};
+use crate::verify::{Certificate, CertificateFault, MAX_CLOCK_SKEW_MICROS, answers};
 
 /// Services that are believed.
 pub struct TrustedServices {
-    root: trust_root::TrustedRoot,
-    timestamps: Vec<TsaAuthority>,
+    root: TrustRoot,
 }
 
 /// A certificate of a trusted authority.
@@ -55,199 +36,101 @@ pub struct Vouched {
 impl TrustedServices {
     /// Reads a `trusted_root.json`, within the limits that verification has.
     pub fn parse(bytes: &[u8]) -> Result<Self, TrustRootError> {
-        json::check(bytes, &Limits::SMALL).map_err(TrustRootError::Json)?;
-        let text = std::str::from_utf8(bytes)
-            .map_err(|_| TrustRootError::Sigstore("not UTF-8".to_owned()))?;
-        let root = trust_root::TrustedRoot::from_json(text)
-            .map_err(|error| TrustRootError::Sigstore(error.to_string()))?;
-        Ok(Self {
-            timestamps: root.tsa_authorities(),
-            root,
-        })
+        let root = TrustRoot::trusting_nothing().with_sigstore(bytes)?;
+        Ok(Self { root })
     }
 
     /// Checks that `leaf` is a certificate for `key` which a trusted authority issued, valid at
-    /// `now`, promised to a trusted certificate log.
+    /// `now`, promised to a trusted certificate log if the root names such logs.
     pub fn vouch(&self, leaf: &[u8], key: &PublicKey, now: Timestamp) -> Result<Vouched, Distrust> {
-        let certificate = Certificate::parse(leaf).map_err(Distrust::Certificate)?;
-        if certificate.key() != Some(key) {
+        let root = self.sigstore()?;
+        let leaf = Certificate::parse(leaf).map_err(Distrust::Certificate)?;
+        if leaf.key() != Some(key) {
             return Err(Distrust::OtherKey);
         }
-        let issuer_spki = self.issued(leaf, now)?;
-        sct::verified(leaf, &issuer_spki, &self.certificate_logs(now))
-            .ok_or(Distrust::NotPromised)?;
-        let (_, ends) = certificate.validity();
-        let identities = certificate.identities().map_err(Distrust::Certificate)?;
+        let (begins, ends) = leaf.validity();
+        // The authority's clock need not be ours, and its certificate begins by its own.
+        let at = if now < begins && begins <= now.plus_micros(MAX_CLOCK_SKEW_MICROS) {
+            begins
+        } else {
+            now
+        };
+        let issuers = root.issuers().iter();
+        let anchors: Vec<&Anchor> = issuers.filter_map(|issuer| issuer.at(at)).collect();
+        let path = Path {
+            leaf: &leaf,
+            links: &[],
+            anchors: &anchors,
+            at,
+        };
+        let issuer_key = answers::check_issued(&path).map_err(Distrust::Certificate)?;
+        if root.logs_certificates() {
+            answers::check_promise(&leaf, &issuer_key, root)
+                .map_err(|error| Distrust::NotPromised(error.to_string()))?;
+        }
+        let identities = leaf.identities().map_err(Distrust::Certificate)?;
         let [identity] = identities.as_slice() else {
             return Err(Distrust::IdentityCount {
                 found: identities.len(),
             });
         };
+        let issuer = leaf.oidc_issuer().map_err(Distrust::Certificate)?;
         Ok(Vouched {
             identity: identity.clone(),
-            issuer: oidc_issuer(leaf).ok_or(Distrust::NoIssuer)?,
+            issuer: issuer.ok_or(Distrust::NoIssuer)?,
             ends,
         })
     }
 
     /// Checks that a trusted authority stamped `signature`, and returns when.
     pub fn stamped(&self, response: &[u8], signature: &[u8]) -> Result<Timestamp, Distrust> {
-        let token = TimestampToken::new(response.to_vec());
-        let signature = SignatureBytes::new(signature.to_vec());
-        let mut last = None;
-        for authority in &self.timestamps {
-            match verify_timestamp_for_authority(&token, &signature, authority) {
-                Ok(time) => return Ok(Timestamp::from_micros(time.as_microsecond())),
-                Err(error) => last = Some(error.to_string()),
-            }
-        }
-        let why = last.unwrap_or_else(|| "the trusted root names no authority".to_owned());
-        Err(Distrust::Timestamp(why))
+        answers::check_stamp(response, signature, self.sigstore()?.clocks())
+            .map_err(|fault| Distrust::Timestamp(fault.to_string()))
     }
 
-    /// Checks that a trusted log has `leaf` under a checkpoint of its own, by the key that the
-    /// trusted root names for that very origin.
-    pub fn logged(
+    /// Checks that a trusted log has this very signature, and returns when it took it in, if the
+    /// log vouches for that.
+    pub(super) fn logged(
         &self,
-        leaf: &[u8],
-        proof: &TlogProof,
+        entry: &TransparencyLogEntry,
+        fresh: &Fresh<'_>,
         now: Timestamp,
-    ) -> Result<Recorded, Distrust> {
-        let checkpoint = SignedCheckpoint::parse(proof.checkpoint.as_bytes())
-            .map_err(|error| Distrust::Log(error.to_string()))?;
-        let key = self.log_key(&checkpoint.claim().origin, now)?;
-        Recorded::verify(leaf, proof, &key)
-            .map_err(|error: RecordError| Distrust::Log(error.to_string()))
-    }
-
-    // Ed25519 ids are bound to the origin; those of ECDSA are of the key alone (C2SP signed-note).
-    fn log_key(&self, origin: &str, now: Timestamp) -> Result<VerifierKey, Distrust> {
-        let unknown = || Distrust::UnknownLog {
-            origin: origin.to_owned(),
+    ) -> Result<Option<Timestamp>, Distrust> {
+        let id = entry.log_id.key_id.as_slice();
+        let log = self.sigstore()?.log(id);
+        let log = log.filter(|log| log.is_trusted_at(now));
+        let log = log.ok_or_else(|| Distrust::UnknownLog {
+            id: hex::encode(id.get(..32).unwrap_or(id)),
+        })?;
+        let leaf = HashedRekord::parse(fresh.leaf).map_err(|_| Distrust::OtherLeaf)?;
+        let signed = Signed {
+            envelope: fresh.envelope,
+            digest: leaf.digest,
+            signature: fresh.signature,
+            verifier: leaf.verifier,
+            scheme: Scheme::from_key_details(&leaf.key_details),
         };
-        self.root
-            .tlogs
-            .iter()
-            .filter(|log| counts(log.public_key.valid_for.as_ref(), now))
-            .find_map(|log| {
-                let key = PublicKey::from_spki_der(log.public_key.raw_bytes.as_bytes()).ok()?;
-                let key = VerifierKey::new(origin, key).ok()?;
-                (key.full_id().as_slice() == log.log_id.key_id.as_bytes()).then_some(key)
-            })
-            .ok_or_else(unknown)
+        let claim = Claim {
+            at: 0,
+            entry,
+            log,
+            version: MediaType::V03,
+            now,
+        };
+        let logged = answers::check_entry(&claim, &signed);
+        let logged = logged.map_err(|error| Distrust::Log(error.to_string()))?;
+        Ok(logged.time)
     }
 
-    // The key of whoever issued it.
-    fn issued(&self, leaf: &[u8], now: Timestamp) -> Result<Vec<u8>, Distrust> {
-        let mut last = CertificateFault::NoAnchor;
-        for authority in &self.root.certificate_authorities {
-            if !counts(authority.valid_for.as_ref(), now) {
-                continue;
-            }
-            let chain: Vec<&[u8]> = authority
-                .cert_chain
-                .certificates
-                .iter()
-                .map(|certificate| certificate.raw_bytes.as_bytes())
-                .collect();
-            match leads(leaf, &chain, now) {
-                Ok(()) => return issuer_key(&chain).ok_or(Distrust::Certificate(last)),
-                Err(fault) => last = fault,
-            }
-        }
-        Err(Distrust::Certificate(last))
-    }
-
-    fn certificate_logs(&self, now: Timestamp) -> Vec<CertificateLog> {
-        self.root
-            .ctlogs
-            .iter()
-            .filter(|log| counts(log.public_key.valid_for.as_ref(), now))
-            .filter_map(|log| {
-                Some(CertificateLog {
-                    id: log.log_id.key_id.as_bytes().to_vec(),
-                    key: PublicKey::from_spki_der(log.public_key.raw_bytes.as_bytes()).ok()?,
-                })
-            })
-            .collect()
+    fn sigstore(&self) -> Result<&SigstoreRoot, Distrust> {
+        // Read from one, it has one.
+        self.root.sigstore().ok_or(Distrust::NoIssuer)
     }
 }
 
 impl fmt::Debug for TrustedServices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "TrustedServices({} authorities, {} logs)",
-            self.root.certificate_authorities.len(),
-            self.root.tlogs.len()
-        )
-    }
-}
-
-fn counts(range: Option<&TimeRange>, now: Timestamp) -> bool {
-    range.is_none_or(|range| {
-        let micros = now.as_micros();
-        range.start.as_microsecond() <= micros
-            && range.end.is_none_or(|end| micros <= end.as_microsecond())
-    })
-}
-
-// The first certificate of the chain issued the leaf; the last one is the root.
-fn leads(leaf: &[u8], chain: &[&[u8]], now: Timestamp) -> Result<(), CertificateFault> {
-    let malformed = |_| CertificateFault::Malformed;
-    let (root, links) = chain.split_last().ok_or(CertificateFault::NoAnchor)?;
-    let root = CertificateDer::from(*root);
-    let anchor = webpki::anchor_from_trusted_cert(&root).map_err(malformed)?;
-    let links: Vec<CertificateDer<'_>> = links.iter().map(|der| (*der).into()).collect();
-    let leaf = CertificateDer::from(leaf);
-    let seconds = u64::try_from(now.as_seconds()).map_err(|_| CertificateFault::Malformed)?;
-    EndEntityCert::try_from(&leaf)
-        .map_err(malformed)?
-        .verify_for_usage(
-            algorithms_of_authorities(),
-            &[anchor],
-            &links,
-            UnixTime::since_unix_epoch(Duration::from_secs(seconds)),
-            KeyUsage::required(CODE_SIGNING),
-            None,
-            None,
-        )
-        .map(|_| ())
-        .map_err(|error| CertificateFault::from_webpki(&error))
-}
-
-fn algorithms_of_authorities()
--> &'static [&'static dyn rustls_pki_types::SignatureVerificationAlgorithm] {
-    static ALL: &[&dyn rustls_pki_types::SignatureVerificationAlgorithm] = &[
-        algorithms::ECDSA_P256_SHA256,
-        algorithms::ECDSA_P384_SHA256,
-        algorithms::ECDSA_P384_SHA384,
-        algorithms::ECDSA_P521_SHA512,
-        algorithms::ED25519,
-        algorithms::RSA_PKCS1_2048_8192_SHA256,
-        algorithms::RSA_PKCS1_2048_8192_SHA384,
-        algorithms::RSA_PKCS1_2048_8192_SHA512,
-    ];
-    ALL
-}
-
-fn issuer_key(chain: &[&[u8]]) -> Option<Vec<u8>> {
-    let issuer = x509_cert::Certificate::from_der(chain.first()?).ok()?;
-    issuer.tbs_certificate.subject_public_key_info.to_der().ok()
-}
-
-fn oidc_issuer(leaf: &[u8]) -> Option<String> {
-    let certificate = x509_cert::Certificate::from_der(leaf).ok()?;
-    let extensions = certificate.tbs_certificate.extensions?;
-    let find = |oid: &str| {
-        let mut found = extensions
-            .iter()
-            .filter(|one| one.extn_id.to_string() == oid);
-        found.next().map(|one| one.extn_value.as_bytes())
-    };
-    match find(ISSUER) {
-        Some(der) => String::from_der(der).ok(),
-        None => String::from_utf8(find(LEGACY_ISSUER)?.to_vec()).ok(),
+        write!(f, "TrustedServices({})", self.root.digest().short())
     }
 }
 
@@ -271,8 +154,8 @@ pub enum Distrust {
     #[error("the certificate does not say who issued the token")]
     NoIssuer,
     /// No trusted certificate log promised to take it.
-    #[error("no trusted certificate log promised to log the certificate (SCT)")]
-    NotPromised,
+    #[error("the certificate: {0}")]
+    NotPromised(String),
     /// The certificate is about somebody else.
     #[error("the certificate is for `{found}` of {issuer}, and the token is not")]
     OtherIdentity {
@@ -296,10 +179,10 @@ pub enum Distrust {
         /// The time.
         at: Timestamp,
     },
-    /// The trusted root has no key for this origin.
-    #[error("the trusted root has no key for the log `{origin}`")]
+    /// The trusted root does not trust a log with this id now.
+    #[error("the trusted root does not trust the log with the id {id} now")]
     UnknownLog {
-        /// What the log calls itself.
-        origin: String,
+        /// Its id, in hex.
+        id: String,
     },
 }

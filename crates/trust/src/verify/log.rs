@@ -19,15 +19,15 @@ use super::{LogRequirement, VerifyError, rekor};
 use crate::root::TrustRoot;
 
 /// What was signed, by whom, and how: everything that an entry commits to.
-pub(super) struct Signed<'a> {
+pub(crate) struct Signed<'a> {
     /// The envelope; `None` for a file's signature.
-    pub(super) envelope: Option<&'a Envelope>,
+    pub(crate) envelope: Option<&'a Envelope>,
     /// Digest of the file or of the envelope's encoding, by the hash of the signature.
-    pub(super) digest: Digest,
-    pub(super) signature: &'a [u8],
-    pub(super) verifier: Verifier,
+    pub(crate) digest: Digest,
+    pub(crate) signature: &'a [u8],
+    pub(crate) verifier: Verifier,
     /// `None` for the mixtures of curve and hash that only Rekor v1 knows.
-    pub(super) scheme: Option<Scheme>,
+    pub(crate) scheme: Option<Scheme>,
 }
 
 /// The entries of a bundle, and what to judge them by.
@@ -39,10 +39,10 @@ pub(super) struct Entries<'a> {
 }
 
 /// An entry that holds.
-pub(super) struct Logged {
-    pub(super) proof: LogProof,
+pub(crate) struct Logged {
+    pub(crate) proof: LogProof,
     /// When the log took it in, if the log vouches for that.
-    pub(super) time: Option<Timestamp>,
+    pub(crate) time: Option<Timestamp>,
 }
 
 impl Entries<'_> {

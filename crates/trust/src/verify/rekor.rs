@@ -26,16 +26,16 @@ use super::verified::LogProof;
 use crate::root::Log;
 
 /// One entry, where it stands, and what it is about.
-pub(super) struct Claim<'a> {
-    pub(super) at: usize,
-    pub(super) entry: &'a TransparencyLogEntry,
-    pub(super) log: &'a Log,
-    pub(super) version: MediaType,
-    pub(super) now: Timestamp,
+pub(crate) struct Claim<'a> {
+    pub(crate) at: usize,
+    pub(crate) entry: &'a TransparencyLogEntry,
+    pub(crate) log: &'a Log,
+    pub(crate) version: MediaType,
+    pub(crate) now: Timestamp,
 }
 
 /// Verifies an entry of a log of the trust root.
-pub(super) fn check(claim: &Claim<'_>, signed: &Signed<'_>) -> Result<Logged, VerifyError> {
+pub(crate) fn check(claim: &Claim<'_>, signed: &Signed<'_>) -> Result<Logged, VerifyError> {
     let is_v2 = claim.entry.kind_version == entry::kind_version();
     if is_v2 {
         log::check_binding(claim.at, claim.entry, signed)?;
