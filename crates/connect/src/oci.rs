@@ -11,6 +11,7 @@
 //!   fallback tag where a registry has none. It answers with what is [`Listing::Known`], or that
 //!   it is [`Listing::Unknown`]: a registry that fails has not said that there is nothing.
 //! - [`Repository::attach`] adds a referrer.
+//! - [`Repository::sign_older`] adds a signature in cosign's older form.
 //! - [`Repository::signatures`] brings the bundles and older signatures of cosign as [`Candidate`]s
 //!   for `custos_trust::verify`.
 //!
@@ -22,6 +23,7 @@ mod credentials;
 mod error;
 mod legacy;
 mod manifest;
+mod older;
 mod push;
 mod reference;
 mod referrers;

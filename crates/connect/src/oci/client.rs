@@ -186,6 +186,15 @@ impl Repository {
         self.found(answer, &|| format!("tag {tag}"))
     }
 
+    /// Returns what lies under a tag; `None` if the registry says that nothing does.
+    pub(super) fn under_tag(&self, tag: &str) -> Result<Option<Response>, OciError> {
+        match self.get_tagged(tag) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(OciError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Fetches a blob, and checks its size and digest.
     pub fn blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>, OciError> {
         let digest = descriptor.digest;

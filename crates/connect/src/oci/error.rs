@@ -41,8 +41,8 @@ pub enum OciError {
         /// What is wrong.
         why: &'static str,
     },
-    /// Somebody else writes the list of referrers at the same time, again and again.
-    #[error("the list of referrers `{tag}` does not keep what is added to it")]
+    /// Somebody else writes the same tag at the same time, again and again.
+    #[error("the list `{tag}` does not keep what is added to it")]
     FallbackLost {
         /// The tag of the list.
         tag: String,
@@ -113,6 +113,12 @@ pub enum OciError {
         found: u64,
         /// The limit.
         limit: u64,
+    },
+    /// The tag of signatures would be longer than a tag may be.
+    #[error("a signature of {digest} has no tag: it would be too long")]
+    TagTooLong {
+        /// What would be signed.
+        digest: Digest,
     },
     /// The registry wants an upload sent to somebody else.
     #[error("the registry wants an upload sent to another server")]

@@ -8,6 +8,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use custos_core::bundle::{self, Bundle};
 use custos_core::crypto::Pem;
 use custos_core::digest::{Algorithm, Digest, DigestSet};
 use custos_core::json;
@@ -43,6 +44,20 @@ pub struct SimpleSigning {
 }
 
 impl SimpleSigning {
+    /// Returns the payload that says that `image` was signed under the name `docker_reference`.
+    pub fn payload(docker_reference: &str, image: &Digest) -> Vec<u8> {
+        json!({
+            "critical": {
+                "identity": {"docker-reference": docker_reference},
+                "image": {"docker-manifest-digest": image.to_string()},
+                "type": PAYLOAD_TYPE,
+            },
+            "optional": null,
+        })
+        .to_string()
+        .into_bytes()
+    }
+
     /// Returns the digests that a signature over `payload` is about.
     pub fn digests(payload: &[u8]) -> DigestSet {
         let mut set = DigestSet::new();
@@ -174,6 +189,35 @@ pub(super) fn attestation_bundle(
     let mut bundle = material(annotations)?;
     set(&mut bundle, "dsseEnvelope", envelope);
     Ok(Some(bundle.to_string().into_bytes()))
+}
+
+/// Returns the annotations of a `.sig` layer that say the same as a bundle over its payload, but for
+/// the entry of a log: there is a form for those of Rekor v1 alone. `None` if it is no such bundle.
+pub(super) fn signature_annotations(bundle: &[u8]) -> Option<Annotations> {
+    let bundle = Bundle::parse(bundle).ok()?;
+    let signature = &bundle.message_signature.as_ref()?.signature;
+    let material = &bundle.verification_material;
+    let mut annotations = Annotations::new();
+    let mut add = |name: &str, value: String| annotations.insert(name.to_owned(), value);
+    add(SIGNATURE, STANDARD.encode(signature.as_slice()));
+    let pem = |one: &bundle::Certificate| {
+        Pem::new("CERTIFICATE", one.raw_bytes.as_slice().to_vec()).to_text()
+    };
+    let chain = material.x509_certificate_chain.as_ref();
+    let certificates = chain.map_or(&[][..], |chain| &chain.certificates);
+    if let Some((leaf, issuers)) = certificates.split_first() {
+        add(CERTIFICATE, pem(leaf));
+        if !issuers.is_empty() {
+            add(CHAIN, issuers.iter().map(pem).collect());
+        }
+    }
+    let stamps = &material.timestamp_verification_data.rfc3161_timestamps;
+    if let Some(stamp) = stamps.first() {
+        let text = STANDARD.encode(stamp.signed_timestamp.as_slice());
+        let stamp = json!({"SignedRFC3161Timestamp": text});
+        add(TIMESTAMP, stamp.to_string());
+    }
+    Some(annotations)
 }
 
 fn set(object: &mut Value, name: &str, member: Value) {

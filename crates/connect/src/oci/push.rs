@@ -93,7 +93,7 @@ impl Repository {
     }
 
     // Uploads a blob in one piece, unless it is there.
-    fn upload(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<(), OciError> {
+    pub(super) fn upload(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<(), OciError> {
         let url = self.url(&format!("blobs/{}", descriptor.digest))?;
         match self.call(&Request::new(Method::Head, url), Scope::Push) {
             Ok(answer) if answer.status() == 200 => return Ok(()),
@@ -130,35 +130,51 @@ impl Repository {
     // Adds an entry to the list under the fallback tag, and returns the tag.
     fn list(&self, subject: &Descriptor, entry: &Descriptor) -> Result<String, OciError> {
         let tag = fallback_tag(&subject.digest);
-        let is_listed = |list: &Fallback| {
-            list.manifests
-                .iter()
-                .any(|listed| listed.digest == entry.digest)
-        };
-        for _ in 0..TRIES {
-            let found = self.fallback(&subject.digest)?;
-            if found.as_ref().is_some_and(is_listed) {
-                return Ok(tag);
+        self.rewrite(&tag, &|found| {
+            let found = found.map(Fallback::read).transpose()?;
+            let is_entry = |listed: &Descriptor| listed.digest == entry.digest;
+            if let Some(found) = &found
+                && found.manifests.iter().any(is_entry)
+            {
+                return Ok(None);
             }
             let document = extended(found.as_ref(), entry)?;
+            Ok(Some((OCI_INDEX.to_owned(), document)))
+        })?;
+        Ok(tag)
+    }
+
+    /// Writes what lies under a tag until nothing is missing there. `wanted` gets what is there,
+    /// and returns what should be, with its media type; `None` if nothing is missing.
+    pub(super) fn rewrite(
+        &self,
+        tag: &str,
+        wanted: &dyn Fn(Option<&Response>) -> Result<Option<(String, String)>, OciError>,
+    ) -> Result<(), OciError> {
+        for _ in 0..TRIES {
+            let found = self.under_tag(tag)?;
+            let Some((kind, document)) = wanted(found.as_ref())? else {
+                return Ok(());
+            };
             let url = self.url(&format!("manifests/{tag}"))?;
             let mut request = Request::new(Method::Put, url)
-                .with_header("content-type", OCI_INDEX)
+                .with_header("content-type", &kind)
                 .with_body(document);
-            if let Some(etag) = found.as_ref().and_then(|found| found.etag.as_deref()) {
+            if let Some(etag) = found.as_ref().and_then(|found| found.header("etag")) {
                 request = request.with_header("if-match", etag);
             }
             let answer = self.call(&request, Scope::Push)?;
-            // 412: somebody else was faster. The next round starts with their list.
+            // 412: somebody else was faster. The next round starts with what they wrote.
             if answer.status() != 412 {
                 accepted(answer)?;
             }
         }
-        let list = self.fallback(&subject.digest)?;
-        if list.as_ref().is_some_and(is_listed) {
-            return Ok(tag);
+        if wanted(self.under_tag(tag)?.as_ref())?.is_none() {
+            return Ok(());
         }
-        Err(OciError::FallbackLost { tag })
+        Err(OciError::FallbackLost {
+            tag: tag.to_owned(),
+        })
     }
 }
 

@@ -90,20 +90,8 @@ impl Repository {
 
     // The list under the fallback tag; `None` if the registry says that there is none.
     pub(super) fn fallback(&self, subject: &Digest) -> Result<Option<Fallback>, OciError> {
-        match self.get_tagged(&fallback_tag(subject)) {
-            Ok(answer) => {
-                let manifests = page(&answer)?;
-                let mut list = Vec::new();
-                add(&mut list, manifests)?;
-                Ok(Some(Fallback {
-                    manifests: list,
-                    bytes: answer.body().to_vec(),
-                    etag: answer.header("etag").map(str::to_owned),
-                }))
-            }
-            Err(OciError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let answer = self.under_tag(&fallback_tag(subject))?;
+        answer.as_ref().map(Fallback::read).transpose()
     }
 }
 
@@ -116,7 +104,17 @@ const fn has_no_api(status: u16) -> bool {
 pub(super) struct Fallback {
     pub(super) manifests: Vec<Descriptor>,
     pub(super) bytes: Vec<u8>,
-    pub(super) etag: Option<String>,
+}
+
+impl Fallback {
+    pub(super) fn read(answer: &Response) -> Result<Self, OciError> {
+        let mut manifests = Vec::new();
+        add(&mut manifests, page(answer)?)?;
+        Ok(Self {
+            manifests,
+            bytes: answer.body().to_vec(),
+        })
+    }
 }
 
 /// Returns the tag under which a registry without the API keeps the list for `subject`.

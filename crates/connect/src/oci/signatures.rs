@@ -10,7 +10,7 @@ use super::manifest::{Annotations, Descriptor, EMPTY_CONFIG, Manifest};
 use super::referrers::Listing;
 
 /// Most candidates of one image: each costs two calls.
-const MAX_CANDIDATES: usize = 256;
+pub(super) const MAX_CANDIDATES: usize = 256;
 /// Most bytes of all candidates of one image together.
 const MAX_TOTAL: u64 = 2 * MAX_BLOB;
 /// What the types of Sigstore bundles begin with.
@@ -218,11 +218,10 @@ impl Repository {
         ending: &str,
         media_type: &str,
     ) -> Result<Vec<Candidate>, OciError> {
-        let tag = format!("{}-{}.{ending}", image.algorithm(), image.to_hex());
         // Longer than a tag may be: cosign writes no such signatures.
-        if !super::reference::is_tag(&tag) {
+        let Some(tag) = older_tag(image, ending) else {
             return Ok(Vec::new());
-        }
+        };
         let fetched = match self.tagged(&tag) {
             Ok(fetched) => fetched,
             Err(OciError::NotFound { .. }) => return Ok(Vec::new()),
@@ -278,6 +277,13 @@ impl Repository {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
     }
+}
+
+/// Returns the tag under which cosign before version 3 keeps what belongs to an image; `None` if it
+/// would be longer than a tag may be.
+pub(super) fn older_tag(image: &Digest, ending: &str) -> Option<String> {
+    let tag = format!("{}-{}.{ending}", image.algorithm(), image.to_hex());
+    super::reference::is_tag(&tag).then_some(tag)
 }
 
 // A list under the fallback tag is kept by clients, and that of cosign 3.0 repeats the type of the

@@ -4,12 +4,12 @@ use aws_lc_rs::signature::{ECDSA_P521_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use custos_connect::oci::{
-    Attachment, BUNDLE_TYPE, COSIGN_SIGN, Candidate, CandidateFault, Descriptor, Listing, Place,
-    Repository, Signature, SimpleSigning, SimpleSigningError,
+    Attachment, BUNDLE_TYPE, COSIGN_SIGN, Candidate, CandidateFault, Descriptor, Listing, OciError,
+    Place, Repository, Signature, SimpleSigning, SimpleSigningError,
 };
 use custos_core::clock::Timestamp;
 use custos_core::crypto::{KeyKind, KeyPair};
-use custos_core::digest::DigestSet;
+use custos_core::digest::{Algorithm, DigestSet};
 use custos_core::identity::ExpectedSigner;
 use custos_core::statement::{Statement, Subject};
 use custos_trust::signer::{KeySigner, Signer as _};
@@ -310,6 +310,67 @@ fn an_older_signature_does_not_say_its_hash_and_is_verified_with_either() {
         ..desk
     };
     assert_eq!(desk.verdicts(&payload, &[good, other]), [true, false]);
+}
+
+#[test]
+fn what_is_signed_in_the_older_form_is_found_there() {
+    let desk = Desk::new(KeyKind::P256);
+    let sign = |payload: &[u8]| {
+        let digest = Algorithm::Sha256.digest(payload);
+        let signed = seal::Signed::message(&digest, &desk.signer).unwrap();
+        let bundle = signed.unlogged().remove(0).to_bytes().unwrap();
+        desk.registry
+            .open()
+            .sign_older(&desk.image.digest, payload, &bundle)
+            .unwrap()
+    };
+    // Somebody else's signature stays.
+    let theirs = desk.payload(COSIGN);
+    desk.put_layers("sig", &[desk.simple(&theirs, &desk.sign(b"other"))]);
+    let payload = SimpleSigning::payload("r.example/org/model", &desk.image.digest);
+    let tag = sign(&payload);
+    sign(&SimpleSigning::payload(
+        "r.example/org/copy",
+        &desk.image.digest,
+    ));
+    let found = desk.found(Place::SignatureTag, None);
+    let names: Vec<Option<String>> = found
+        .iter()
+        .map(|candidate| {
+            let Ok(Signature::SimpleSigning { bundle, payload }) = &candidate.content else {
+                panic!("{candidate:?}");
+            };
+            let verified = desk.message(bundle, payload).ok()?;
+            let said = SimpleSigning::bind(&verified, payload, &desk.image.digest).unwrap();
+            Some(said.docker_reference)
+        })
+        .collect();
+    let named = |name: &str| Some(format!("r.example/org/{name}"));
+    assert_eq!(names, [None, named("model"), named("copy")]);
+    // As images have it: the configuration names the layers.
+    let manifest = desk.registry.manifest_at(&tag).unwrap();
+    let config: Descriptor = serde_json::from_value(manifest["config"].clone()).unwrap();
+    let config = desk.registry.open().blob(&config).unwrap();
+    let digests: Vec<&serde_json::Value> = manifest["layers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|layer| &layer["digest"])
+        .collect();
+    let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    assert_eq!(config["rootfs"]["diff_ids"], json!(digests));
+    // A tag that stands for something else is left alone.
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": []});
+    desk.registry.put(Some(&tag), INDEX, &index);
+    let bundle = seal::Signed::message(&Algorithm::Sha256.digest(&payload), &desk.signer).unwrap();
+    let bundle = bundle.unlogged().remove(0).to_bytes().unwrap();
+    let error = desk
+        .registry
+        .open()
+        .sign_older(&desk.image.digest, &payload, &bundle)
+        .unwrap_err();
+    assert!(matches!(error, OciError::Pages { .. }), "{error}");
+    assert_eq!(desk.registry.manifest_at(&tag).unwrap(), index);
 }
 
 #[test]
