@@ -6,13 +6,15 @@ use custos_core::digest::{Algorithm, DigestSet};
 use custos_core::facts::{Facts, PendingFact, Signer};
 use custos_core::lineage::{Direction, NamedArtifact};
 use custos_core::predicate::{Predicate as _, dataset::Dataset, provenance::Provenance};
+use custos_core::statement::Statement;
 use custos_evidence::judge::signer_of;
 use custos_evidence::parts::{MESSAGE_SIGNATURE, Parts};
 use custos_evidence::{Gathered, Judge, Question, Store, TrustContext};
 use custos_policy::{Decision, Evaluation, decide, starter::REQUIRE_PACKAGE};
+use custos_trust::Verified;
 use custos_trust::verify::{
-    LogRequirement, Material, Message, PredicateTypes, VerifyError, VerifyRequest,
-    unverified_statement, verify,
+    LogRequirement, Material, Message, MessageSigned, PredicateTypes, SignedTime, VerifyError,
+    VerifyRequest, unverified_statement, verify,
 };
 use serde_json::{Value, json};
 
@@ -257,6 +259,38 @@ pub fn signer_of_bundle(
     parts: &Parts,
     trust: &TrustContext<'_>,
 ) -> Result<Signer, VerifyError> {
+    of_bundle(bytes, parts, trust, (signer_of, signer_of))
+}
+
+/// Verifies likewise, and returns where the signature stands in the log of `trust`, and what is
+/// known about its time.
+pub fn time_of_bundle(
+    bytes: &[u8],
+    parts: &Parts,
+    trust: &TrustContext<'_>,
+) -> Result<(Option<u64>, SignedTime), VerifyError> {
+    let origin = trust.origin;
+    of_bundle(
+        bytes,
+        parts,
+        trust,
+        (
+            |verified| (verified.index_in(origin), verified.time()),
+            |verified| (verified.index_in(origin), verified.time()),
+        ),
+    )
+}
+
+// A bundle holds a statement or signs a file; what is asked of either is the same.
+fn of_bundle<T>(
+    bytes: &[u8],
+    parts: &Parts,
+    trust: &TrustContext<'_>,
+    (of_statement, of_message): (
+        impl FnOnce(&Verified<Statement>) -> T,
+        impl FnOnce(&Verified<MessageSigned>) -> T,
+    ),
+) -> Result<T, VerifyError> {
     let nothing = DigestSet::new();
     let subject = parts.subjects.first().map(|one| &one.digest);
     let artifact = parts.signed_file.as_ref().or(subject).unwrap_or(&nothing);
@@ -280,9 +314,9 @@ pub fn signer_of_bundle(
             expect: Message,
             now: trust.now,
         };
-        return verify(&request).map(|verified| signer_of(&verified));
+        return verify(&request).map(|verified| of_message(&verified));
     }
-    verify(&request).map(|verified| signer_of(&verified))
+    verify(&request).map(|verified| of_statement(&verified))
 }
 
 fn shares(one: &DigestSet, other: &DigestSet) -> bool {

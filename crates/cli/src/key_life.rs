@@ -1,19 +1,22 @@
 //! The home's list of revoked and replaced keys, and who may change it.
 
+mod boundary;
+
+use std::fs::File;
 use std::path::PathBuf;
 
-use custos_core::clock::Timestamp;
 use custos_core::crypto::{KeyId, PublicKey};
-use custos_trust::revocation::{Boundary, Revocations, RevocationsError, Who};
+use custos_trust::revocation::{Revocations, RevocationsError, Who};
 use custos_trust::tuf::{self, Role, TufError};
 
 use crate::args::WhoArgs;
 use crate::context::Context;
-use crate::exit::Exit;
 use crate::files::{read_bytes, shown, write_atomic};
 use crate::home::Home;
+use crate::keys;
 use crate::report::Failure;
-use crate::{keys, logs, stores};
+
+pub use boundary::{Found, Sure, boundary};
 
 /// Name of the list, in the home's trust folder and among what a trust root delivers.
 pub const REVOCATIONS: &str = "revocations.json";
@@ -37,12 +40,21 @@ pub fn metadata(home: &Home) -> tuf::Store {
     tuf::Store::new(home.trust().join("metadata"))
 }
 
+/// Returns true if the home follows a trust root, and that delivers a file of this name.
+pub fn is_delivered(home: &Home, name: &str) -> Result<bool, Failure> {
+    metadata(home).names_target(name).map_err(|error| {
+        Failure::undecided("E0822", "what the trust root delivers cannot be read")
+            .because(error.to_string())
+            .help("`custos trust update` fetches it again")
+    })
+}
+
 /// Reads the list; nothing if there never was one.
 pub fn load(home: &Home) -> Result<Option<Revocations>, Failure> {
     let path = path(home);
     if !path.exists() {
         // A list that somebody took away must not mean that no key was revoked.
-        if metadata(home).names_target(REVOCATIONS) {
+        if is_delivered(home, REVOCATIONS)? {
             return Err(
                 Failure::undecided("E0802", "the list of revoked keys is missing")
                     .at(shown(&path))
@@ -57,25 +69,32 @@ pub fn load(home: &Home) -> Result<Option<Revocations>, Failure> {
     Ok(Some(list))
 }
 
-/// Puts a new list in place. What the old one says must stand in it too.
+/// Puts a new list in place, joined with the one that is there: what was said stays said, also by
+/// a command that ran meanwhile or a proposal that was agreed to in between.
 pub fn save(home: &Home, list: &Revocations) -> Result<(), Failure> {
-    let path = path(home);
-    if let Some(old) = load(home)?
-        && !old.is_kept_by(list)
-    {
-        return Err(
-            Failure::new("E0802", Exit::Alarm, "the new list takes back a revocation")
-                .at(shown(&path))
-                .because(format!(
-                    "version {} says less than version {}, which is here",
-                    list.version(),
-                    old.version()
-                ))
-                .help("nothing was changed; a key that was revoked never comes back"),
-        );
-    }
+    let _alone = alone(home)?;
+    let list = match load(home)? {
+        Some(old) => old.joined(list).map_err(|error| failure(&error))?,
+        None => list.clone(),
+    };
     let bytes = list.to_bytes().map_err(|error| failure(&error))?;
-    write_atomic(&path, &bytes)
+    write_atomic(&path(home), &bytes)
+}
+
+/// Waits until no other command changes the lists in the home's trust folder, and keeps others
+/// from it as long as the value lives.
+pub fn alone(home: &Home) -> Result<File, Failure> {
+    let path = home.trust().join("lists.lock");
+    let failed = |error: std::io::Error| Failure::io(shown(&path), &error);
+    std::fs::create_dir_all(home.trust()).map_err(failed)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
 }
 
 /// Whose signatures change trust, and how many of them it takes.
@@ -121,86 +140,6 @@ pub fn key_id(named: &str, context: &Context) -> Result<KeyId, Failure> {
         return Ok(id);
     }
     keys::public(named, context).map(|key| key.id())
-}
-
-/// A boundary, and what it rests on.
-#[derive(Debug, Clone)]
-pub struct Found {
-    /// The boundary.
-    pub boundary: Boundary,
-    /// What the index rests on.
-    pub sure: Sure,
-    /// The home's log and its size, if there is one.
-    pub log: Option<(String, u64)>,
-}
-
-/// What an index rests on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sure {
-    /// The times at which this home stored the statements, by the clock of this machine.
-    Clock,
-    /// Somebody gave it.
-    Given,
-    /// Nothing: there is no log here, or nothing of it was stored before.
-    Nothing,
-}
-
-impl Sure {
-    /// Returns its name in JSON.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Clock => "clock",
-            Self::Given => "given",
-            Self::Nothing => "nothing",
-        }
-    }
-
-    /// Returns it in words.
-    pub const fn told(self) -> &'static str {
-        match self {
-            Self::Clock => "as this machine's clock had it when the statements were stored",
-            Self::Given => "as given",
-            Self::Nothing => "nothing is known to be older",
-        }
-    }
-}
-
-/// Finds where in the home's log a time lies: behind the last entry that was stored before it. An
-/// entry that nobody is known to have stored before that time counts as later.
-pub fn boundary(since: Timestamp, index: Option<u64>, context: &Context) -> Result<Found, Failure> {
-    let home = context.home()?;
-    let boundary = Boundary::new(since);
-    if !home.log_vkey().is_file() {
-        return Ok(Found {
-            boundary,
-            sure: Sure::Nothing,
-            log: None,
-        });
-    }
-    let (_, checkpoint) = logs::reader(context)?;
-    let origin = checkpoint.origin().to_owned();
-    let log = Some((origin.clone(), checkpoint.size()));
-    if let Some(first) = index {
-        return Ok(Found {
-            boundary: boundary.with_log(origin, first),
-            sure: Sure::Given,
-            log,
-        });
-    }
-    let store = stores::readable(context)?;
-    let last = store
-        .last_before(&origin, since)
-        .map_err(|error| stores::failure(&error))?;
-    let first = last.map_or(0, |last| last.saturating_add(1));
-    Ok(Found {
-        boundary: boundary.with_log(origin, first),
-        sure: if last.is_some() {
-            Sure::Clock
-        } else {
-            Sure::Nothing
-        },
-        log,
-    })
 }
 
 /// Puts a changed list in place, or proposes it where a root role has to agree. Returns the

@@ -23,6 +23,7 @@ mod judging;
 mod key_life;
 mod keys;
 mod layouts;
+mod log_signers;
 mod logs;
 mod oci;
 mod policies;

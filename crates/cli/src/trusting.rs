@@ -17,6 +17,7 @@ use crate::files::{read_bytes, read_text, shown};
 use crate::key_life;
 use crate::keys;
 use crate::report::Failure;
+use crate::services::TrustPlace;
 use crate::settings::Settings;
 
 /// Name of the authorities among what a trust root delivers.
@@ -189,8 +190,8 @@ fn expected(
     }
 }
 
-// What the settings name, and the log of the home.
-fn base(settings: &Settings, context: &Context) -> Result<TrustRoot, Failure> {
+/// Returns the logs and authorities that the settings name, and the log of the home.
+pub fn base(settings: &Settings, context: &Context) -> Result<TrustRoot, Failure> {
     let mut root = TrustRoot::trusting_nothing();
     for key in &settings.logs {
         root = root
@@ -214,13 +215,15 @@ fn base(settings: &Settings, context: &Context) -> Result<TrustRoot, Failure> {
         if let Some(list) = key_life::load(&home)? {
             root = root.with_revocations(list);
         }
-        // The authorities that a followed trust root delivers; settings that name others win.
-        let delivered = home.trust().join(TRUSTED_ROOT);
+        // The authorities that a followed trust root delivers, or that were made here as the log
+        // was; settings that name others win.
+        let file = home.trust().join(TRUSTED_ROOT);
+        let made_here = TrustPlace::of(&home).authority().join("root.pem");
         if settings.sigstore_root.is_none()
-            && delivered.is_file()
-            && key_life::metadata(&home).names_target(TRUSTED_ROOT)
+            && file.is_file()
+            && (made_here.is_file() || key_life::is_delivered(&home, TRUSTED_ROOT)?)
         {
-            root = with_sigstore(root, &delivered)?;
+            root = with_sigstore(root, &file)?;
         }
     }
     Ok(root)

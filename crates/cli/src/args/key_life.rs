@@ -65,6 +65,10 @@ pub struct ImpactArgs {
     /// all].
     #[arg(long, value_name = "TIME|INDEX")]
     pub since: Option<Since>,
+    /// The list of a batch that was signed elsewhere: its artifacts are named there alone. May be
+    /// repeated.
+    #[arg(long, value_name = "FILE")]
+    pub list: Vec<PathBuf>,
 }
 
 /// A time, or an index.

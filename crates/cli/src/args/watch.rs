@@ -17,12 +17,15 @@ pub struct LogWatchArgs {
     #[arg(long, value_name = "FILE", requires = "url")]
     pub tls_roots: Option<PathBuf>,
     /// A key of ours, as `custos verify --key` takes it. May be repeated [default: the keys of
-    /// the home and of every [[signer]]].
+    /// the home, and keys and identities of every [[signer]]].
     #[arg(long, value_name = "KEY")]
     pub key: Vec<String>,
     /// An identity of ours: the exact subject of certificates. May be repeated.
     #[arg(long, value_name = "SUBJECT")]
     pub certificate_identity: Vec<String>,
+    /// Identities of ours: what describes the whole subject of their certificates. May be repeated.
+    #[arg(long, value_name = "PATTERN")]
+    pub certificate_identity_regexp: Vec<String>,
     /// Look from this index on again [default: behind what was looked at last].
     #[arg(long, value_name = "INDEX")]
     pub since: Option<u64>,

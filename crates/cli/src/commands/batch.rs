@@ -31,7 +31,7 @@ use crate::recording::{Recorded, Recording};
 use crate::system::Stopwatch;
 use crate::term::{Role, count, visible};
 use crate::trusting::{Trusting, verify_failure};
-use crate::{Failure, Outcome};
+use crate::{Failure, Outcome, stores};
 
 /// Largest list, in bytes.
 const MAX_LIST: u64 = 64 << 20;
@@ -84,6 +84,12 @@ pub fn sign(
     let subject = Subject::new(name_of(path), list);
     let statement = Statement::new(vec![subject], Batch::TYPE, &Batch { artifacts: tree })
         .map_err(|error| internal(&error))?;
+    if let Some(store) = recording.store() {
+        // Without the list nobody could say what this signature was about.
+        store
+            .keep_document(text.as_bytes())
+            .map_err(|error| stores::failure(&error))?;
+    }
     let recorded = recording.one(statement)?;
     let bundle = args
         .bundle

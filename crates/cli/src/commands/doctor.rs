@@ -196,7 +196,7 @@ fn check_settings(settings: Result<&Settings, &Failure>) -> Finding {
 }
 
 // What, where and why, in one line.
-fn told(failure: &Failure) -> String {
+pub(super) fn told(failure: &Failure) -> String {
     let parts = [Some(failure.what()), failure.place()];
     let why = failure.reasons().iter().map(String::as_str);
     let parts: Vec<&str> = parts.into_iter().flatten().chain(why).collect();

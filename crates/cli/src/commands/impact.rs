@@ -4,32 +4,31 @@
 //! made is told too; from there on the search goes down the lineage. Nothing is left out in
 //! silence: what could not be read is named, and the answer is then no complete one (exit 3).
 
+mod deployments;
+mod signed;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use custos_core::crypto::PublicKey;
 use custos_core::digest::{Digest, DigestSet};
-use custos_core::entry::{HashedRekord, Verifier};
 use custos_core::identity::ExpectedSigner;
-use custos_core::predicate::deployment::{Deployment, DeploymentState};
-use custos_core::predicate::{self, Predicate as _};
 use custos_evidence::parts::Parts;
 use custos_evidence::{Store, StoreError, TrustContext};
 use custos_log::checkpoint::VerifiedCheckpoint;
-use custos_log::reader::LogReader;
 use custos_log::recorder::RecordError;
 use custos_trust::TrustRoot;
 use custos_trust::revocation::{Revocations, Who};
-use custos_trust::verify::{Certificate, LogRequirement, Material, VerifyError};
+use custos_trust::verify::{LogRequirement, SignedTime, VerifyError};
 use serde_json::{Value, json};
 
 use crate::args::{ImpactArgs, Since};
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::judging::signer_of_bundle;
+use crate::judging::time_of_bundle;
 use crate::key_life;
 use crate::term::{Role, count, visible};
 use crate::trusting::Trusting;
 use crate::{Failure, Outcome, logs, stores};
+use deployments::Deployments;
 
 /// Most artifacts that one answer follows.
 const MAX_ARTIFACTS: usize = 1_000_000;
@@ -55,13 +54,16 @@ pub fn run(args: &ImpactArgs, context: &Context) -> Outcome {
         context,
         statements: Vec::new(),
         artifacts: BTreeMap::new(),
-        deployments: BTreeMap::new(),
+        deployments: Deployments::default(),
+        lists: signed::lists(&args.list, context)?,
         queue: VecDeque::new(),
         seen: BTreeSet::new(),
         missing: Vec::new(),
     };
-    search.signed(&log, first)?;
+    search.signed_in_log(&log, first)?;
+    search.signed_elsewhere()?;
     search.descend()?;
+    search.deployments = Deployments::read(&mut search)?;
     search.report(first)
 }
 
@@ -74,7 +76,7 @@ fn first_index(
     match args.since {
         Some(Since::Index(index)) => Ok(index),
         Some(Since::Time(time)) => {
-            let found = key_life::boundary(time, None, context)?;
+            let found = key_life::boundary(who, time, None, context)?;
             let first = found.boundary.logs.get(checkpoint.origin());
             Ok(first.copied().unwrap_or(0))
         }
@@ -98,8 +100,9 @@ struct Search<'a> {
     context: &'a Context,
     statements: Vec<Statement>,
     artifacts: BTreeMap<String, Affected>,
-    // The latest word on each workload.
-    deployments: BTreeMap<(String, String), Deployed>,
+    deployments: Deployments,
+    // Lists of batches that somebody brought along.
+    lists: BTreeMap<Digest, Vec<u8>>,
     queue: VecDeque<String>,
     seen: BTreeSet<Digest>,
     missing: Vec<String>,
@@ -131,132 +134,14 @@ enum How {
     },
 }
 
-struct Deployed {
-    index: Option<u64>,
-    artifact: String,
-    said: Deployment,
-    verified: bool,
-}
-
 impl Search<'_> {
-    // Every signature of the key from `first` on: in the log, and those that nobody logged.
-    fn signed(&mut self, log: &LogReader, first: u64) -> Result<(), Failure> {
-        let mut found: Vec<(u64, By)> = Vec::new();
-        log.for_each(
-            first..self.checkpoint.size(),
-            self.checkpoint,
-            |index, leaf| {
-                if let Some(key) = signer_of(leaf, self.who) {
-                    found.push((index, key));
-                }
-                Ok::<(), RecordError>(())
-            },
-        )
-        .map_err(|error| self.log_failure(&error))?;
-        let origin = self.checkpoint.origin();
-        let places = self
-            .store
-            .places(origin, first)
-            .map_err(|e| stores::failure(&e))?;
-        let places: BTreeMap<u64, Digest> = places.into_iter().collect();
-        for (index, key) in found {
-            match places.get(&index).copied() {
-                Some(bundle) => {
-                    let key = match key {
-                        By::Key(key) => Some(key),
-                        By::Certificate => None,
-                    };
-                    self.take(bundle, Some(index), key)?;
-                }
-                None => self.missing.push(format!(
-                    "log entry #{index} is by {}, and its statement is not in the store",
-                    self.who
-                )),
-            }
-        }
-        if let Who::Key(id) = self.who {
-            let hits = self.store.signed_with(&id.to_string());
-            for hit in hits.map_err(|error| stores::failure(&error))? {
-                // What claims a place before the boundary was looked at there.
-                if hit.log_index.is_none() {
-                    self.take(hit.bundle_digest, None, None)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn take(
-        &mut self,
-        bundle: Digest,
-        index: Option<u64>,
-        key: Option<PublicKey>,
-    ) -> Result<(), Failure> {
-        let Some((bytes, parts)) = self.read(&bundle)? else {
-            return Ok(());
-        };
-        self.seen.insert(bundle);
-        let by = match (self.who, key) {
-            (Who::Identity { identity, issuer }, _) => {
-                ExpectedSigner::certificate("revoked", identity, issuer.clone())
-            }
-            (_, Some(key)) => ExpectedSigner::key("revoked", key),
-            (_, None) => match self.expected_key() {
-                Some(key) => ExpectedSigner::key("revoked", key),
-                None => return Ok(()),
-            },
-        };
-        if let Err(error) = self.check((&bytes, &parts), &[by], index.is_some()) {
-            // A bundle that only says that it is by the key proves nothing against anybody.
-            if index.is_some() {
-                let text = format!(
-                    "the statement of log entry #{} does not verify: {error}",
-                    index.unwrap_or_default()
-                );
-                self.missing.push(text);
-            }
-            return Ok(());
-        }
-        let mut subjects = Vec::new();
-        for subject in &parts.subjects {
-            let how = How::Signed { index };
-            subjects.push(self.add(&subject.name, &subject.digest, (how, true)));
-        }
-        if let Some(digest) = &parts.signed_file {
-            subjects.push(self.add("a signed file", digest, (How::Signed { index }, true)));
-        }
-        self.statements.push(Statement {
-            index,
-            bundle,
-            kind: parts.predicate_type,
-            subjects,
-        });
-        Ok(())
-    }
-
-    fn expected_key(&self) -> Option<PublicKey> {
-        let Who::Key(id) = self.who else { return None };
-        self.trusting
-            .signers
-            .iter()
-            .find_map(|signer| match signer {
-                ExpectedSigner::Key { key, .. } if key.id() == *id => Some(key.clone()),
-                _ => None,
-            })
-    }
-
-    // Follows what was made of what, and notes where it runs.
+    // Follows what was made of what.
     fn descend(&mut self) -> Result<(), Failure> {
         while let Some(at) = self.queue.pop_front() {
             let Some(artifact) = self.artifacts.get(&at) else {
                 continue;
             };
             let (digest, name) = (artifact.digest.clone(), artifact.name.clone());
-            for hit in self.hits(self.store.about(&digest), &name)? {
-                if hit.predicate_type == Deployment::TYPE {
-                    self.deployed(&hit, &at)?;
-                }
-            }
             for hit in self.hits(self.store.using(&digest), &name)? {
                 self.made(&hit, &at)?;
             }
@@ -300,39 +185,6 @@ impl Search<'_> {
                 index: hit.log_index,
             };
             self.add(&subject.name, &subject.digest, (how, verified));
-        }
-        Ok(())
-    }
-
-    fn deployed(&mut self, hit: &custos_evidence::store::Hit, at: &str) -> Result<(), Failure> {
-        let Some((bytes, parts)) = self.read(&hit.bundle_digest)? else {
-            return Ok(());
-        };
-        let said = custos_trust::verify::unverified_statement(Material::Bundle(&bytes))
-            .ok()
-            .and_then(|statement| predicate::read::<Deployment>(&statement).ok());
-        let Some(said) = said else {
-            self.missing.push(format!(
-                "the deployment {} cannot be read",
-                hit.bundle_digest
-            ));
-            return Ok(());
-        };
-        let verified = self
-            .check((&bytes, &parts), &self.trusting.signers, true)
-            .is_ok();
-        let place = (said.environment.clone(), said.workload.clone());
-        let deployed = Deployed {
-            index: hit.log_index,
-            artifact: at.to_owned(),
-            said,
-            verified,
-        };
-        match self.deployments.get(&place) {
-            Some(known) if known.index >= deployed.index => {}
-            _ => {
-                self.deployments.insert(place, deployed);
-            }
         }
         Ok(())
     }
@@ -381,12 +233,13 @@ impl Search<'_> {
         }
     }
 
+    // Where a bundle stands in the home's log, if it is by one of these.
     fn check(
         &self,
         (bytes, parts): (&[u8], &Parts),
         signers: &[ExpectedSigner],
         logged: bool,
-    ) -> Result<(), VerifyError> {
+    ) -> Result<Option<u64>, VerifyError> {
         let trust = TrustContext {
             trust_root: &self.root,
             signers,
@@ -399,7 +252,7 @@ impl Search<'_> {
             log_size: self.checkpoint.size(),
             now: self.context.now(),
         };
-        signer_of_bundle(bytes, parts, &trust).map(drop)
+        time_of_bundle(bytes, parts, &trust).map(|(index, _): (_, SignedTime)| index)
     }
 
     fn log_failure(&self, error: &RecordError) -> Failure {
@@ -407,11 +260,6 @@ impl Search<'_> {
             Ok(home) => logs::failure(error, &home),
             Err(failure) => failure,
         }
-    }
-
-    fn running(&self) -> impl Iterator<Item = &Deployed> {
-        let all = self.deployments.values();
-        all.filter(|one| one.said.state == DeploymentState::Running)
     }
 
     fn report(&self, first: u64) -> Outcome {
@@ -422,9 +270,9 @@ impl Search<'_> {
             term.paint(Role::Strong, &visible(&self.who.to_string())),
             count(number(self.statements.len()), "statement"),
             count(number(self.artifacts.len()), "artifact"),
-            count(number(self.running().count()), "deployment"),
+            count(number(self.deployments.running().count()), "deployment"),
         );
-        for one in self.running().take(SHOWN) {
+        for one in self.deployments.running().take(SHOWN) {
             let name = self.artifacts.get(&one.artifact).map_or("", |a| &a.name);
             text.push_str(&format!(
                 "{} {}  {}  runs {}\n",
@@ -483,7 +331,7 @@ impl Search<'_> {
                 "verified": one.verified,
             }),
         };
-        let deployment = |one: &Deployed| {
+        let deployment = |one: &deployments::Deployed| {
             json!({
                 "environment": one.said.environment, "workload": one.said.workload,
                 "state": one.said.state, "at": one.said.at, "revision": one.said.revision,
@@ -504,7 +352,7 @@ impl Search<'_> {
             "firstIndex": first,
             "statements": self.statements.iter().map(statement).collect::<Vec<_>>(),
             "artifacts": self.artifacts.values().map(artifact).collect::<Vec<_>>(),
-            "deployments": self.deployments.values().map(deployment).collect::<Vec<_>>(),
+            "deployments": self.deployments.iter().map(deployment).collect::<Vec<_>>(),
             "complete": self.missing.is_empty(),
             "missing": self.missing,
         })
@@ -519,34 +367,4 @@ fn key_of(digest: &DigestSet) -> String {
         .find(|(name, _)| *name == "sha256")
         .or(pairs.first());
     chosen.map_or_else(String::new, |(name, hex)| format!("{name}:{hex}"))
-}
-
-/// By what a leaf is signed.
-pub(super) enum By {
-    /// A bare key.
-    Key(PublicKey),
-    /// A certificate.
-    Certificate,
-}
-
-// The key of a leaf if it is by the one asked about; a certificate's key is of no use to verify.
-pub(super) fn signer_of(leaf: &[u8], who: &Who) -> Option<By> {
-    match (HashedRekord::parse(leaf).ok()?.verifier, who) {
-        (Verifier::PublicKey(der), Who::Key(id)) => {
-            let key = PublicKey::from_spki_der(&der).ok()?;
-            (key.id() == *id).then_some(By::Key(key))
-        }
-        (Verifier::Certificate(der), who) => {
-            let certificate = Certificate::parse(&der).ok()?;
-            let is = match who {
-                Who::Key(id) => certificate.key().is_some_and(|key| key.id() == *id),
-                Who::Identity { identity, .. } => certificate
-                    .identities()
-                    .is_ok_and(|names| names.contains(identity)),
-                _ => false,
-            };
-            is.then_some(By::Certificate)
-        }
-        _ => None,
-    }
 }

@@ -7,45 +7,63 @@
 //!   never recorded it (exit 4, E0406).
 //!
 //! Each look begins at the checkpoint that was seen last and proves that the log only grew since.
+//! It is remembered once the look was told, so that no alarm is lost with an interrupted one.
 
-use std::collections::BTreeSet;
+mod ours;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use custos_core::digest::Algorithm;
-use custos_core::identity::{Expected, ExpectedSigner};
+use custos_core::digest::{Algorithm, Digest};
+use custos_evidence::Store;
+use custos_evidence::parts::Parts;
 use custos_log::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
 use custos_log::note::VerifierKey;
 use custos_log::reader::LogReader;
 use custos_log::recorder::RecordError;
 use custos_net::{Client, Guard, Roots, Settings as NetSettings, Url};
-use custos_trust::revocation::Who;
 use serde_json::{Value, json};
 
 use crate::args::LogWatchArgs;
-use crate::commands::impact::signer_of;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::files::{read_bytes, read_text, shown, write_atomic};
-use crate::keys::PUBLIC;
+use crate::log_signers::LogSigner;
+use crate::spool::{self, Pending};
 use crate::stores::DATABASE;
 use crate::term::{Format, Role, Term, visible};
 use crate::web_log::WebDisk;
 use crate::{Failure, Outcome, logs, stores};
+use ours::{Match, Ours};
 
-/// Most signers that are watched for.
-const MAX_WATCHED: usize = 1_000;
-/// Most entries that one look goes through.
-const MAX_ENTRIES: u64 = 10_000_000;
+/// How many entries are looked at before the store is asked about them.
+const AT_A_TIME: u64 = 100_000;
+/// Most entries that one alarm names; the others are counted.
+const MAX_TOLD: usize = 10_000;
 
 /// Runs the command.
 pub fn run(args: &LogWatchArgs, context: &Context) -> Outcome {
     let watch = Watch::new(args, context)?;
     let mut since = args.since;
     loop {
-        let seen = watch.look(since);
+        let (mut seen, at) = match watch.look(since) {
+            Ok((seen, at)) => (seen, Some(at)),
+            Err(trouble) => (Seen::of(trouble), None),
+        };
         watch.tell(&seen)?;
+        if let Some(at) = at
+            && let Err(failure) = watch.remember(&at)
+        {
+            // An alarm stays the answer; it is told again next time.
+            let outage = Seen::Outage(super::doctor::told(&failure));
+            watch.tell(&outage)?;
+            if matches!(seen, Seen::Fine { .. }) {
+                seen = outage;
+            }
+        }
         if args.once {
             return seen.into_outcome(&watch.place);
         }
@@ -59,28 +77,42 @@ struct Watch<'a> {
     reader: LogReader,
     key: VerifierKey,
     place: String,
-    ours: Vec<Who>,
+    ours: Ours,
 }
 
 // What one look found.
 enum Seen {
-    Fine {
-        size: u64,
-        looked_at: u64,
-    },
-    Unexpected {
-        size: u64,
-        entries: Vec<(u64, String)>,
-    },
+    Fine(Looked),
+    Unexpected(Looked),
     Tampering(String),
     Outage(String),
 }
 
+// How far a look came, and what it met.
+#[derive(Default)]
+struct Looked {
+    size: u64,
+    looked_at: u64,
+    // Entries whose signer cannot be told: of a kind that is no signature, or of an unknown one.
+    unread: u64,
+    unexpected: Vec<(u64, Match)>,
+    // More of them than are named.
+    more: u64,
+}
+
 impl Seen {
+    fn of(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Log(RecordError::Integrity(fault)) => Self::Tampering(fault.to_string()),
+            Trouble::Log(error) => Self::Outage(error.to_string()),
+            Trouble::Here(failure) => Self::Outage(super::doctor::told(&failure)),
+        }
+    }
+
     const fn name(&self) -> &'static str {
         match self {
-            Self::Fine { .. } => "fine",
-            Self::Unexpected { .. } => "unexpected-use",
+            Self::Fine(_) => "fine",
+            Self::Unexpected(_) => "unexpected-use",
             Self::Tampering(_) => "tampering",
             Self::Outage(_) => "outage",
         }
@@ -88,8 +120,8 @@ impl Seen {
 
     const fn exit(&self) -> Exit {
         match self {
-            Self::Fine { .. } => Exit::Yes,
-            Self::Unexpected { .. } | Self::Tampering(_) => Exit::Alarm,
+            Self::Fine(_) => Exit::Yes,
+            Self::Unexpected(_) | Self::Tampering(_) => Exit::Alarm,
             Self::Outage(_) => Exit::Undecided,
         }
     }
@@ -103,14 +135,16 @@ impl Seen {
             "at": now,
         });
         let more = match self {
-            Self::Fine { size, looked_at } => json!({ "size": size, "lookedAt": looked_at }),
-            Self::Unexpected { size, entries } => json!({
-                "code": "E0406",
-                "size": size,
-                "entries": entries.iter()
-                    .map(|(index, who)| json!({ "index": index, "signer": who }))
-                    .collect::<Vec<_>>(),
-            }),
+            Self::Fine(looked) => looked.to_json(),
+            Self::Unexpected(looked) => {
+                let mut all = looked.to_json();
+                if let Value::Object(all) = &mut all {
+                    all.insert("code".to_owned(), json!("E0406"));
+                    all.insert("entries".to_owned(), looked.entries());
+                    all.insert("more".to_owned(), json!(looked.more));
+                }
+                all
+            }
             Self::Tampering(why) => json!({ "code": "E0403", "why": why }),
             Self::Outage(why) => json!({ "code": "E0407", "why": why }),
         };
@@ -124,15 +158,18 @@ impl Seen {
         let exit = self.exit();
         let failure = |code, what: &str| Failure::new(code, exit, what).at(visible(place));
         match self {
-            Self::Fine { .. } => Ok(Exit::Yes),
-            Self::Unexpected { entries, .. } => {
-                let mut failed =
-                    failure("E0406", "our key signed something that we did not record");
-                for (index, who) in entries.iter().take(20) {
-                    failed = failed.because(format!("log entry #{index} is by {who}"));
+            Self::Fine(_) => Ok(Exit::Yes),
+            Self::Unexpected(looked) => {
+                let mut failed = failure(
+                    "E0406",
+                    "a key or identity of ours signed something that we did not record",
+                );
+                for (index, found) in looked.unexpected.iter().take(20) {
+                    failed = failed.because(format!("log entry #{index} is by {}", found.told()));
                 }
                 Err(failed
                     .help("if nobody of you signed it: `custos keys revoke KEY --since TIME --reason TEXT`")
+                    .help("a certificate's subject is revoked with `--certificate-identity SUBJECT` in place of KEY")
                     .help("a statement of another machine is put here with `custos evidence add FILE`"))
             }
             Self::Tampering(why) => Err(failure("E0403", "the log contradicts what it signed")
@@ -157,12 +194,7 @@ impl<'a> Watch<'a> {
             let reader = LogReader::new(logs::disk(&home), key.clone());
             (reader, key, shown(&home.log()))
         };
-        let ours = ours(args, context)?;
-        if ours.is_empty() {
-            return Err(Failure::usage("E0002", "nobody is watched for")
-                .because("the home has no keys, and the settings name no signer")
-                .help("pass --key or --certificate-identity"));
-        }
+        let ours = Ours::of(args, context)?;
         Ok(Self {
             context,
             reader,
@@ -172,16 +204,7 @@ impl<'a> Watch<'a> {
         })
     }
 
-    fn look(&self, since: Option<u64>) -> Seen {
-        match self.try_look(since) {
-            Ok(seen) => seen,
-            Err(Trouble::Log(RecordError::Integrity(fault))) => Seen::Tampering(fault.to_string()),
-            Err(Trouble::Log(error)) => Seen::Outage(error.to_string()),
-            Err(Trouble::Here(failure)) => Seen::Outage(failure.what().to_owned()),
-        }
-    }
-
-    fn try_look(&self, since: Option<u64>) -> Result<Seen, Trouble> {
+    fn look(&self, since: Option<u64>) -> Result<(Seen, VerifiedCheckpoint), Trouble> {
         let checkpoint = self.reader.latest()?;
         let known = self.known()?;
         if let Some(known) = &known {
@@ -189,61 +212,118 @@ impl<'a> Watch<'a> {
         }
         let size = checkpoint.size();
         let from = since.unwrap_or_else(|| known.map_or(0, |known| known.size()));
-        let end = size.min(from.saturating_add(MAX_ENTRIES));
-        let mut found: Vec<(u64, String, String)> = Vec::new();
+        let mut looked = Looked {
+            size,
+            looked_at: size.saturating_sub(from),
+            ..Looked::default()
+        };
+        let mut at = from;
+        while at < size {
+            let end = size.min(at.saturating_add(AT_A_TIME));
+            self.look_at(at..end, &checkpoint, &mut looked)?;
+            at = end;
+        }
+        let seen = if looked.unexpected.is_empty() {
+            Seen::Fine(looked)
+        } else {
+            Seen::Unexpected(looked)
+        };
+        Ok((seen, checkpoint))
+    }
+
+    fn look_at(
+        &self,
+        part: Range<u64>,
+        checkpoint: &VerifiedCheckpoint,
+        looked: &mut Looked,
+    ) -> Result<(), Trouble> {
+        let mut found: Vec<Hit> = Vec::new();
         self.reader.for_each(
-            from..end,
-            &checkpoint,
+            part.clone(),
+            checkpoint,
             |index, leaf| -> Result<(), RecordError> {
-                let by = self.ours.iter().find(|who| signer_of(leaf, who).is_some());
-                if let Some(who) = by {
-                    let digest = Algorithm::Sha256.digest(leaf).to_string();
-                    found.push((index, who.to_string(), digest));
+                let Some(signers) = LogSigner::of_leaf(leaf) else {
+                    looked.unread = looked.unread.saturating_add(1);
+                    return Ok(());
+                };
+                if let Some(who) = self.ours.find(&signers) {
+                    let leaf = Algorithm::Sha256.digest(leaf);
+                    found.push(Hit { index, leaf, who });
                 }
                 Ok(())
             },
         )?;
-        let entries = self.unexpected(found, checkpoint.origin(), from)?;
-        self.remember(&checkpoint)?;
-        Ok(if entries.is_empty() {
-            Seen::Fine {
-                size,
-                looked_at: end.saturating_sub(from),
+        for hit in self.unexpected(found, checkpoint.origin(), part)? {
+            if looked.unexpected.len() < MAX_TOLD {
+                looked.unexpected.push((hit.index, hit.who));
+            } else {
+                looked.more = looked.more.saturating_add(1);
             }
-        } else {
-            Seen::Unexpected { size, entries }
-        })
+        }
+        Ok(())
     }
 
     // A statement of ours lies in the store, or is on its way there: drafts are asked first, as
     // a command that finishes meanwhile moves its statement from there to the index.
     fn unexpected(
         &self,
-        found: Vec<(u64, String, String)>,
+        mut found: Vec<Hit>,
         origin: &str,
-        from: u64,
-    ) -> Result<Vec<(u64, String)>, Trouble> {
-        if found.is_empty() {
-            return Ok(Vec::new());
-        }
+        part: Range<u64>,
+    ) -> Result<Vec<Hit>, Trouble> {
         let home = self.context.home()?;
-        if !home.root().join(DATABASE).exists() {
-            return Ok(found.into_iter().map(|(n, who, _)| (n, who)).collect());
+        if found.is_empty() || !home.root().join(DATABASE).exists() {
+            return Ok(found);
         }
         let failed = |error| Trouble::Here(stores::failure(&error));
         let store = stores::readable(self.context)?;
         let drafts = store.staged().map_err(failed)?;
-        let drafts: BTreeSet<String> = drafts
-            .into_iter()
-            .map(|draft| draft.leaf_digest.to_string())
-            .collect();
-        let places = store.places(origin, from).map_err(failed)?;
-        let places: BTreeSet<u64> = places.into_iter().map(|(index, _)| index).collect();
-        Ok(found
-            .into_iter()
-            .filter(|(index, _, leaf)| !places.contains(index) && !drafts.contains(leaf))
-            .map(|(index, who, _)| (index, who))
-            .collect())
+        let drafts: BTreeSet<Digest> = drafts.into_iter().map(|d| d.leaf_digest).collect();
+        found.retain(|hit| !drafts.contains(&hit.leaf));
+        // What waits for one log may be in another one already.
+        let waiting: BTreeSet<Digest> = spool::list(&home)?.iter().map(Pending::leaf).collect();
+        found.retain(|hit| !waiting.contains(&hit.leaf));
+        let recorded = recorded_in(&store, origin, part)?;
+        found.retain(|hit| !recorded(hit.index, &hit.leaf));
+        if found.is_empty() || logs::verifier_key(&home).is_ok_and(|own| own == self.key) {
+            return Ok(found);
+        }
+        let own = self.recorded_at_home(&found, &store)?;
+        found.retain(|hit| !own.contains(&hit.leaf));
+        Ok(found)
+    }
+
+    // What this home hands to a log elsewhere stands in its own log too, as the very same leaf.
+    fn recorded_at_home(&self, found: &[Hit], store: &Store) -> Result<BTreeSet<Digest>, Trouble> {
+        if !self.context.home()?.log_vkey().is_file() {
+            return Ok(BTreeSet::new());
+        }
+        let wanted: BTreeSet<Digest> = found.iter().map(|hit| hit.leaf).collect();
+        let (reader, checkpoint) = logs::reader(self.context)?;
+        let mut own = BTreeSet::new();
+        let mut at = 0;
+        while at < checkpoint.size() {
+            let part = at..checkpoint.size().min(at.saturating_add(AT_A_TIME));
+            at = part.end;
+            let mut here: Vec<(u64, Digest)> = Vec::new();
+            reader.for_each(part.clone(), &checkpoint, |index, leaf| {
+                let digest = Algorithm::Sha256.digest(leaf);
+                if wanted.contains(&digest) {
+                    here.push((index, digest));
+                }
+                Ok::<(), RecordError>(())
+            })?;
+            if here.is_empty() {
+                continue;
+            }
+            let recorded = recorded_in(store, checkpoint.origin(), part)?;
+            let here = here.into_iter();
+            own.extend(
+                here.filter(|(n, leaf)| recorded(*n, leaf))
+                    .map(|(_, leaf)| leaf),
+            );
+        }
+        Ok(own)
     }
 
     fn memory(&self) -> Result<PathBuf, Failure> {
@@ -266,6 +346,7 @@ impl<'a> Watch<'a> {
             Failure::undecided("E0407", "the checkpoint that was seen last is damaged")
                 .at(shown(&path))
                 .because(error.to_string())
+                .because("compare with a checkpoint that others hold; without the file, watching begins anew")
         })?;
         Ok(Some(known))
     }
@@ -284,16 +365,30 @@ impl<'a> Watch<'a> {
         }
         let place = visible(&self.place);
         let text = match seen {
-            Seen::Fine { size, looked_at } => {
-                format!("{now}  fine: {size} entries, {looked_at} looked at  {place}\n")
+            Seen::Fine(looked) => format!(
+                "{now}  fine: {} entries, {} looked at{}  {place}\n",
+                looked.size,
+                looked.looked_at,
+                match looked.unread {
+                    0 => String::new(),
+                    n => format!(", {n} of them by nobody who can be told"),
+                },
+            ),
+            Seen::Unexpected(looked) => {
+                let alarm = self.context.term.paint(Role::Bad, "UNEXPECTED USE");
+                let mut lines = String::new();
+                for (index, found) in &looked.unexpected {
+                    let by = visible(&found.told());
+                    lines.push_str(&format!("{now}  {alarm}: #{index} by {by}  {place}\n"));
+                }
+                if looked.more > 0 {
+                    lines.push_str(&format!(
+                        "{now}  {alarm}: and {} more  {place}\n",
+                        looked.more
+                    ));
+                }
+                lines
             }
-            Seen::Unexpected { entries, .. } => entries
-                .iter()
-                .map(|(index, who)| {
-                    let alarm = self.context.term.paint(Role::Bad, "UNEXPECTED USE");
-                    format!("{now}  {alarm}: #{index} by {}  {place}\n", visible(who))
-                })
-                .collect(),
             Seen::Tampering(why) => {
                 let alarm = self.context.term.paint(Role::Bad, "TAMPERING");
                 format!("{now}  {alarm}: {}  {place}\n", visible(why))
@@ -304,6 +399,53 @@ impl<'a> Watch<'a> {
             }
         };
         self.context.term.say(&text)
+    }
+}
+
+// Tells whether the store has the statement of an entry: one that says where it stands proves
+// nothing, since anybody can say so; it has to be what the leaf commits to.
+fn recorded_in<'a>(
+    store: &'a Store,
+    origin: &str,
+    part: Range<u64>,
+) -> Result<impl Fn(u64, &Digest) -> bool + 'a, Trouble> {
+    let places = store.places(origin, part);
+    let places = places.map_err(|error| Trouble::Here(stores::failure(&error)))?;
+    let mut claims: BTreeMap<u64, Vec<Digest>> = BTreeMap::new();
+    for (index, bundle) in places {
+        claims.entry(index).or_default().push(bundle);
+    }
+    let leaf_of = |bundle: &Digest| {
+        let bytes = store.bundle(bundle).ok()?;
+        Parts::read(&bytes).ok()?.leaf_digest
+    };
+    Ok(move |index: u64, leaf: &Digest| {
+        let mut claims = claims.get(&index).into_iter().flatten();
+        claims.any(|bundle| leaf_of(bundle) == Some(*leaf))
+    })
+}
+
+// An entry by one of us.
+struct Hit {
+    index: u64,
+    leaf: Digest,
+    who: Match,
+}
+
+impl Looked {
+    fn to_json(&self) -> Value {
+        json!({ "size": self.size, "lookedAt": self.looked_at, "unread": self.unread })
+    }
+
+    fn entries(&self) -> Value {
+        let entry = |(index, found): &(u64, Match)| match &found.issuer {
+            None => json!({ "index": index, "signer": found.signer }),
+            Some(issuer) => json!({
+                "index": index, "signer": found.signer, "issuer": issuer,
+                "verifiable": found.verifiable,
+            }),
+        };
+        self.unexpected.iter().map(entry).collect()
     }
 }
 
@@ -362,54 +504,4 @@ fn far(
         parsed,
         url.to_owned(),
     ))
-}
-
-// Whose signatures are ours: those named, else every key of the home and every signer of the
-// settings that is a key or one exact identity.
-fn ours(args: &LogWatchArgs, context: &Context) -> Result<Vec<Who>, Failure> {
-    let mut ours = Vec::new();
-    for named in &args.key {
-        ours.push(Who::Key(crate::key_life::key_id(named, context)?));
-    }
-    for identity in &args.certificate_identity {
-        ours.push(Who::Identity {
-            identity: identity.clone(),
-            issuer: None,
-        });
-    }
-    if ours.is_empty() {
-        for signer in &context.settings()?.signers {
-            match signer {
-                ExpectedSigner::Key { key, .. } => ours.push(Who::Key(key.id())),
-                ExpectedSigner::Certificate {
-                    identity: Expected::Exactly(identity),
-                    ..
-                } => ours.push(Who::Identity {
-                    identity: identity.clone(),
-                    issuer: None,
-                }),
-                _ => {}
-            }
-        }
-        ours.extend(home_keys(context)?);
-    }
-    ours.sort();
-    ours.dedup();
-    if ours.len() > MAX_WATCHED {
-        return Err(Failure::usage("E0002", "too many signers to watch for")
-            .because(format!("at most {MAX_WATCHED}")));
-    }
-    Ok(ours)
-}
-
-fn home_keys(context: &Context) -> Result<Vec<Who>, Failure> {
-    let Ok(entries) = std::fs::read_dir(context.home()?.keys()) else {
-        return Ok(Vec::new());
-    };
-    let files = entries.filter_map(Result::ok).map(|entry| entry.path());
-    let public = files.filter(|path| path.extension().is_some_and(|ending| ending == PUBLIC));
-    Ok(public
-        .filter_map(|path| custos_trust::keys::load_public(&path).ok())
-        .map(|key| Who::Key(key.id()))
-        .collect())
 }

@@ -1,7 +1,7 @@
 //! `custos keys revoke` and `custos keys rotate`.
 
 use custos_core::crypto::PublicKey;
-use custos_trust::revocation::{Revocation, Revocations, Rotation};
+use custos_trust::revocation::{Revocation, Revocations, Rotation, Who};
 use serde_json::{Value, json};
 
 use crate::args::{KeysGenerateArgs, RevokeArgs, RotateArgs};
@@ -17,7 +17,21 @@ use crate::{Failure, Outcome};
 pub fn revoke(args: &RevokeArgs, context: &Context) -> Outcome {
     let home = context.home()?;
     let who = key_life::who(&args.who, context)?;
-    let found = key_life::boundary(args.since, args.since_index, context)?;
+    let found = key_life::boundary(&who, args.since, args.since_index, context)?;
+    check_index(args.since_index, &found)?;
+    if args.since > context.now() {
+        context.term.warn(&format!(
+            "{} lies in the future: until then a signature with a trusted timestamp still counts",
+            args.since
+        ));
+    }
+    if let (Who::Key(id), Some(role)) = (&who, key_life::root_role(&home)?)
+        && role.keys.iter().any(|key| key.id() == *id)
+    {
+        context.term.warn(
+            "it is a key of the root role as well: take it out of the root with `custos trust publish --root-key`",
+        );
+    }
     let one = Revocation::new(
         who.clone(),
         found.boundary.clone(),
@@ -40,13 +54,31 @@ pub fn revoke(args: &RevokeArgs, context: &Context) -> Outcome {
     )
 }
 
+// An index that is not there yet would let through whatever is signed until the log reaches it.
+fn check_index(index: Option<u64>, found: &Found) -> Result<(), Failure> {
+    let size = found.log.as_ref().map(|(_, size)| *size);
+    match (index, size) {
+        (Some(index), Some(size)) if index > size => {
+            Err(Failure::usage("E0404", "the log has no such entry yet")
+                .at(format!("--since-index {index}"))
+                .because(format!(
+                    "it has {size} entries, so {size} keeps all of them"
+                )))
+        }
+        (Some(index), None) => Err(Failure::usage("E0404", "this home has no log")
+            .at(format!("--since-index {index}"))
+            .help("leave it out; without a log the time alone decides")),
+        _ => Ok(()),
+    }
+}
+
 /// Runs `custos keys rotate`.
 pub fn rotate(args: &RotateArgs, context: &Context) -> Outcome {
     let home = context.home()?;
     let old = key_life::key_id(&args.old, context)?;
     let new = successor(args, context)?;
     let now = context.now();
-    let mut found = key_life::boundary(now, args.at_index, context)?;
+    let mut found = key_life::boundary(&Who::Key(old), now, args.at_index, context)?;
     if args.at_index.is_none()
         && let Some((origin, size)) = found.log.clone()
     {
@@ -118,6 +150,13 @@ impl Made<'_> {
                 self.found.sure.told()
             ));
         }
+        let kept = self.found.kept;
+        if let Some(kept) = kept.filter(|kept| kept.timestamped < kept.signatures) {
+            human.push_str(&format!(
+                "         {} of the {} signatures before that have a trusted timestamp\n",
+                kept.timestamped, kept.signatures
+            ));
+        }
         human.push_str(&format!(
             "list     version {}, {}\n",
             self.list.version(),
@@ -130,6 +169,9 @@ impl Made<'_> {
             "since": self.found.boundary.time,
             "logs": self.found.boundary.logs,
             "sure": self.found.sure.name(),
+            "kept": kept.map(|kept| json!({
+                "signatures": kept.signatures, "timestamped": kept.timestamped,
+            })),
             "version": self.list.version(),
             "digest": self.list.digest(),
             "applied": proposed.is_none(),

@@ -7,7 +7,12 @@ use crate::sandbox::Sandbox;
 const LONG_AGO: &str = "2020-01-01T00:00:00Z";
 const FAR: &str = "2999-01-01T00:00:00Z";
 
-fn attest(sandbox: &Sandbox, artifact: &str, (kind, predicate): (&str, &str), key: &str) -> Value {
+pub fn attest(
+    sandbox: &Sandbox,
+    artifact: &str,
+    (kind, predicate): (&str, &str),
+    key: &str,
+) -> Value {
     let said = sandbox.json(&[
         "attest",
         artifact,
@@ -21,7 +26,7 @@ fn attest(sandbox: &Sandbox, artifact: &str, (kind, predicate): (&str, &str), ke
     said.ok().json()
 }
 
-fn deploy(sandbox: &Sandbox, artifact: &str, workload: &str, state: &str) {
+pub fn deploy(sandbox: &Sandbox, artifact: &str, workload: &str, state: &str) {
     let text = format!(
         r#"{{"state":"{state}","environment":"production","workload":"{workload}","at":"2026-11-23T12:00:00Z"}}"#
     );
@@ -29,7 +34,7 @@ fn deploy(sandbox: &Sandbox, artifact: &str, workload: &str, state: &str) {
     attest(sandbox, artifact, ("deployment", "deployment.json"), "ops");
 }
 
-fn run(sandbox: &Sandbox, line: &str) {
+pub fn run(sandbox: &Sandbox, line: &str) {
     sandbox.line(line).ok();
 }
 
@@ -89,6 +94,10 @@ fn a_time_is_found_in_the_log_and_how_sure_that_is_is_said() {
     };
     let said = revoke(FAR);
     assert_eq!(said["sure"], "clock");
+    assert_eq!(
+        said["kept"],
+        serde_json::json!({ "signatures": 1, "timestamped": 0 })
+    );
     assert_eq!(
         said["logs"].as_object().unwrap().values().next().unwrap(),
         1
@@ -280,7 +289,7 @@ fn impact_says_what_it_cannot_know() {
 }
 
 /// A team of three, two of whom must agree, whose root the home follows.
-fn team() -> Sandbox {
+pub fn team() -> Sandbox {
     let sandbox = Sandbox::with_keys(&["a", "b", "c", "online", "trainer"]);
     let publish = "trust publish repo --key online";
     run(
@@ -450,6 +459,16 @@ fn where_policies_are_approved_the_gate_takes_no_other() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("\"m\"", "\"n\"")).unwrap();
     sandbox.run(&gate).failed(1, "E0804");
+    // One who takes their word back leaves too few; then no policy decides here.
+    std::fs::write(&path, text).unwrap();
+    assert_eq!(sandbox.run(&gate).status, first.status);
+    sandbox
+        .line("keys approve policy --key b --reject")
+        .ok()
+        .says("withdrawn");
+    sandbox.run(&gate).failed(1, "E0804");
+    run(&sandbox, "keys approve policy --key c");
+    assert_eq!(sandbox.run(&gate).status, first.status);
 }
 
 #[test]

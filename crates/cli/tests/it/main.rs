@@ -15,6 +15,7 @@
 
 mod bad_input;
 mod batch;
+mod compromise;
 mod demo;
 mod evidence;
 mod help;
@@ -31,5 +32,6 @@ mod shared_log;
 mod sign_verify;
 mod spool;
 mod steps;
+mod trust_life;
 mod vouched;
 mod watch;

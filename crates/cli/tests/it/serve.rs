@@ -5,11 +5,15 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use custos_core::clock::Timestamp;
+use custos_core::crypto::{KeyKind, KeyPair, Scheme};
 use custos_net::{Client, Guard, NetError, Request, Response, Roots, Settings, Url};
 use custos_server::Authority;
 use custos_server::authority::{Params, Protection, Root, ServerParams};
 use custos_trust::keys::NoPassword;
+use serde_json::json;
 
 use crate::sandbox::Sandbox;
 
@@ -426,4 +430,75 @@ fn a_file_of_tokens_that_others_can_read_is_told() {
         let said = sandbox.read("serve.log");
         assert_eq!(said.contains("tokens can be read by others"), told);
     }
+}
+
+// An issuer whose keys lie in a file, and a token of it.
+fn with_issuer(sandbox: &Sandbox, address: &str) {
+    let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let issuer = "https://accounts.example.com";
+    let pair = KeyPair::generate(KeyKind::Ed25519).unwrap();
+    let x = b64(&pair.public_key().ed25519_bytes().unwrap());
+    let key = json!({"kty": "OKP", "crv": "Ed25519", "kid": "1", "x": x});
+    sandbox.write("keys.json", json!({ "keys": [key] }).to_string());
+    sandbox.write(
+        "custos.toml",
+        format!("[[issuer]]\nurl = \"{issuer}\"\ntype = \"email\"\nkeys_file = \"keys.json\"\n"),
+    );
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let header = json!({"alg": "EdDSA", "kid": "1", "typ": "JWT"}).to_string();
+    let claims = json!({
+        "iss": issuer, "sub": "1", "aud": "sigstore", "email": address, "email_verified": true,
+        "iat": now, "exp": now + 3_600,
+    });
+    let signed = format!(
+        "{}.{}",
+        b64(header.as_bytes()),
+        b64(claims.to_string().as_bytes())
+    );
+    let signature = pair.sign(Scheme::Ed25519, signed.as_bytes()).unwrap();
+    sandbox.write("token", format!("{signed}.{}", b64(&signature)));
+}
+
+#[test]
+fn what_the_home_signs_keyless_the_home_verifies() {
+    let sandbox = Sandbox::new();
+    with_issuer(&sandbox, "jane@example.com");
+    // Clients are told a port of this machine: a free one, as another may be taken.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    sandbox
+        .line(&format!(
+            "trust init --no-password --url https://localhost:{}",
+            address.port()
+        ))
+        .ok();
+    let serving = Serving::start_with(&sandbox, &["--tls"]);
+    sandbox.write("f", "weights");
+    let said = sandbox
+        .json(&["sign", "f", "--identity-token", "token"])
+        .ok()
+        .json();
+    let url = format!("https://localhost:{}/#1", address.port());
+    assert_eq!(said["entryUrl"].as_str().unwrap(), url);
+    assert_eq!(serving.terminate(), Some(0));
+    let verify = |identity: &str| {
+        let issuer = "--certificate-oidc-issuer https://accounts.example.com";
+        sandbox.line(&format!(
+            "verify f --certificate-identity {identity} {issuer}"
+        ))
+    };
+    verify("jane@example.com").ok().says("jane@example.com");
+    verify("eve@example.com").failed(1, "E0108");
+    // Elsewhere nobody trusts this home's authority without saying so.
+    let other = Sandbox::new();
+    for file in ["f", "f.sigstore.json"] {
+        std::fs::copy(sandbox.path(file), other.path(file)).unwrap();
+    }
+    other
+        .line("verify f --certificate-identity jane@example.com --certificate-oidc-issuer https://accounts.example.com")
+        .failed(1, "E0112");
 }

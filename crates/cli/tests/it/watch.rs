@@ -1,12 +1,15 @@
 //! Following a log: outage, tampering and unexpected use are three different alarms.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 
-use serde_json::Value;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 
 use crate::sandbox::{Said, Sandbox};
+use crate::serve::{Serving, with_root};
 
 fn attest(sandbox: &Sandbox, file: &str) {
     sandbox.write("p.json", r#"{"a":1}"#);
@@ -181,4 +184,140 @@ fn a_log_behind_http_is_followed_and_an_outage_is_no_alarm() {
     assert_eq!(said.status, 4, "{}", said.stderr);
     assert_eq!(event(&said)["event"], "tampering");
     assert_eq!(watch(&url).status, 0);
+}
+
+/// The leaf of a bundle's log entry.
+fn leaf_of(bundle: &[u8]) -> Value {
+    let bundle: Value = serde_json::from_slice(bundle).unwrap();
+    let body = &bundle["verificationMaterial"]["tlogEntries"][0]["canonicalizedBody"];
+    serde_json::from_slice(&STANDARD.decode(body.as_str().unwrap()).unwrap()).unwrap()
+}
+
+/// Hands the signature of a leaf to a log, as Sigstore's clients do.
+fn enter(url: &str, leaf: &Value) {
+    let entry = &leaf["spec"]["hashedRekordV002"];
+    let request = json!({
+        "hashedRekordRequestV002": {
+            "digest": entry["data"]["digest"],
+            "signature": entry["signature"],
+        }
+    });
+    let body = request.to_string();
+    let host = url.strip_prefix("http://").unwrap().trim_end_matches('/');
+    let mut stream = TcpStream::connect(host).unwrap();
+    let head = format!(
+        "POST /api/v2/log/entries HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
+}
+
+#[test]
+fn a_certificate_in_our_name_is_unexpected_use_by_pattern_too() {
+    let sandbox = with_root();
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/sigstore/");
+    let read = |name: &str| std::fs::read(format!("{data}{name}")).unwrap();
+    let settings = "[[signer]]\nname = \"ci\"\n\
+                    identity_regexp = '[a-z]+@goto\\.fi'\n\
+                    issuer = 'https://github.com/login/oauth'\n";
+    let leaf = leaf_of(&read("conda-attestation-rekor2.sigstore.json"));
+    sandbox.write("custos.toml", settings);
+    let key = sandbox.run(&["log", "key"]).ok().stdout;
+    let serving = Serving::start(&sandbox);
+    let url = serving.url.clone();
+    let watch = |more: &[&str]| {
+        let far = [
+            "log",
+            "watch",
+            "--once",
+            "--url",
+            &url,
+            "--log-key",
+            key.trim(),
+        ];
+        sandbox.json(&[&far[..], more].concat())
+    };
+    let fine = event(&watch(&[]).ok());
+    assert_eq!((&fine["event"], &fine["exit"]), (&"fine".into(), &0.into()));
+    enter(&url, &leaf);
+    let said = watch(&[]);
+    assert_eq!(said.status, 4, "{}", said.stderr);
+    let found = event(&said);
+    assert_eq!(
+        (&found["event"], &found["code"], &found["exit"]),
+        (&"unexpected-use".into(), &"E0406".into(), &4.into())
+    );
+    let entry = &found["entries"][0];
+    let (name, issuer) = ("jku@goto.fi", "https://github.com/login/oauth");
+    assert_eq!(entry["signer"], name);
+    assert_eq!(
+        (&entry["index"], &entry["issuer"]),
+        (&1.into(), &issuer.into())
+    );
+    // Nothing here vouches for certificates of Sigstore; with its trusted root it is another thing.
+    assert_eq!(entry["verifiable"], false);
+    sandbox.write("staging.json", read("staging.json"));
+    let trusting = format!("{settings}[trust]\nsigstore_root = \"staging.json\"\n");
+    sandbox.write("custos.toml", trusting);
+    // The alarm was told once; whoever asks again is told again.
+    watch(&[]).ok();
+    let again = ["--since", "0"];
+    assert_eq!(event(&watch(&again))["entries"][0]["verifiable"], true);
+    let by_name = |flag: &str, name: &str| watch(&["--since", "0", flag, name]).status;
+    assert_eq!(by_name("--certificate-identity", name), 4);
+    assert_eq!(by_name("--certificate-identity", "goto.fi"), 0);
+    let pattern = "--certificate-identity-regexp";
+    assert_eq!(by_name(pattern, ".+@goto.fi"), 4);
+    assert_eq!(by_name(pattern, ".+@goto.org"), 0);
+    assert_eq!(by_name(pattern, ".*"), 2);
+    // The server is gone: an outage, which proves nothing. Its log was exchanged: tampering.
+    assert_eq!(serving.terminate(), Some(0));
+    let gone = watch(&again);
+    assert_eq!((gone.status, &event(&gone)["code"]), (3, &"E0407".into()));
+    std::fs::remove_dir_all(sandbox.path("home/log")).unwrap();
+    std::fs::create_dir(sandbox.path("home/log")).unwrap();
+    std::fs::remove_file(sandbox.path("home/trust/log.checkpoint")).unwrap();
+    sandbox
+        .run(&["keys", "generate", "k", "--no-password"])
+        .ok();
+    sandbox.write("x", "x");
+    sandbox.run(&["sign", "x", "--key", "k"]).ok();
+    let said = sandbox.json(&["log", "watch", "--once"]);
+    assert_eq!((said.status, &event(&said)["code"]), (4, &"E0403".into()));
+}
+
+#[test]
+fn what_this_home_handed_to_a_log_elsewhere_is_expected_there() {
+    let far = with_root();
+    let log_key = far.run(&["log", "key"]).ok().stdout;
+    let serving = Serving::start(&far);
+    let home = Sandbox::with_keys(&["k"]);
+    let sign = |sandbox: &Sandbox, file: &str| {
+        sandbox.write(file, file);
+        sandbox
+            .run(&["sign", file, "--key", "home/keys/k.key"])
+            .ok();
+        leaf_of(sandbox.read(&format!("{file}.sigstore.json")).as_bytes())
+    };
+    let watch = || {
+        let far = ["--url", &serving.url, "--log-key", log_key.trim()];
+        home.json(&[&["log", "watch", "--once"][..], &far[..]].concat())
+    };
+    enter(&serving.url, &sign(&home, "ours"));
+    let first = event(&watch().ok());
+    assert_eq!((&first["lookedAt"], &first["size"]), (&2.into(), &2.into()));
+    // A thief has the key, and a home of their own.
+    let thief = Sandbox::new();
+    let stolen = home.read("home/keys/k.key");
+    thief.write("home/keys/k.key", stolen);
+    enter(&serving.url, &sign(&thief, "theirs"));
+    let said = watch();
+    assert_eq!(said.status, 4, "{}", said.stderr);
+    assert_eq!(event(&said)["entries"].as_array().unwrap().len(), 1);
+    assert_eq!(event(&said)["entries"][0]["index"], 2);
 }
