@@ -53,7 +53,7 @@ def write(repository, file):
     repository = pathlib.Path(repository)
     (repository / "targets").mkdir(parents=True)
     file = pathlib.Path(file)
-    team = [CryptoSigner.generate_ecdsa(), CryptoSigner.generate_ed25519(), CryptoSigner.generate_ecdsa()]
+    team = [CryptoSigner.generate_ecdsa(), CryptoSigner.generate_rsa(), CryptoSigner.generate_ed25519()]
     online = CryptoSigner.generate_ed25519()
     expires = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
     expires += datetime.timedelta(days=2)

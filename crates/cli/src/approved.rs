@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::exit::Exit;
 use crate::files::{read_bytes, shown, write_atomic};
 use crate::home::Home;
-use crate::key_life::{POLICIES, metadata};
+use crate::key_life::{POLICIES, alone, is_delivered};
 use crate::policies::Policy;
 use crate::report::Failure;
 
@@ -34,6 +34,7 @@ struct Approved {
 
 /// Adds a policy to the list.
 pub fn add(home: &Home, policy: &Policy) -> Result<(), Failure> {
+    let _alone = alone(home)?;
     let mut list = read(home)?.unwrap_or_else(|| List {
         schema: SCHEMA.to_owned(),
         policies: Vec::new(),
@@ -45,7 +46,26 @@ pub fn add(home: &Home, policy: &Policy) -> Result<(), Failure> {
     if !list.policies.iter().any(|known| known.digest == one.digest) {
         list.policies.push(one);
     }
-    let bytes = json::to_pretty(&list).map_err(|e| Failure::internal(&e.to_string()))?;
+    write(home, &list)
+}
+
+/// Takes a policy out of the list; returns false if it is not in it. The list stays, even an
+/// empty one: without it every policy would do.
+pub fn remove(home: &Home, policy: &Policy) -> Result<bool, Failure> {
+    let _alone = alone(home)?;
+    let Some(mut list) = read(home)? else {
+        return Ok(false);
+    };
+    let before = list.policies.len();
+    list.policies.retain(|one| one.digest != *policy.digest());
+    if list.policies.len() == before {
+        return Ok(false);
+    }
+    write(home, &list).map(|()| true)
+}
+
+fn write(home: &Home, list: &List) -> Result<(), Failure> {
+    let bytes = json::to_pretty(list).map_err(|e| Failure::internal(&e.to_string()))?;
     write_atomic(&home.trust().join(POLICIES), &bytes)
 }
 
@@ -69,7 +89,11 @@ pub fn check(home: &Home, policy: &Policy) -> Result<(), Failure> {
     )
     .at(policy.name.as_str())
     .because(format!("its digest is {}", policy.digest()))
-    .because(format!("approved are: {}", names.join(", ")))
+    .because(if names.is_empty() {
+        "none is approved now".to_owned()
+    } else {
+        format!("approved are: {}", names.join(", "))
+    })
     .help(format!(
         "`custos keys approve {} --key NAME`, by as many keys as the root role asks for",
         policy.name
@@ -85,7 +109,7 @@ fn read(home: &Home) -> Result<Option<List>, Failure> {
     };
     if !path.exists() {
         // A list that somebody took away must not mean that every policy will do.
-        if metadata(home).names_target(POLICIES) {
+        if is_delivered(home, POLICIES)? {
             return Err(
                 damaged("the trust root delivers one, and it is not here".to_owned())
                     .help("`custos trust update` fetches it again"),
@@ -94,10 +118,20 @@ fn read(home: &Home) -> Result<Option<List>, Failure> {
         return Ok(None);
     }
     let bytes = read_bytes(&path, MAX_BYTES)?;
-    let list: List =
-        json::from_slice(&bytes, &Limits::SMALL).map_err(|error| damaged(error.to_string()))?;
+    list_of(&bytes).map(Some).map_err(damaged)
+}
+
+/// Checks that bytes are such a list, and says why they are not.
+pub fn parse(bytes: &[u8]) -> Result<(), String> {
+    list_of(bytes).map(drop)
+}
+
+fn list_of(bytes: &[u8]) -> Result<List, String> {
+    let list: List = json::from_slice(bytes, &Limits::SMALL).map_err(|error| error.to_string())?;
     if list.schema != SCHEMA || list.policies.len() > MAX_POLICIES {
-        return Err(damaged(format!("it is not a list `{SCHEMA}`")));
+        return Err(format!(
+            "it is no list `{SCHEMA}` of at most {MAX_POLICIES} policies"
+        ));
     }
-    Ok(Some(list))
+    Ok(list)
 }

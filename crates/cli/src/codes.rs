@@ -399,7 +399,7 @@ pub const TABLE: &[Entry] = &[
     entry(
         "E0408",
         "what waits for the log cannot be kept or read",
-        "The spool of statements that were signed while the log was away is full, or one of them is damaged.",
+        "The spool of statements that were signed while a log or a timestamp authority was away is full, one of them is damaged, or another command is at work on it.",
         "`custos log flush` logs what waits; a damaged file of the spool has to be looked at by hand.",
     ),
     entry(
@@ -532,7 +532,7 @@ pub const TABLE: &[Entry] = &[
         "E0722",
         "a signing service did not answer",
         "The certificate authority, the timestamp authority, the log or the token issuer could not be reached, or is busy. Nothing was signed that anybody could take for complete.",
-        "Try again; the address comes from the signing configuration. `custos serve` starts the home's own services.",
+        "Try again; the address comes from the signing configuration. `custos serve` starts the home's own services. With `[signing] pending_hours` in the settings what a key signs waits for them.",
     ),
     entry(
         "E0723",
@@ -627,8 +627,8 @@ pub const TABLE: &[Entry] = &[
     entry(
         "E0822",
         "the trust root could not be brought up to date",
-        "A file could not be fetched, read or written. What is here still counts until it expires.",
-        "Try again; `custos trust update --from DIR` takes it from a folder.",
+        "A file could not be fetched, read or written, is damaged here, or lies with a delegated role. What is here goes on counting.",
+        "Try again; `custos trust update --from DIR` takes it from a folder, and `--reset` begins anew where what was seen last is damaged.",
     ),
     entry(
         "E0823",

@@ -271,6 +271,37 @@ impl Revocations {
                 .all(|one| other.rotations.contains(one))
     }
 
+    /// Returns what both lists say together: nothing that was said is taken back. It is `other`
+    /// itself if that keeps all of this list, and this list if it keeps all of the other.
+    pub fn joined(&self, other: &Self) -> Result<Self, RevocationsError> {
+        if self.is_kept_by(other) {
+            return Ok(other.clone());
+        }
+        if other.is_kept_by(self) {
+            return Ok(self.clone());
+        }
+        let (newer, older) = if self.version > other.version {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        let mut revoked = newer.revoked.clone();
+        for one in &older.revoked {
+            if !revoked.contains(one) {
+                revoked.push(one.clone());
+            }
+        }
+        let mut rotations = newer.rotations.clone();
+        for one in &older.rotations {
+            if !rotations.contains(one) {
+                rotations.push(one.clone());
+            }
+        }
+        let same = revoked == newer.revoked && rotations == newer.rotations;
+        let version = if same { newer.version } else { newer.next()? };
+        Self::build(version, revoked, rotations)
+    }
+
     /// Returns the expected signers, and with each key the keys that took over from it, under the
     /// same name.
     pub fn expand(&self, signers: &[ExpectedSigner]) -> Vec<ExpectedSigner> {

@@ -15,8 +15,9 @@
 //! time is an argument. Keys are told apart by what they are, not by the name that the metadata
 //! gives them: one key under two ids counts once.
 //!
-//! What it is not: delegated targets are not followed; what Sigstore's public root delivers to
-//! verifiers stands in the top level.
+//! What it is not: delegated targets are not followed. What Sigstore's public root delivers to
+//! verifiers stands in the top level, and so does what a team's own root delivers. Where a file that
+//! was asked for may lie with a delegated role, the update is refused and says so.
 //!
 //! Spec: <https://theupdateframework.github.io/specification/v1.0.33/>, section 5 for the client.
 
@@ -30,7 +31,7 @@ mod store;
 mod tests;
 mod trusted;
 
-pub use client::{Admit, Updated, Wanted, update};
+pub use client::{Admit, Admitted, Updated, Wanted, update};
 pub use error::{Mismatch, TufError};
 pub use metadata::{Role, TargetFile};
 pub use source::{FolderSource, HttpSource, Source, SourceError};

@@ -25,6 +25,10 @@ pub struct TrustUpdateArgs {
     /// Take it from another place this once: an https URL, or a folder that was carried here.
     #[arg(long, value_name = "URL|DIR")]
     pub from: Option<String>,
+    /// Forget how new the metadata was that this home has seen. Only where that is damaged: older
+    /// metadata is then taken too, as long as it has not expired.
+    #[arg(long)]
+    pub reset: bool,
 }
 
 /// `custos trust publish`.

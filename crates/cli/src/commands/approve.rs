@@ -78,6 +78,8 @@ pub fn run(args: &ApproveArgs, context: &Context) -> Outcome {
     let enough = yes.len() >= role.threshold;
     let effect = if enough {
         proposal.apply(context)?
+    } else if proposal.withdraw(context)? {
+        "withdrawn  the gate of this home no longer takes this policy".to_owned()
     } else {
         format!("{} more to go", role.threshold.saturating_sub(yes.len()))
     };
@@ -212,6 +214,14 @@ impl Proposal {
         })
     }
 
+    // A policy counts as long as enough keys stand behind it; a revocation is never taken back.
+    fn withdraw(&self, context: &Context) -> Result<bool, Failure> {
+        match &self.content {
+            Content::Policy(policy) => approved::remove(&context.home()?, policy),
+            _ => Ok(false),
+        }
+    }
+
     fn apply(&self, context: &Context) -> Result<String, Failure> {
         let home = context.home()?;
         match &self.content {
@@ -248,9 +258,12 @@ fn count(proposal: &Proposal, role: &RootRole, context: &Context) -> Result<Vec<
         now: context.now(),
     };
     let last = last_words(proposal, &store, &trust)?;
+    // A key that took over from one of these is expected under its name, and has no vote: else its
+    // holder would have two. Whose votes count, a new root says.
+    let votes: Vec<KeyId> = role.keys.iter().map(PublicKey::id).collect();
     let yes = last
         .into_iter()
-        .filter(|(_, (_, answer))| *answer == Answer::Approved);
+        .filter(|(key, (_, answer))| votes.contains(key) && *answer == Answer::Approved);
     Ok(yes.map(|(key, _)| key).collect())
 }
 

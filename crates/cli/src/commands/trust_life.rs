@@ -12,7 +12,8 @@ use custos_trust::TrustRoot;
 use custos_trust::revocation::Revocations;
 use custos_trust::tuf::repository::{Lifetimes, NewRoot, Published, Repository, RepositoryError};
 use custos_trust::tuf::{
-    self, FolderSource, HttpSource, Role, Source, Trusted, TufError, Wanted, is_target_name,
+    self, Admitted, FolderSource, HttpSource, Role, Source, Trusted, TufError, Wanted,
+    is_target_name,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -24,7 +25,7 @@ use crate::files::{read_bytes, shown, write_atomic};
 use crate::home::Home;
 use crate::key_life::{self, POLICIES, REVOCATIONS};
 use crate::term::{Role as Paint, visible};
-use crate::{Failure, Outcome, keys, recording};
+use crate::{Failure, Outcome, approved, keys, recording};
 
 /// What a trust root delivers to a home, in the order in which it is put in place.
 pub const DELIVERED: [&str; 4] = [
@@ -55,9 +56,16 @@ pub fn add_root(args: &TrustAddRootArgs, context: &Context) -> Outcome {
     }
     .map_err(|error| failure(&error).at(shown(&file)))?;
     let store = key_life::metadata(&home);
-    if let Some(known) = store.load_root().map_err(|error| failure(&error))?
-        && known.root_bytes() != bytes
-    {
+    let known = match store.load_root() {
+        // What cannot be read is trusted by nobody; this is how it is mended.
+        Err(TufError::Damaged { path, .. }) => {
+            let text = format!("{path} is damaged, and this root takes its place");
+            context.term.warn(&visible(&text));
+            None
+        }
+        known => known.map_err(|error| failure(&error))?,
+    };
+    if known.is_some_and(|known| known.root_bytes() != bytes) {
         return Err(
             Failure::usage("E0824", "this home trusts another root already")
                 .at(shown(store.dir()))
@@ -103,6 +111,7 @@ pub fn update(args: &TrustUpdateArgs, context: &Context) -> Outcome {
         None => recorded(&home)?,
     };
     let source = source(&from)?;
+    let _alone = key_life::alone(&home)?;
     // A home with an authority of its own is where these two come from.
     let own = home.trust().join("keys").is_dir();
     let names: Vec<&str> = DELIVERED
@@ -114,6 +123,7 @@ pub fn update(args: &TrustUpdateArgs, context: &Context) -> Outcome {
         names: &names,
         admit: &admit,
         now: context.now(),
+        anew: args.reset,
     };
     let updated = tuf::update(&store, source.as_ref(), &wanted)
         .map_err(|error| failure(&error).at(visible(&from)))?;
@@ -149,8 +159,9 @@ pub fn update(args: &TrustUpdateArgs, context: &Context) -> Outcome {
     Ok(Exit::Yes)
 }
 
-// What does not parse, or takes something back, never takes the place of what is there.
-fn admit(home: &Home, name: &str, bytes: &[u8]) -> Result<(), TufError> {
+// What does not parse never takes the place of what is there, and a revocation that this home knows
+// of stays whatever is delivered: keys here may have agreed to it before it was published.
+fn admit(home: &Home, name: &str, bytes: &[u8]) -> Result<Admitted, TufError> {
     let refused = |message: String| TufError::Storage {
         path: name.to_owned(),
         kind: std::io::ErrorKind::InvalidData,
@@ -159,23 +170,36 @@ fn admit(home: &Home, name: &str, bytes: &[u8]) -> Result<(), TufError> {
     match name {
         REVOCATIONS => {
             let new = Revocations::parse(bytes).map_err(|error| refused(error.to_string()))?;
+            // A list that is damaged says nothing; this is how it is mended.
             let path = key_life::path(home);
-            let old = std::fs::read(&path).ok();
-            let old = old.and_then(|bytes| Revocations::parse(&bytes).ok());
-            match old {
-                Some(old) if !old.is_kept_by(&new) => Err(TufError::Rollback {
-                    name: name.to_owned(),
-                    trusted: old.version(),
-                    found: new.version(),
-                }),
-                _ => Ok(()),
+            let old = read_bytes(&path, tuf::MAX_TARGET).ok();
+            let Some(old) = old.and_then(|bytes| Revocations::parse(&bytes).ok()) else {
+                return Ok(Admitted::Taken);
+            };
+            let both = old
+                .joined(&new)
+                .map_err(|error| refused(error.to_string()))?;
+            if both == new {
+                Ok(Admitted::Taken)
+            } else if both == old {
+                Ok(Admitted::Kept)
+            } else {
+                let bytes = both
+                    .to_bytes()
+                    .map_err(|error| refused(error.to_string()))?;
+                Ok(Admitted::Joined(bytes))
             }
         }
         "trusted_root.json" => TrustRoot::trusting_nothing()
             .with_sigstore(bytes)
-            .map(drop)
+            .map(|_| Admitted::Taken)
             .map_err(|error| refused(error.to_string())),
-        _ => json::check(bytes, &Limits::SMALL).map_err(|error| refused(error.to_string())),
+        POLICIES => approved::parse(bytes)
+            .map(|()| Admitted::Taken)
+            .map_err(refused),
+        _ => json::check(bytes, &Limits::SMALL)
+            .map(|()| Admitted::Taken)
+            .map_err(|error| refused(error.to_string())),
     }
 }
 
@@ -433,16 +457,29 @@ pub fn failure(error: &TufError) -> Failure {
         .because(why)
         .help("nothing was changed; try another place, and ask the owners of the root");
     }
-    if error.is_undecided() {
-        return Failure::undecided("E0822", "the trust root could not be brought up to date")
-            .because(why)
-            .help("what is here still counts until it expires; `custos trust status` says when");
-    }
+    let failed = || {
+        Failure::undecided("E0822", "the trust root could not be brought up to date").because(&why)
+    };
     match error {
+        TufError::Damaged { path, .. } if path.ends_with("root.json") => failed()
+            .help("`custos trust add-root` begins again, with a root that you got from its owners"),
+        TufError::Damaged { .. } => failed()
+            .help("`custos trust update --reset` begins anew; then older metadata is taken too, as long as it has not expired"),
+        TufError::Delegated { .. } => {
+            failed().help("its owners name the file in the targets.json of the top level")
+        }
+        error if error.is_undecided() => {
+            failed().help("what is here goes on counting; `custos trust status` says until when it is vouched for")
+        }
         TufError::Expired { .. } => Failure::undecided("E0823", "the trust root has expired")
-            .because(why)
+            .because(&why)
             .help("nobody vouches for it since; somebody may be keeping newer ones from you")
             .help("its owners run `custos trust publish`"),
+        TufError::KeyKind { .. } => {
+            Failure::usage("E0824", "a trust root is not written with such a key")
+                .because(why)
+                .help("`custos keys generate NAME` makes one that is")
+        }
         _ => Failure::usage("E0824", "this is no trust root").because(why),
     }
 }

@@ -172,6 +172,30 @@ fn a_newer_list_keeps_what_the_older_says() {
 }
 
 #[test]
+fn two_lists_say_together_what_each_says() {
+    let (one, two) = (key(), key());
+    let (first, other) = (revoked(&one), revoked(&two));
+    let both = first.joined(&other).unwrap();
+    assert!(both.revoked().len() == 2 && both.version() == 2);
+    for list in [&first, &other] {
+        assert!(list.is_kept_by(&both));
+        // Again and again, it stays what it is.
+        assert_eq!(&list.joined(&both).unwrap(), &both);
+        assert_eq!(&both.joined(list).unwrap(), &both);
+    }
+    for gone in [&one, &two] {
+        assert!(both.check(&by(gone), &[], SignedTime::Untrusted).is_err());
+    }
+    // A later list that forgot something gets it back.
+    let boundary = Boundary::new(SINCE);
+    let more = Revocation::new(Who::Key(key().id()), boundary, "lost", SINCE);
+    let later = other.with_revocation(more).unwrap();
+    let all = first.joined(&later).unwrap();
+    assert_eq!((all.revoked().len(), all.version()), (3, 3));
+    assert_eq!(Revocations::none().joined(&first).unwrap(), first);
+}
+
+#[test]
 fn what_is_not_such_a_file_is_refused() {
     let key = key();
     let good = String::from_utf8(revoked(&key).to_bytes().unwrap()).unwrap();

@@ -41,22 +41,18 @@ pub fn update(
         source,
         now: wanted.now,
     };
+    if !wanted.anew {
+        job.recall(&mut trusted)?;
+    }
     let new_roots = job.roots(&mut trusted)?;
     job.timestamp(&mut trusted)?;
     job.snapshot(&mut trusted)?;
     job.targets(&mut trusted)?;
     let mut changed = Vec::new();
     for name in wanted.names {
-        let named = trusted
-            .targets()
-            .is_some_and(|t| t.targets.contains_key(*name));
-        if !named || store.target(&trusted, name)?.is_some() {
-            continue;
+        if job.deliver(&trusted, name, wanted.admit)? {
+            changed.push((*name).to_owned());
         }
-        let bytes = job.target(&trusted, name)?;
-        (wanted.admit)(name, &bytes)?;
-        store.write_target(name, &bytes)?;
-        changed.push((*name).to_owned());
     }
     Ok(Updated {
         trusted,
@@ -65,8 +61,21 @@ pub fn update(
     })
 }
 
-/// Looks at a file by its name and bytes, and says why it must not take the place of the old one.
-pub type Admit<'a> = dyn Fn(&str, &[u8]) -> Result<(), TufError> + 'a;
+/// Looks at a file by its name and bytes, and says what is to lie there from now on, or why it must
+/// not take the place of the old one.
+pub type Admit<'a> = dyn Fn(&str, &[u8]) -> Result<Admitted, TufError> + 'a;
+
+/// What becomes of a file that was delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "what can become of a file")]
+pub enum Admitted {
+    /// It takes the place of the old one.
+    Taken,
+    /// The old one stays: it says all that the new one says.
+    Kept,
+    /// This takes the place of the old one: what both say together.
+    Joined(Vec<u8>),
+}
 
 /// What an update is to bring, and by which time it judges.
 #[allow(clippy::exhaustive_structs, reason = "an argument list with names")]
@@ -77,6 +86,9 @@ pub struct Wanted<'a> {
     pub admit: &'a Admit<'a>,
     /// The time of the update.
     pub now: Timestamp,
+    /// Begin anew below the root: what was seen last is no bound for what comes. Only for a store
+    /// in which that is damaged, as it lets older metadata in that has not expired.
+    pub anew: bool,
 }
 
 struct Job<'a> {
@@ -97,23 +109,48 @@ impl Job<'_> {
             if new >= MAX_ROOTS {
                 return Err(TufError::TooManyRoots);
             }
+            let bounded = trusted.timestamp().is_some() || trusted.snapshot().is_some();
             trusted.update_root(&bytes)?;
             self.store.write(Role::Root, &bytes)?;
+            if bounded {
+                self.forget_what_nobody_vouches_for(trusted)?;
+            }
             new = new.saturating_add(1);
         }
         trusted.check_root(self.now)?;
         Ok(new)
     }
 
+    // What was seen last bounds what comes. Without it a rollback would pass, so a file that cannot
+    // be read back is an error, and not taken for one that was never there.
+    fn recall(&self, trusted: &mut Trusted) -> Result<(), TufError> {
+        for role in [Role::Timestamp, Role::Snapshot] {
+            if let Some(bytes) = self.store.read(role)? {
+                recall_one(trusted, role, &bytes)
+                    .map_err(|error| self.store.damaged(role, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    // A new root that takes the online keys away ends a fast-forward by whoever stole them: what
+    // they signed sets no bounds any more (specification, section 5.3.11).
+    fn forget_what_nobody_vouches_for(&self, trusted: &mut Trusted) -> Result<(), TufError> {
+        let mut vouched = true;
+        for role in [Role::Timestamp, Role::Snapshot] {
+            if let Some(bytes) = self.store.read(role)? {
+                vouched &= recall_one(trusted, role, &bytes).is_ok();
+            }
+        }
+        if !vouched {
+            trusted.forget();
+            self.store.remove(Role::Timestamp)?;
+            self.store.remove(Role::Snapshot)?;
+        }
+        Ok(())
+    }
+
     fn timestamp(&self, trusted: &mut Trusted) -> Result<(), TufError> {
-        // What the root's keys no longer vouch for sets no bounds: a new root ends a
-        // fast-forward by a stolen key.
-        if let Some(bytes) = self.store.read(Role::Timestamp)? {
-            let _ = trusted.recall_timestamp(&bytes);
-        }
-        if let Some(bytes) = self.store.read(Role::Snapshot)? {
-            let _ = trusted.recall_snapshot(&bytes);
-        }
         let path = Role::Timestamp.file();
         let bytes = self.required(&path, limit_of(Role::Timestamp))?;
         if trusted.update_timestamp(&bytes, self.now)? {
@@ -122,9 +159,17 @@ impl Job<'_> {
         Ok(())
     }
 
+    // A file that need not be fetched again; one that is damaged is.
+    fn usable(&self, role: Role) -> Result<Option<Vec<u8>>, TufError> {
+        match self.store.read(role) {
+            Err(TufError::Damaged { .. }) => Ok(None),
+            read => read,
+        }
+    }
+
     fn snapshot(&self, trusted: &mut Trusted) -> Result<(), TufError> {
         let pin = trusted.snapshot_pin()?.clone();
-        if let Some(bytes) = self.store.read(Role::Snapshot)?
+        if let Some(bytes) = self.usable(Role::Snapshot)?
             && trusted.clone().update_snapshot(&bytes, self.now).is_ok()
         {
             return trusted.update_snapshot(&bytes, self.now);
@@ -138,7 +183,7 @@ impl Job<'_> {
 
     fn targets(&self, trusted: &mut Trusted) -> Result<(), TufError> {
         let pin = trusted.targets_pin()?.clone();
-        if let Some(bytes) = self.store.read(Role::Targets)?
+        if let Some(bytes) = self.usable(Role::Targets)?
             && trusted.clone().update_targets(&bytes, self.now).is_ok()
         {
             return trusted.update_targets(&bytes, self.now);
@@ -148,6 +193,30 @@ impl Job<'_> {
         let bytes = self.required(&path, limit)?;
         trusted.update_targets(&bytes, self.now)?;
         self.store.write(Role::Targets, &bytes)
+    }
+
+    // Returns true if the file is new or changed.
+    fn deliver(&self, trusted: &Trusted, name: &str, admit: &Admit<'_>) -> Result<bool, TufError> {
+        let Some(targets) = trusted.targets() else {
+            return Ok(false);
+        };
+        if let Some(role) = targets.delegated(name) {
+            return Err(TufError::Delegated {
+                name: name.to_owned(),
+                role: super::trusted::shown(role),
+            });
+        }
+        if !targets.targets.contains_key(name) || self.store.target(trusted, name)?.is_some() {
+            return Ok(false);
+        }
+        let bytes = self.target(trusted, name)?;
+        let bytes = match admit(name, &bytes)? {
+            Admitted::Taken => bytes,
+            Admitted::Kept => return Ok(false),
+            Admitted::Joined(both) => both,
+        };
+        self.store.write_target(name, &bytes)?;
+        Ok(true)
     }
 
     fn target(&self, trusted: &Trusted, name: &str) -> Result<Vec<u8>, TufError> {
@@ -182,6 +251,13 @@ impl Job<'_> {
             }),
             found => Ok(found),
         }
+    }
+}
+
+fn recall_one(trusted: &mut Trusted, role: Role, bytes: &[u8]) -> Result<(), TufError> {
+    match role {
+        Role::Timestamp => trusted.recall_timestamp(bytes),
+        _ => trusted.recall_snapshot(bytes),
     }
 }
 

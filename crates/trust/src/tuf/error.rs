@@ -1,6 +1,7 @@
 //! Why metadata is not believed, as data.
 
 use custos_core::clock::Timestamp;
+use custos_core::crypto::KeyKind;
 use custos_core::json::JsonError;
 
 use super::metadata::Role;
@@ -10,6 +11,22 @@ use super::source::SourceError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TufError {
+    /// What was seen last cannot be read back, so that nobody can tell what would be older.
+    #[error("{path}, which says what was seen last, is damaged: {error}")]
+    Damaged {
+        /// Which file.
+        path: String,
+        /// What is wrong with it.
+        error: Box<TufError>,
+    },
+    /// A file may be delivered by a delegated role, and these are not followed.
+    #[error("`{name}` may be delivered by the delegated role `{role}`, and those are not followed")]
+    Delegated {
+        /// The file.
+        name: String,
+        /// The role, shortened.
+        role: String,
+    },
     /// One key id signs twice: whoever counts signatures would be deceived.
     #[error("{role}: the key id {key_id} has two signatures")]
     DuplicateSignature {
@@ -37,6 +54,12 @@ pub enum TufError {
         role: Role,
         /// What is wrong.
         error: JsonError,
+    },
+    /// A root is not written with keys of this kind.
+    #[error("a root is written with keys on P-256 or P-384, and this one is {kind}")]
+    KeyKind {
+        /// Kind of the key.
+        kind: KeyKind,
     },
     /// It is not what the metadata above it names.
     #[error("{name} is not what was signed: its {what} differs")]
@@ -149,11 +172,15 @@ pub enum TufError {
 }
 
 impl TufError {
-    /// Returns true if nothing was learned: a server out of reach, a disk that does not answer.
+    /// Returns true if nothing was learned: a server out of reach, a disk that does not answer, a
+    /// file that may lie where nobody looks.
     pub const fn is_undecided(&self) -> bool {
         match self {
             Self::Source(error) => error.is_undecided,
-            Self::Storage { .. } | Self::NotThere { .. } => true,
+            Self::Damaged { .. }
+            | Self::Delegated { .. }
+            | Self::NotThere { .. }
+            | Self::Storage { .. } => true,
             _ => false,
         }
     }

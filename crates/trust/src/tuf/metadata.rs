@@ -164,6 +164,106 @@ pub struct Targets {
     pub head: Head,
     /// Each file, by name.
     pub targets: BTreeMap<String, TargetFile>,
+    /// Other roles that deliver files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegations: Option<Delegations>,
+}
+
+impl Targets {
+    /// Returns the first delegated role that may deliver a file of this name which these targets
+    /// do not name themselves.
+    pub fn delegated(&self, name: &str) -> Option<&str> {
+        let delegations = self.delegations.as_ref()?;
+        if self.targets.contains_key(name) {
+            return None;
+        }
+        let mut roles = delegations.roles.iter();
+        let role = roles.find(|role| role.may_deliver(name));
+        let bins = delegations.succinct_roles.as_ref();
+        role.map(|role| role.name.as_str())
+            // Bins share all names out among themselves.
+            .or_else(|| bins.map(|_| "succinct_roles"))
+    }
+}
+
+/// Roles that deliver files besides the top level (specification, section 4.5). They are not
+/// followed; what is known of them serves to tell that a file may lie there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Delegations {
+    /// The roles, in the order in which they are to be asked.
+    #[serde(default)]
+    pub roles: Vec<Delegated>,
+    /// Roles that share out all names by their digests (TAP 15).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succinct_roles: Option<Value>,
+}
+
+/// A role that delivers some files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Delegated {
+    /// Its name.
+    pub name: String,
+    /// Patterns of the names that it may deliver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<Vec<String>>,
+    /// Or how the digests of these names begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_hash_prefixes: Option<Vec<String>>,
+}
+
+impl Delegated {
+    // A role whose names are not told could deliver any.
+    fn may_deliver(&self, name: &str) -> bool {
+        let digest = || hex::encode(sha256(name.as_bytes()));
+        match (&self.paths, &self.path_hash_prefixes) {
+            (None, None) => true,
+            (paths, prefixes) => {
+                let by_name = paths.iter().flatten().any(|path| may_match(path, name));
+                let mut prefixes = prefixes.iter().flatten();
+                by_name || prefixes.any(|prefix| digest().starts_with(prefix.as_str()))
+            }
+        }
+    }
+}
+
+// Whether a pattern of the shell may describe a name that is one part of a path. `*` stands for
+// any text within such a part, `?` for one character; sets of characters are taken for a match.
+fn may_match(pattern: &str, name: &str) -> bool {
+    if pattern.contains('/') {
+        return false;
+    }
+    if pattern.contains('[') {
+        return true;
+    }
+    // Of the name, the starts of all rests that the pattern so far leaves over.
+    let name: Vec<char> = name.chars().collect();
+    let mut rests = vec![true; 1];
+    rests.resize(name.len().saturating_add(1), false);
+    for wanted in pattern.chars() {
+        let mut next = vec![false; rests.len()];
+        let mut reached = false;
+        for (at, here) in rests.iter().enumerate() {
+            reached |= *here;
+            let fits = name.get(at).is_some_and(|c| wanted == '?' || *c == wanted);
+            let to = if wanted == '*' {
+                at
+            } else {
+                at.saturating_add(1)
+            };
+            let holds = if wanted == '*' {
+                reached
+            } else {
+                *here && fits
+            };
+            if let Some(slot) = next.get_mut(to) {
+                *slot |= holds;
+            }
+        }
+        rests = next;
+    }
+    rests.last().copied().unwrap_or(false)
 }
 
 metadata!(Root, Role::Root);
@@ -351,6 +451,13 @@ impl Key {
             "ecdsa-sha2-nistp256" => (KeyKind::P256, Scheme::EcdsaP256),
             "ecdsa-sha2-nistp384" => (KeyKind::P384, Scheme::EcdsaP384),
             "ed25519" => (KeyKind::Ed25519, Scheme::Ed25519),
+            "rsassa-pss-sha256" => {
+                let key = self.pem()?;
+                let KeyKind::Rsa(size) = key.kind() else {
+                    return None;
+                };
+                return Some((key, Scheme::RsaPssSha256(size)));
+            }
             _ => return None,
         };
         let text = self.keyval.public.trim();
@@ -358,9 +465,13 @@ impl Key {
             let raw: [u8; 32] = hex::decode(text).ok()?.try_into().ok()?;
             PublicKey::from_ed25519_bytes(&raw).ok()?
         } else {
-            PublicKey::from_pem(&format!("{text}\n")).ok()?
+            self.pem()?
         };
         (key.kind() == kind).then_some((key, scheme))
+    }
+
+    fn pem(&self) -> Option<PublicKey> {
+        PublicKey::from_pem(&format!("{}\n", self.keyval.public.trim())).ok()
     }
 }
 

@@ -215,7 +215,12 @@ impl Repository {
             return Ok(Some(self.staged_path(Role::Targets)));
         }
         let head = Head::new(Role::Targets, version, expires);
-        self.stage(&Targets { head, targets }).map(Some)
+        self.stage(&Targets {
+            head,
+            targets,
+            delegations: None,
+        })
+        .map(Some)
     }
 
     /// Returns what is delivered, or will be once what is staged has its signatures.
@@ -414,10 +419,10 @@ impl Repository {
 }
 
 fn enter(keys: &mut BTreeMap<String, Key>, key: &PublicKey) -> Result<String, TufError> {
-    let unsound = TufError::RoleUnsound { role: Role::Root };
-    let key = Key::of(key).ok_or_else(|| unsound.clone())?;
+    let kind = key.kind();
+    let key = Key::of(key).ok_or(TufError::KeyKind { kind })?;
     if keys.len() >= MAX_KEYS {
-        return Err(unsound);
+        return Err(TufError::RoleUnsound { role: Role::Root });
     }
     let id = key.id();
     keys.insert(id.clone(), key);

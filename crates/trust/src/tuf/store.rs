@@ -39,43 +39,59 @@ impl Store {
         self.read(Role::Root)?
             .map(|bytes| Trusted::from_root(&bytes))
             .transpose()
+            .map_err(|error| self.damaged(Role::Root, error))
     }
 
     /// Returns everything that is believed, verified but for its age; `None` if there is no root.
+    ///
+    /// An update that was interrupted leaves older files beside newer ones, and what keys signed
+    /// that a new root took away; this is no damage, and the latter is not believed.
     pub fn load(&self) -> Result<Option<Trusted>, TufError> {
         let Some(mut trusted) = self.load_root()? else {
             return Ok(None);
         };
-        // Old is told, not refused: whoever asks decides. The beginning of time is before all.
-        let then = custos_core::clock::Timestamp::from_micros(i64::MIN);
-        if let Some(bytes) = self.read(Role::Timestamp)? {
-            trusted.update_timestamp(&bytes, then)?;
-        }
-        if let Some(bytes) = self.read(Role::Snapshot)? {
-            trusted.update_snapshot(&bytes, then)?;
-        }
-        if let Some(bytes) = self.read(Role::Targets)? {
-            trusted.update_targets(&bytes, then)?;
+        for role in [Role::Timestamp, Role::Snapshot, Role::Targets] {
+            let Some(bytes) = self.read(role)? else {
+                continue;
+            };
+            let recalled = match role {
+                Role::Timestamp => trusted.recall_timestamp(&bytes),
+                Role::Snapshot => trusted.recall_snapshot(&bytes),
+                _ => trusted.recall_targets(&bytes),
+            };
+            match recalled {
+                Ok(()) | Err(TufError::Threshold { .. }) => {}
+                Err(error) => return Err(self.damaged(role, error)),
+            }
         }
         Ok(Some(trusted))
     }
 
     /// Returns true if the metadata here names a file. Nothing is verified: this only tells that
-    /// something that should be here was taken away.
-    pub fn names_target(&self, name: &str) -> bool {
-        let targets = self.read(Role::Targets).ok().flatten();
-        targets
-            .and_then(|bytes| Signed::<Targets>::parse(&bytes).ok())
-            .is_some_and(|targets| targets.content().targets.contains_key(name))
+    /// something that should be here was taken away. Metadata that cannot be read, or that was
+    /// taken away itself, is an error: it could name the file.
+    pub fn names_target(&self, name: &str) -> Result<bool, TufError> {
+        match self.read(Role::Targets)? {
+            Some(bytes) => Signed::<Targets>::parse(&bytes)
+                .map(|targets| targets.content().targets.contains_key(name))
+                .map_err(|error| self.damaged(Role::Targets, error)),
+            // An update writes the snapshot first, and what the targets name last.
+            None if self.read(Role::Snapshot)?.is_none() => Ok(false),
+            None => Err(TufError::NotThere {
+                path: self.dir.join(Role::Targets.file()).display().to_string(),
+            }),
+        }
     }
 
     /// Returns a delivered file, if it is here and is what is signed.
     pub fn target(&self, trusted: &Trusted, name: &str) -> Result<Option<Vec<u8>>, TufError> {
         let limit = trusted.target(name)?.length;
-        let Some(bytes) = read(&self.target_path(name)?, limit)? else {
-            return Ok(None);
+        let bytes = match read(&self.target_path(name)?, limit) {
+            // Longer than what is signed now: an older version of it.
+            Err(TufError::TooLarge { .. }) => None,
+            read => read?,
         };
-        Ok(trusted.check_target(name, &bytes).is_ok().then_some(bytes))
+        Ok(bytes.filter(|bytes| trusted.check_target(name, bytes).is_ok()))
     }
 
     pub(super) fn write_target(&self, name: &str, bytes: &[u8]) -> Result<(), TufError> {
@@ -91,7 +107,28 @@ impl Store {
     }
 
     pub(super) fn read(&self, role: Role) -> Result<Option<Vec<u8>>, TufError> {
-        read(&self.dir.join(role.file()), limit_of(role))
+        read(&self.dir.join(role.file()), limit_of(role)).map_err(|error| self.damaged(role, error))
+    }
+
+    pub(super) fn remove(&self, role: Role) -> Result<(), TufError> {
+        let path = self.dir.join(role.file());
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(storage(&path, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    // Of a file here; one that a source offers is judged by what is wrong with it.
+    pub(super) fn damaged(&self, role: Role, error: TufError) -> TufError {
+        if matches!(error, TufError::Storage { .. }) {
+            return error;
+        }
+        TufError::Damaged {
+            path: self.dir.join(role.file()).display().to_string(),
+            error: Box::new(error),
+        }
     }
 
     pub(super) fn write(&self, role: Role, bytes: &[u8]) -> Result<(), TufError> {

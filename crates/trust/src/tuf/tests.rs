@@ -138,8 +138,9 @@ impl World {
             source,
             &Wanted {
                 names,
-                admit: &|_, _| Ok(()),
+                admit: &|_, _| Ok(Admitted::Taken),
                 now,
+                anew: false,
             },
         )
     }
@@ -188,6 +189,7 @@ impl World {
         Targets {
             head: Head::new(Role::Targets, version, later(365)),
             targets: targets.collect(),
+            delegations: None,
         }
     }
 }
@@ -248,6 +250,10 @@ fn a_change_by_two_of_three_reaches_a_client() {
     let loaded = world.store().load().unwrap().unwrap();
     let kept = world.store().target(&loaded, "revocations.json").unwrap();
     assert_eq!(kept.unwrap(), b"three");
+    // A file may become shorter.
+    world.deliver("4", later(2));
+    world.update(&folder, later(2)).unwrap();
+    assert_eq!(world.delivered().unwrap(), "4");
 }
 
 #[test]
@@ -264,9 +270,24 @@ fn what_is_not_admitted_does_not_take_the_place_of_the_old() {
         names: &["revocations.json"],
         admit: &refuse,
         now: NOW,
+        anew: false,
     };
     assert!(update(&world.store(), &world.mirror(), &wanted).is_err());
     assert_eq!(world.delivered().unwrap(), "one");
+    // The old one stays, or both are joined: at once, and each time anew.
+    for (admitted, there) in [
+        (Admitted::Kept, "one"),
+        (Admitted::Joined(b"one and two".to_vec()), "one and two"),
+    ] {
+        let wanted = Wanted {
+            admit: &|_, _| Ok(admitted.clone()),
+            ..wanted
+        };
+        for _ in 0..2 {
+            update(&world.store(), &world.mirror(), &wanted).unwrap();
+            assert_eq!(world.delivered().unwrap(), there);
+        }
+    }
     world.update(&world.mirror(), NOW).unwrap();
     assert_eq!(world.delivered().unwrap(), "two");
 }

@@ -83,9 +83,7 @@ impl Trusted {
         // Other keys may count now. What the store holds is verified anew before it counts as
         // something that must not be rolled back: that is how a fast-forward by a stolen key is
         // recovered from.
-        self.timestamp = None;
-        self.snapshot = None;
-        self.targets = None;
+        self.forget();
         Ok(())
     }
 
@@ -108,6 +106,21 @@ impl Trusted {
         snapshot.verify(self.root.content(), Role::Snapshot)?;
         self.snapshot = Some(snapshot);
         Ok(())
+    }
+
+    /// Takes targets metadata from the store, likewise.
+    pub fn recall_targets(&mut self, bytes: &[u8]) -> Result<(), TufError> {
+        let targets = Signed::<Targets>::parse(bytes)?;
+        targets.verify(self.root.content(), Role::Targets)?;
+        self.targets = Some(targets);
+        Ok(())
+    }
+
+    /// Gives up everything but the root.
+    pub fn forget(&mut self) {
+        self.timestamp = None;
+        self.snapshot = None;
+        self.targets = None;
     }
 
     /// Takes a new timestamp; returns false if it is the one that is there already.
@@ -241,6 +254,6 @@ fn same_version(role: Role, named: u64, found: u64) -> Result<(), TufError> {
     })
 }
 
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(80).collect()
 }

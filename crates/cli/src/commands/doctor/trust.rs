@@ -3,6 +3,7 @@
 
 use custos_core::clock::Timestamp;
 use custos_server::trusted_root::AuthorityInstance;
+use custos_trust::tuf::Role;
 use custos_trust::verify::Certificate;
 
 use super::{Finding, told};
@@ -45,18 +46,27 @@ fn followed(home: &Home, now: Timestamp) -> Option<Finding> {
         .ok()
         .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
         .map(|since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-        .map_or_else(
-            || "never updated".to_owned(),
-            |at| updated(now.as_micros().saturating_sub(at)),
-        );
+        .map(|at| updated(now.as_micros().saturating_sub(at)));
     let first = status.roles.iter().min_by_key(|(_, _, expires)| *expires)?;
     let (role, version, expires) = first;
+    let told = age.as_deref().unwrap_or("never updated");
     let text = format!(
-        "{threshold} of {keys} keys, {age}, {role} version {version} ends first, at {expires}"
+        "{threshold} of {keys} keys, {told}, {role} version {version} ends first, at {expires}"
     );
+    // Timestamp and snapshot end every few days; these take their keys' holders some time.
+    let soon = status.roles.iter().find(|(role, _, expires)| {
+        matches!(role, Role::Root | Role::Targets)
+            && expires.micros_since(now).div_euclid(DAY) < SOON
+    });
     Some(if *expires <= now {
         let mend = "custos trust update; else ask its owners to publish";
         Finding::fail("trust", format!("EXPIRED: {text}"), mend)
+    } else if age.is_none() {
+        Finding::warn("trust", text, "custos trust update")
+    } else if let Some((role, _, expires)) = soon {
+        let left = expires.micros_since(now).div_euclid(DAY);
+        let text = format!("{text}; {left} days left of {role}");
+        Finding::warn("trust", text, "ask its owners to publish a new one")
     } else {
         Finding::ok("trust", text)
     })

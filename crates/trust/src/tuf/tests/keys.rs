@@ -1,5 +1,7 @@
 //! Stolen keys, and keys that are counted: thresholds.
 
+use custos_core::crypto::Scheme;
+
 use super::*;
 
 #[test]
@@ -208,4 +210,70 @@ fn keys_are_replaced_by_a_root_that_old_and_new_keys_signed() {
         2
     );
     assert_eq!(world.delivered().unwrap(), "by new keys");
+}
+
+#[test]
+fn keys_of_rsa_count_with_the_padding_that_the_specification_names() {
+    let size = custos_core::crypto::RsaSize::Bits2048;
+    let pair = KeyPair::generate(KeyKind::Rsa(size)).unwrap();
+    let key: Key = serde_json::from_value(serde_json::json!({
+        "keytype": "rsa",
+        "scheme": "rsassa-pss-sha256",
+        "keyval": { "public": pair.public_key().to_pem() },
+    }))
+    .unwrap();
+    let root = |scheme: &str| {
+        let mut key = key.clone();
+        key.scheme = scheme.to_owned();
+        Root {
+            head: Head::new(Role::Root, 1, later(1)),
+            consistent_snapshot: true,
+            keys: BTreeMap::from([("a".to_owned(), key)]),
+            roles: Role::ALL
+                .into_iter()
+                .map(|role| (role.name().to_owned(), RoleKeys::new(vec!["a".into()], 1)))
+                .collect(),
+        }
+    };
+    let follow = |scheme: &str, signed_by: Scheme| {
+        let unsigned = Signed::write(&root(scheme), Vec::new()).unwrap();
+        let signature = pair.sign(signed_by, unsigned.canonical()).unwrap();
+        let signed = unsigned.with_signature(Signature::new("a", &signature));
+        Trusted::from_root(signed.unwrap().bytes())
+    };
+    let (pss, v15) = (Scheme::RsaPssSha256(size), Scheme::RsaPkcs1Sha256(size));
+    let trusted = follow("rsassa-pss-sha256", pss).unwrap();
+    assert_eq!(
+        trusted.root().keys_of(Role::Root).unwrap(),
+        [pair.public_key().clone()]
+    );
+    for (scheme, signed_by) in [
+        ("rsassa-pss-sha256", v15),
+        ("rsa-pkcs1v15-sha256", v15),
+        ("ecdsa-sha2-nistp256", pss),
+    ] {
+        assert!(
+            matches!(
+                follow(scheme, signed_by),
+                Err(TufError::Threshold { found: 0, .. })
+            ),
+            "{scheme}"
+        );
+    }
+    // An elliptic curve under the name of RSA is no key at all.
+    let mut other = key.clone();
+    other.keyval.public = signer().public_key().to_pem();
+    assert_eq!(other.public(), None);
+}
+
+#[test]
+fn a_root_is_written_with_keys_that_other_clients_read() {
+    let world = World::new();
+    let mut new = world.new_root();
+    new.keys[0] = KeyPair::generate(KeyKind::Ed25519)
+        .unwrap()
+        .public_key()
+        .clone();
+    let error = world.repository().stage_root(&new).unwrap_err();
+    assert!(matches!(error, TufError::KeyKind { .. }), "{error}");
 }

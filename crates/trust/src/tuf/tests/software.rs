@@ -203,3 +203,72 @@ fn names_never_lead_out_of_the_cache() {
         .collect();
     assert_eq!(strays, [] as [PathBuf; 0]);
 }
+
+#[test]
+fn what_a_delegated_role_may_deliver_is_not_taken_for_nothing() {
+    let world = World::new();
+    let update = |role: &str, names: &[&str]| {
+        let delegations = format!(r#"{{"keys":{{}},"roles":[{role}]}}"#);
+        let delegations = if role.starts_with("succinct") {
+            r#"{"keys":{},"succinct_roles":{"bit_length":8,"name_prefix":"bin"}}"#.to_owned()
+        } else {
+            delegations
+        };
+        let mut targets = World::targets(2, &[("revocations.json", b"one")]);
+        targets.delegations = Some(serde_json::from_str(&delegations).unwrap());
+        let bytes = world.sign(&targets, &[&world.team[0], &world.team[1]]);
+        let mut mirror = world.mirror();
+        world.above((2, &bytes), (2, 9), &mut mirror);
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::new(home.path().join("trust/metadata"));
+        let root = Trusted::from_root(&mirror.files["1.root.json"]).unwrap();
+        store.begin(&root).unwrap();
+        let wanted = Wanted {
+            names,
+            admit: &|_, _| Ok(Admitted::Taken),
+            now: NOW,
+            anew: false,
+        };
+        super::update(&store, &mirror, &wanted)
+    };
+    let both = ["revocations.json", "policies.json"];
+    let digest = hex::encode(custos_core::crypto::sha256(b"policies.json"));
+    let prefix = format!(
+        r#"{{"name":"r","path_hash_prefixes":["00","{}"]}}"#,
+        &digest[..2]
+    );
+    for role in [
+        r#"{"name":"r","paths":["policies.json"]}"#,
+        r#"{"name":"r","paths":["x","*"]}"#,
+        r#"{"name":"r","paths":["*.j?on"]}"#,
+        r#"{"name":"r","paths":["[p]olicies.json"]}"#,
+        r#"{"name":"r"}"#,
+        prefix.as_str(),
+        "succinct",
+    ] {
+        let error = update(role, &both).unwrap_err();
+        assert!(
+            matches!(error, TufError::Delegated { .. }),
+            "{role}: {error}"
+        );
+        assert!(error.is_undecided() && error.to_string().contains("policies.json"));
+        // What the top level names itself is its own word.
+        assert_eq!(
+            update(role, &both[..1]).unwrap().changed,
+            ["revocations.json"]
+        );
+    }
+    for role in [
+        // As Sigstore's public root has it.
+        r#"{"name":"registry.npmjs.org","paths":["registry.npmjs.org/*"]}"#,
+        r#"{"name":"r","paths":["*.txt","policies","policies.json?","?policies.json"]}"#,
+        r#"{"name":"r","paths":[]}"#,
+        r#"{"name":"r","path_hash_prefixes":["zz"]}"#,
+    ] {
+        assert_eq!(
+            update(role, &both).unwrap().changed,
+            ["revocations.json"],
+            "{role}"
+        );
+    }
+}
