@@ -1,6 +1,7 @@
 //! The speed tables: Custos and its peer, in the same run, on the same data, as ratios. Timing
 //! never decides a test; a table says what was measured, how, and what was aimed for.
 
+mod compromise;
 mod keyless;
 mod log;
 mod measure;
@@ -36,7 +37,7 @@ struct Entry {
     run: fn(&Bench<'_>) -> Result<Table>,
 }
 
-const BENCHES: [Entry; 10] = [
+const BENCHES: [Entry; 11] = [
     Entry {
         name: "mixed",
         title: "4 GiB of mixed files",
@@ -81,6 +82,11 @@ const BENCHES: [Entry; 10] = [
         name: "http",
         title: "The log over HTTP",
         run: services::http,
+    },
+    Entry {
+        name: "compromise",
+        title: "What rests on a stolen key",
+        run: compromise::run,
     },
     Entry {
         name: "start-up",
