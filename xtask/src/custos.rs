@@ -1,6 +1,6 @@
 //! The `custos` binary as a user calls it: found or built once, in a home of its own.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -63,6 +63,8 @@ pub struct Custos {
     home: PathBuf,
     /// Working folder, empty of any `custos.toml`.
     work: PathBuf,
+    /// Variables of every command.
+    env: Vec<(&'static str, OsString)>,
 }
 
 impl Custos {
@@ -76,7 +78,18 @@ impl Custos {
         fs::create_dir_all(&work)?;
         // A home that is there, as after `custos init`: without one nothing is cached.
         fs::create_dir_all(&home)?;
-        Ok(Self { binary, home, work })
+        Ok(Self {
+            binary,
+            home,
+            work,
+            env: Vec::new(),
+        })
+    }
+
+    /// With a variable in the environment of every command.
+    pub fn with_env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.env.push((name, value.into()));
+        self
     }
 
     /// A command that is not yet started.
@@ -87,7 +100,8 @@ impl Custos {
             .current_dir(&self.work)
             .env("CUSTOS_HOME", &self.home)
             .env("CUSTOS_NO_PROGRESS", "1")
-            .env("NO_COLOR", "1");
+            .env("NO_COLOR", "1")
+            .envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -118,6 +132,18 @@ impl Custos {
             done.words()
         )
     }
+}
+
+/// Returns what `done` said, if it answered `expected` with `part` in its words.
+pub fn told(done: Finished, expected: Answer, part: &str) -> Result<Finished> {
+    let answer = answer(&done)?;
+    if answer == expected && done.words().contains(part) {
+        return Ok(done);
+    }
+    bail!(
+        "custos answered {answer:?}, expected {expected:?} with `{part}`: {}",
+        done.words()
+    )
 }
 
 /// Reads the exit status of a finished `custos`.

@@ -38,7 +38,7 @@ pub struct Peer {
 }
 
 /// All peers.
-pub const PEERS: [Peer; 13] = [
+pub const PEERS: [Peer; 14] = [
     Peer {
         name: "model-signing",
         purpose: "reference client of OpenSSF Model Signing",
@@ -83,9 +83,14 @@ pub const PEERS: [Peer; 13] = [
     },
     Peer {
         name: "softhsm",
-        purpose: "a PKCS#11 token in software",
+        purpose: "a PKCS#11 token in software, and a spy that notes what it is asked",
         recipe: Recipe::Debian {
-            packages: &["softhsm2", "softhsm2-common", "libsofthsm2"],
+            packages: &[
+                "softhsm2",
+                "softhsm2-common",
+                "libsofthsm2",
+                "opensc-pkcs11",
+            ],
             needs: &["usr/bin/softhsm2-util", "usr/lib/softhsm/libsofthsm2.so"],
         },
     },
@@ -95,6 +100,13 @@ pub const PEERS: [Peer; 13] = [
         recipe: Recipe::Debian {
             packages: &["docker-registry"],
             needs: &["usr/bin/docker-registry"],
+        },
+    },
+    Peer {
+        name: "referrers",
+        purpose: "a container registry with the referrers API, which Debian's has not",
+        recipe: Recipe::GoSource {
+            program: "referrers",
         },
     },
     Peer {
@@ -146,8 +158,8 @@ pub struct Installed {
 }
 
 impl Installed {
-    /// The folder that it lies in; programs built by Go lie right there, under the last part of
-    /// their import path.
+    /// The folder that it lies in; programs built by Go lie right there, under their name or the
+    /// last part of their import path.
     pub fn folder(&self) -> PathBuf {
         self.recipe.below(&self.folder)
     }

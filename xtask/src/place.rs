@@ -147,6 +147,11 @@ impl Scratch {
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
+
+    /// A path in the folder, as a word of a command line.
+    pub fn file(&self, name: &str) -> String {
+        self.join(name).to_string_lossy().into_owned()
+    }
 }
 
 impl Drop for Scratch {

@@ -40,6 +40,12 @@ pub(super) enum Recipe {
         /// The version of its module.
         version: &'static str,
     },
+    /// A few lines over somebody's library, built by Go from `xtask/peers/NAME`, where the digests
+    /// of all modules stand.
+    GoSource {
+        /// The program's name.
+        program: &'static str,
+    },
     /// Packages of Debian, unpacked.
     Debian {
         /// Their names.
@@ -79,6 +85,11 @@ impl Recipe {
                 pins
             }
             Self::Go { package, version } => format!("{package}@{version}").into_bytes(),
+            Self::GoSource { .. } => {
+                let files = ["go.mod", "go.sum", "main.go"];
+                let texts = files.map(|file| read(place.peer_file(name).join(file)));
+                texts.into_iter().collect::<Result<Vec<_>>>()?.concat()
+            }
             Self::Debian { packages, .. } => packages.join(" ").into_bytes(),
             Self::Npm { .. } => read(place.peer_file(name).join("package-lock.json"))?,
         })
@@ -96,7 +107,20 @@ impl Recipe {
                     .arg(folder.join("unpacked"));
                 pip(install, &requirements(name, place))
             }
-            Self::Go { package, version } => go(package, version, place, folder),
+            Self::Go { package, version } => {
+                let module = format!("{package}@{version}");
+                let mut install = Command::new("go");
+                install.args(["install", "-trimpath", &module]);
+                go(install, place, folder)
+            }
+            Self::GoSource { program } => {
+                let mut build = Command::new("go");
+                build
+                    .args(["build", "-trimpath", "-mod=readonly", "-o"])
+                    .arg(folder.join("bin").join(program))
+                    .current_dir(place.peer_file(name));
+                go(build, place, folder)
+            }
             Self::Debian { packages, .. } => debian(packages, folder),
             Self::Npm { .. } => npm(&place.peer_file(name), folder),
         }
@@ -112,7 +136,7 @@ impl Recipe {
                 )?
                 .success()?;
             }
-            Self::Go { .. } => {
+            Self::Go { .. } | Self::GoSource { .. } => {
                 let program = self.program(folder);
                 ensure!(program.is_file(), "there is no {}", program.display());
             }
@@ -133,7 +157,7 @@ impl Recipe {
     pub(super) fn below(self, folder: &Path) -> PathBuf {
         match self {
             Self::Unpacked { .. } | Self::Debian { .. } => folder.join("unpacked"),
-            Self::Go { .. } => folder.join("bin"),
+            Self::Go { .. } | Self::GoSource { .. } => folder.join("bin"),
             Self::Venv { .. } | Self::Npm { .. } => folder.to_path_buf(),
         }
     }
@@ -142,6 +166,7 @@ impl Recipe {
     pub(super) fn program(self, folder: &Path) -> PathBuf {
         let name = match self {
             Self::Go { package, .. } => package.rsplit('/').next().unwrap_or(package),
+            Self::GoSource { program } => program,
             _ => "",
         };
         self.below(folder).join(name)
@@ -214,20 +239,17 @@ fn pip(mut install: Command, requirements: &Path) -> Result<()> {
 }
 
 // Modules and built packages are shared by all peers of this kind: they have most in common.
-fn go(package: &str, version: &str, place: &Place, folder: &Path) -> Result<()> {
+fn go(mut command: Command, place: &Place, folder: &Path) -> Result<()> {
     if place::on_path("go").is_none() {
         bail!("go is not installed");
     }
-    let mut install = Command::new("go");
-    install
-        .args(["install", "-trimpath"])
-        .arg(format!("{package}@{version}"))
+    command
         .env("CGO_ENABLED", "0")
         .env("GOFLAGS", "-modcacherw")
         .env("GOPATH", place.cache.join("go"))
         .env("GOCACHE", place.cache.join("gobuild"))
         .env("GOBIN", folder.join("bin"));
-    let done = process::run(&mut install, BUILD_LIMIT)?;
+    let done = process::run(&mut command, BUILD_LIMIT)?;
     if !done.status.success() {
         bail!("go could not build it: {}", last_lines(&done));
     }

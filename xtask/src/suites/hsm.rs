@@ -7,10 +7,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use sha2::{Digest as _, Sha256};
 
 use super::oms::text;
-use super::{Run, tree};
-use crate::custos::{Answer, Custos, answer};
+use super::{Run, peers, tree};
+use crate::custos::{Answer, Custos, told};
 use crate::peers::{Installed, Peer};
 use crate::place::{Place, Scratch};
 use crate::process::{self, Finished};
@@ -25,18 +26,9 @@ const CURVES: [&str; 3] = ["p256", "p384", "p521"];
 
 /// Runs the suite.
 pub fn run(run: &Run<'_>, suite: &mut Suite) -> Result<()> {
-    let mut peers = Vec::new();
-    for name in ["softhsm", "model-signing"] {
-        match Peer::named(name)?.ensure(run.place) {
-            Ok(peer) => peers.push(peer),
-            Err(error) => {
-                suite.skip(&format!("peer:{name}"), &format!("{error:#}"));
-                return Ok(());
-            }
-        }
-    }
-    let [softhsm, reference] = <[Installed; 2]>::try_from(peers)
-        .map_err(|_| anyhow::anyhow!("not the two peers that were asked for"))?;
+    let Some([softhsm, reference]) = peers(run, suite, ["softhsm", "model-signing"]) else {
+        return Ok(());
+    };
     let bench = Bench::new(run.place, &softhsm, reference)?;
     for kind in ["p256", "p384", "p521", "ed25519", "rsa2048"] {
         suite.check(
@@ -66,6 +58,9 @@ pub fn run(run: &Run<'_>, suite: &mut Suite) -> Result<()> {
         }
         Err(error) => suite.skip("peer:cosign", &format!("{error:#}")),
     }
+    suite.check("a batch is one operation of the token", || {
+        bench.batch(&softhsm)
+    });
     suite.check("a PIN is tried once, and never shown", || bench.pins());
     suite.check("a key is found by its id, or refused", || bench.names());
     suite.check("a step does not see the PIN", || bench.step());
@@ -85,8 +80,9 @@ impl Bench {
         let scratch = Scratch::new("hsm")?;
         let tokens = scratch.join("tokens");
         fs::create_dir_all(&tokens)?;
+        let settings = scratch.join("softhsm2.conf");
         fs::write(
-            scratch.join("softhsm2.conf"),
+            &settings,
             format!(
                 "directories.tokendir = {}\nlog.level = ERROR\n",
                 text(&tokens)
@@ -98,12 +94,14 @@ impl Bench {
         fs::write(scratch.join("wrong"), "00000000\n")?;
         fs::write(scratch.join("model.tar.gz"), vec![7_u8; 100_000])?;
         tree::write(&scratch.join("model"), &tree::model_files())?;
-        let module = softhsm.folder().join("usr/lib/softhsm/libsofthsm2.so");
+        let module = fs::canonicalize(softhsm.folder().join("usr/lib/softhsm/libsofthsm2.so"))?;
         let bench = Self {
-            custos: Custos::new(place, &scratch)?,
+            custos: Custos::new(place, &scratch)?
+                .with_env("SOFTHSM2_CONF", settings)
+                .with_env("PKCS11_MODULE_PATH", &module),
             reference,
             script: place.peer_file("hsm_keys.py"),
-            module: fs::canonicalize(module)?,
+            module,
             scratch,
         };
         let mut make = Command::new(softhsm.folder().join("usr/bin/softhsm2-util"));
@@ -113,7 +111,7 @@ impl Bench {
         let pin = bench.scratch.join("pin");
         bench.script(&["generate", text(&bench.module), TOKEN, text(&pin)])?;
         for kind in ["p256", "p384", "p521", "ed25519", "rsa2048"] {
-            let public = bench.ok(&["keys", "public", &bench.key(kind)])?;
+            let public = bench.custos.ok(["keys", "public", &bench.key(kind)])?;
             fs::write(bench.public(kind), public.stdout)?;
         }
         Ok(bench)
@@ -122,22 +120,6 @@ impl Bench {
     fn run(&self, command: &mut Command) -> Result<Finished> {
         command.env("SOFTHSM2_CONF", self.scratch.join("softhsm2.conf"));
         process::run(command, LIMIT)
-    }
-
-    fn custos(&self, words: &[&str]) -> Result<Finished> {
-        let mut command = self.custos.command(words);
-        command.env("PKCS11_MODULE_PATH", &self.module);
-        self.run(&mut command)
-    }
-
-    fn ok(&self, words: &[&str]) -> Result<Finished> {
-        self.custos(words)?.success()
-    }
-
-    fn answers(&self, expected: Answer, words: &[&str]) -> Result<Finished> {
-        let done = self.custos(words)?;
-        ensure!(answer(&done)? == expected, "{}", done.words());
-        Ok(done)
     }
 
     fn script(&self, words: &[&str]) -> Result<Finished> {
@@ -162,10 +144,6 @@ impl Bench {
         self.scratch.join(&format!("{kind}.pub"))
     }
 
-    fn file(&self, name: &str) -> String {
-        text(&self.scratch.join(name)).to_owned()
-    }
-
     /// Calls `judge` for the model, and for one with a byte changed.
     fn and_a_changed_one(&self, judge: impl Fn(bool) -> Result<()>) -> Result<()> {
         judge(true)?;
@@ -181,11 +159,11 @@ impl Bench {
     }
 
     fn sign_folder(&self, kind: &str) -> Result<String> {
-        let bundle = self.file(&format!("{kind}.sig"));
+        let bundle = self.scratch.file(&format!("{kind}.sig"));
         let key = self.key(kind);
-        self.ok(&[
+        self.custos.ok([
             "sign",
-            &self.file("model"),
+            &self.scratch.file("model"),
             "--key",
             &key,
             "--bundle",
@@ -196,13 +174,13 @@ impl Bench {
 
     fn folder(&self, kind: &str) -> Result<()> {
         let bundle = self.sign_folder(kind)?;
-        let (model, public) = (self.file("model"), self.public(kind));
+        let (model, public) = (self.scratch.file("model"), self.public(kind));
         let uri = self.key(kind);
         for key in [text(&public), &uri] {
             let words = ["verify", &model, "--key", key, "--bundle", &bundle];
             self.and_a_changed_one(|genuine| {
                 let expected = if genuine { Answer::Yes } else { Answer::No };
-                self.answers(expected, &words).map(drop)
+                self.custos.answers(&[expected], words).map(drop)
             })?;
         }
         Ok(())
@@ -210,7 +188,7 @@ impl Bench {
 
     fn reference_verifies(&self, kind: &str) -> Result<()> {
         let bundle = self.sign_folder(kind)?;
-        let (model, public) = (self.file("model"), self.public(kind));
+        let (model, public) = (self.scratch.file("model"), self.public(kind));
         let words = [
             "verify",
             "key",
@@ -234,8 +212,8 @@ impl Bench {
     }
 
     fn reference_signs(&self, kind: &str) -> Result<()> {
-        let bundle = self.file(&format!("reference-{kind}.sig"));
-        let (model, public) = (self.file("model"), self.public(kind));
+        let bundle = self.scratch.file(&format!("reference-{kind}.sig"));
+        let (model, public) = (self.scratch.file("model"), self.public(kind));
         let uri = self.reference_key(kind);
         let sign = [
             "sign",
@@ -258,7 +236,7 @@ impl Bench {
         ];
         self.and_a_changed_one(|genuine| {
             let expected = if genuine { Answer::Yes } else { Answer::No };
-            self.answers(expected, &words).map(drop)
+            self.custos.answers(&[expected], words).map(drop)
         })
     }
 
@@ -270,9 +248,12 @@ impl Bench {
             let path = folder.join(name);
             text(&path).to_owned()
         });
-        let model = self.file("model");
-        let (own, theirs) = (self.file("own-cert.sig"), self.file("their-cert.sig"));
-        self.ok(&[
+        let model = self.scratch.file("model");
+        let (own, theirs) = (
+            self.scratch.file("own-cert.sig"),
+            self.scratch.file("their-cert.sig"),
+        );
+        self.custos.ok([
             "sign",
             &model,
             "--key",
@@ -295,7 +276,8 @@ impl Bench {
         let bundle = ["--signature", &own, &model];
         self.and_a_changed_one(|genuine| {
             let expected = if genuine { Answer::Yes } else { Answer::No };
-            self.answers(expected, &[&verify[..], &trust].concat())?;
+            self.custos
+                .answers(&[expected], [&verify[..], &trust].concat())?;
             let done = self.reference(&[&words[..], &bundle].concat())?;
             ensure!(done.status.success() == genuine, "{}", done.words());
             Ok(())
@@ -324,12 +306,13 @@ impl Bench {
 
     fn cosign_verifies(&self, cosign: &Path, kind: &str) -> Result<()> {
         let (file, bundle) = (
-            self.file("model.tar.gz"),
-            self.file(&format!("{kind}.json")),
+            self.scratch.file("model.tar.gz"),
+            self.scratch.file(&format!("{kind}.json")),
         );
-        self.ok(&["sign", &file, "--key", &self.key(kind), "--bundle", &bundle])?;
+        self.custos
+            .ok(["sign", &file, "--key", &self.key(kind), "--bundle", &bundle])?;
         let public = self.public(kind);
-        let other = self.file("softhsm2.conf");
+        let other = self.scratch.file("softhsm2.conf");
         for (blob, genuine) in [(&file, true), (&other, false)] {
             let mut command = Command::new(cosign);
             command
@@ -345,28 +328,82 @@ impl Bench {
             let done = self.run(&mut command)?;
             ensure!(done.status.success() == genuine, "{}", done.words());
             let expected = if genuine { Answer::Yes } else { Answer::No };
-            self.answers(
-                expected,
-                &["verify", blob, "--key", text(&public), "--bundle", &bundle],
-            )?;
+            let words = ["verify", blob, "--key", text(&public), "--bundle", &bundle];
+            self.custos.answers(&[expected], words)?;
         }
         Ok(())
     }
 
+    // A spy between Custos and the token notes every call.
+    fn batch(&self, softhsm: &Installed) -> Result<()> {
+        let spy = fs::read_dir(softhsm.folder().join("usr/lib"))?
+            .filter_map(|entry| Some(entry.ok()?.path().join("pkcs11-spy.so")))
+            .find(|path| path.is_file())
+            .context("there is no pkcs11-spy.so")?;
+        let (list, proofs) = (self.scratch.file("list"), self.scratch.file("proofs"));
+        let digest = |n: u32| hex::encode(Sha256::digest(n.to_be_bytes()));
+        let lines = (0..1000).map(|n| format!("{}  artifact-{n}\n", digest(n)));
+        fs::write(&list, lines.collect::<String>())?;
+        let notes = self.scratch.join("notes");
+        let key = self.key("p256");
+        let sign = ["sign", &list, "--batch", &proofs, "--key", &key];
+        let mut command = self.custos.command(sign);
+        command
+            .env("PKCS11_MODULE_PATH", &spy)
+            .env("PKCS11SPY", &self.module)
+            .env("PKCS11SPY_OUTPUT", &notes);
+        told(
+            process::run(&mut command, LIMIT)?,
+            Answer::Yes,
+            "1000 artifacts",
+        )?;
+        let notes = fs::read_to_string(notes)?;
+        // `12: C_Sign`
+        let calls = |name: &str| {
+            let is_call = |line: &&str| line.split_once(": ").is_some_and(|(_, call)| call == name);
+            notes.lines().filter(is_call).count()
+        };
+        ensure!(calls("C_OpenSession") > 0, "the spy has seen nothing");
+        ensure!(
+            (calls("C_SignInit"), calls("C_Login")) == (1, 1),
+            "{} signatures, {} logins",
+            calls("C_SignInit"),
+            calls("C_Login")
+        );
+        let public = self.public("p256");
+        for n in [0, 1, 511, 512, 999] {
+            let digest = digest(n);
+            let (artifact, proof) = (
+                format!("sha256:{digest}"),
+                format!("{proofs}/{digest}.json"),
+            );
+            let verify = [
+                "verify",
+                &artifact,
+                "--bundle",
+                &proof,
+                "--key",
+                text(&public),
+            ];
+            let part = format!("line {} of 1000", n + 1);
+            told(self.custos.run(verify)?, Answer::Yes, &part)?;
+        }
+        let other = format!("sha256:{}", digest(1));
+        let proof = format!("{proofs}/{}.json", digest(0));
+        let verify = ["verify", &other, "--bundle", &proof, "--key", text(&public)];
+        told(self.custos.run(verify)?, Answer::No, "E0106").map(drop)
+    }
+
     fn pins(&self) -> Result<()> {
-        let file = self.file("model.tar.gz");
+        let file = self.scratch.file("model.tar.gz");
         let bare = format!("pkcs11:token={TOKEN};object=p256");
-        let (pin, wrong) = (self.file("pin"), self.file("wrong"));
+        let (pin, wrong) = (self.scratch.file("pin"), self.scratch.file("wrong"));
         let sign = |key: &str, more: &[&str]| {
             let words = ["sign", &file, "--key", key];
-            self.custos(&[&words[..], more].concat())
+            self.custos.run([&words[..], more].concat())
         };
         let answers = |expected, code: &str, done: Finished| -> Result<()> {
-            ensure!(
-                answer(&done)? == expected && done.stderr.contains(code),
-                "{}",
-                done.words()
-            );
+            let done = told(done, expected, code)?;
             ensure!(
                 !done.words().contains(PIN),
                 "the PIN is shown: {}",
@@ -386,8 +423,8 @@ impl Bench {
     }
 
     fn names(&self) -> Result<()> {
-        let file = self.file("model.tar.gz");
-        let pin = self.file("pin");
+        let file = self.scratch.file("model.tar.gz");
+        let pin = self.scratch.file("pin");
         for (name, expected, code) in [
             ("object=twice", Answer::Usage, "E0707"),
             ("object=twice;id=%14", Answer::Yes, ""),
@@ -402,17 +439,16 @@ impl Bench {
             };
             let key = format!("pkcs11:{token}{name}");
             let words = ["sign", &file, "--key", &key, "--password-file", &pin];
-            let done = self.answers(expected, &words)?;
-            ensure!(done.stderr.contains(code), "{name}: {}", done.words());
+            told(self.custos.run(words)?, expected, code).context(name)?;
         }
         Ok(())
     }
 
     fn step(&self) -> Result<()> {
-        let seen = self.file("seen");
+        let seen = self.scratch.file("seen");
         let script = format!("cat /proc/self/environ /proc/$PPID/cmdline > {seen}");
         let key = format!("pkcs11:token={TOKEN};object=p256");
-        let done = self.ok(&[
+        let done = self.custos.ok([
             "run",
             "--name",
             "look",
@@ -421,7 +457,7 @@ impl Bench {
             "--key",
             &key,
             "--password-file",
-            &self.file("pin"),
+            &self.scratch.file("pin"),
             "--",
             "sh",
             "-c",

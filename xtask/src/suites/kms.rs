@@ -9,8 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::Run;
-use super::oms::text;
-use crate::custos::{Answer, Custos, answer};
+use crate::custos::{Answer, Custos, answer, told};
 use crate::moto::Moto;
 use crate::peers::{Installed, Peer};
 use crate::place::Scratch;
@@ -104,10 +103,6 @@ impl Bench {
         process::run(&mut self.command(words, self.secret()), LIMIT)
     }
 
-    fn file(&self, name: &str) -> String {
-        text(&self.scratch.join(name)).to_owned()
-    }
-
     fn make(&self, spec: &str, alias: &str) -> Result<String> {
         let mut python = self.peer.python();
         python.args(["-c", MAKE, &self.described, spec, alias]);
@@ -117,10 +112,10 @@ impl Bench {
 
     fn signs(&self, spec: &str, name: &str) -> Result<()> {
         let arn = self.make(spec, name)?;
-        let public = self.file(&format!("{name}.pub"));
+        let public = self.scratch.file(&format!("{name}.pub"));
         let (file, bundle) = (
-            self.file("model.tar.gz"),
-            self.file(&format!("{name}.json")),
+            self.scratch.file("model.tar.gz"),
+            self.scratch.file(&format!("{name}.json")),
         );
         for key in [
             format!("awskms:///{arn}"),
@@ -131,7 +126,7 @@ impl Bench {
             let sign = ["sign", &file, "--key", &key, "--bundle", &bundle];
             self.run(&sign)?.success()?;
             for (blob, genuine) in [("model.tar.gz", true), ("other.tar.gz", false)] {
-                let blob = self.file(blob);
+                let blob = self.scratch.file(blob);
                 for with in [key.as_str(), &public] {
                     let words = ["verify", &blob, "--bundle", &bundle, "--key", with];
                     let done = self.run(&words)?;
@@ -155,7 +150,7 @@ impl Bench {
 
     fn secrets(&self) -> Result<()> {
         let arn = self.make("ECC_NIST_P256", "step")?;
-        let (seen, bundles) = (self.file("seen"), self.file("bundles"));
+        let (seen, bundles) = (self.scratch.file("seen"), self.scratch.file("bundles"));
         let script = format!("cat /proc/self/environ /proc/$PPID/cmdline > {seen}");
         let key = format!("awskms:///{arn}");
         let done = self
@@ -197,15 +192,17 @@ impl Bench {
     }
 
     fn refusals(&self) -> Result<()> {
-        let (file, bundle) = (self.file("model.tar.gz"), self.file("refused.json"));
+        let (file, bundle) = (
+            self.scratch.file("model.tar.gz"),
+            self.scratch.file("refused.json"),
+        );
         let key = "awskms:///alias/p256";
         let sign = |key: &str, secret: &str| {
             let words = ["sign", &file, "--key", key, "--bundle", &bundle];
             process::run(&mut self.command(&words, secret), LIMIT)
         };
         let told = |done: Finished, expected: Answer, code: &str| -> Result<()> {
-            let told = answer(&done)? == expected && done.stderr.contains(code);
-            ensure!(told, "{code}: {}", done.words());
+            let done = told(done, expected, code)?;
             ensure!(!done.words().contains(self.secret()), "a secret is shown");
             Ok(())
         };

@@ -6,7 +6,6 @@
 //! JSON alone.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -17,11 +16,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::Run;
 use super::oms::text;
-use crate::custos::{Answer, Custos, answer};
-use crate::lab::Server;
-use crate::peers::{Installed, Peer};
+use super::{Run, peers};
+use crate::custos::{Answer, Custos, told};
+use crate::lab::{Server, free_port};
+use crate::peers::Installed;
 use crate::place::{self, Place, Scratch};
 use crate::process::{self, Finished};
 use crate::tally::Suite;
@@ -33,18 +32,9 @@ const KEY: &str = "k8s://default/cosign-key";
 
 /// Runs the suite.
 pub fn run(run: &Run<'_>, suite: &mut Suite) -> Result<()> {
-    let mut peers = Vec::new();
-    for name in ["cosign", "cosign-key"] {
-        match Peer::named(name)?.ensure(run.place) {
-            Ok(peer) => peers.push(peer),
-            Err(error) => {
-                suite.skip(&format!("peer:{name}"), &format!("{error:#}"));
-                return Ok(());
-            }
-        }
-    }
-    let [cosign, python] = <[Installed; 2]>::try_from(peers)
-        .map_err(|_| anyhow::anyhow!("not the two peers that were asked for"))?;
+    let Some([cosign, python]) = peers(run, suite, ["cosign", "cosign-key"]) else {
+        return Ok(());
+    };
     let bench = Bench::new(run.place, cosign.folder().join("cosign"), &python)?;
     suite.check("a key is made in a Secret once", || bench.make());
     suite.check("custos signs, cosign verifies", || bench.custos_signs());
@@ -105,7 +95,8 @@ impl Bench {
         fs::write(scratch.join("model.tar.gz"), vec![7_u8; 100_000])?;
         fs::write(scratch.join("other.tar.gz"), vec![8_u8; 100_000])?;
         Ok(Self {
-            custos: Custos::new(place, &scratch)?,
+            custos: Custos::new(place, &scratch)?
+                .with_env("KUBECONFIG", cluster.join("kubeconfig")),
             scratch,
             cosign,
             python: python.clone(),
@@ -114,27 +105,6 @@ impl Bench {
             is_real: programs.is_some(),
             _servers: servers,
         })
-    }
-
-    fn file(&self, name: &str) -> String {
-        text(&self.scratch.join(name)).to_owned()
-    }
-
-    fn custos(&self, words: &[&str]) -> Result<Finished> {
-        let mut command = self.custos.command(words);
-        command.env("KUBECONFIG", self.cluster.join("kubeconfig"));
-        process::run(&mut command, LIMIT)
-    }
-
-    fn ok(&self, words: &[&str]) -> Result<Finished> {
-        self.custos(words)?.success()
-    }
-
-    fn answers(&self, expected: Answer, code: &str, words: &[&str]) -> Result<Finished> {
-        let done = self.custos(words)?;
-        ensure!(answer(&done)? == expected, "{}", done.words());
-        ensure!(done.words().contains(code), "{code}: {}", done.words());
-        Ok(done)
     }
 
     fn cosign(&self, words: &[&str]) -> Result<Finished> {
@@ -151,17 +121,17 @@ impl Bench {
     // A new cluster has no namespace yet.
     fn make(&self) -> Result<()> {
         let words = ["keys", "generate", KEY];
-        let mut done = self.custos(&words)?;
+        let mut done = self.custos.run(words)?;
         for _ in 0..TRIES {
             if done.status.success() {
                 break;
             }
             thread::sleep(Duration::from_millis(500));
-            done = self.custos(&words)?;
+            done = self.custos.run(words)?;
         }
         done.success()?;
-        self.answers(Answer::Usage, "E0008", &words)?;
-        let public = self.ok(&["keys", "public", KEY])?.stdout;
+        told(self.custos.run(words)?, Answer::Usage, "E0008")?;
+        let public = self.custos.ok(["keys", "public", KEY])?.stdout;
         fs::write(self.scratch.join("key.pub"), &public)?;
         let theirs = self.cosign(&["public-key", "--key", KEY])?.success()?;
         ensure!(
@@ -172,8 +142,8 @@ impl Bench {
     }
 
     fn custos_signs(&self) -> Result<()> {
-        let file = self.file("model.tar.gz");
-        let said = self.ok(&["sign", "--key", KEY, &file])?;
+        let file = self.scratch.file("model.tar.gz");
+        let said = self.custos.ok(["sign", "--key", KEY, &file])?;
         ensure!(said.stdout.contains("log #0"), "no index: {}", said.words());
         ensure!(
             said.stdout.contains("file://"),
@@ -193,19 +163,16 @@ impl Bench {
             } else {
                 (Answer::No, "E01")
             };
-            let blob = self.file(blob);
-            self.answers(
-                expected,
-                code,
-                &["verify", &blob, "--bundle", &bundle, "--key", KEY],
-            )?;
+            let blob = self.scratch.file(blob);
+            let verify = ["verify", &blob, "--bundle", &bundle, "--key", KEY];
+            told(self.custos.run(verify)?, expected, code)?;
         }
         Ok(())
     }
 
     /// A trusted root with the home's log, for cosign.
     fn trusted_root(&self, bundle: &Path) -> Result<String> {
-        let vkey = self.ok(&["log", "key"])?.stdout;
+        let vkey = self.custos.ok(["log", "key"])?.stdout;
         let (name, rest) = vkey.trim().split_once('+').context("no verifier key")?;
         let raw = rest.split_once('+').context("no verifier key")?.1;
         let raw = STANDARD.decode(raw)?;
@@ -242,20 +209,20 @@ impl Bench {
         ];
         let more = ["--bundle=theirs.json", "--yes", "model.tar.gz"];
         self.cosign(&[&sign[..], &more].concat())?.success()?;
-        let (bundle, public) = (self.file("theirs.json"), self.file("key.pub"));
+        let (bundle, public) = (
+            self.scratch.file("theirs.json"),
+            self.scratch.file("key.pub"),
+        );
         for key in [KEY, public.as_str()] {
             let verify = |blob: &str, more: &[&str]| {
-                let blob = self.file(blob);
+                let blob = self.scratch.file(blob);
                 let words = ["verify", &blob, "--bundle", &bundle, "--key", key];
-                self.custos(&[&words[..], more].concat())
+                self.custos.run([&words[..], more].concat())
             };
-            let is = |expected, done: Finished| -> Result<()> {
-                ensure!(answer(&done)? == expected, "{}", done.words());
-                Ok(())
-            };
-            is(Answer::Yes, verify("model.tar.gz", &["--allow-unlogged"])?)?;
-            is(Answer::No, verify("other.tar.gz", &["--allow-unlogged"])?)?;
-            is(Answer::No, verify("model.tar.gz", &[])?)?;
+            let unlogged = ["--allow-unlogged"];
+            told(verify("model.tar.gz", &unlogged)?, Answer::Yes, "PASS")?;
+            told(verify("other.tar.gz", &unlogged)?, Answer::No, "E01")?;
+            told(verify("model.tar.gz", &[])?, Answer::No, "E01")?;
         }
         Ok(())
     }
@@ -263,8 +230,12 @@ impl Bench {
     fn key_of_cosign(&self) -> Result<()> {
         let key = "k8s://default/theirs";
         self.cosign(&["generate-key-pair", key])?.success()?;
-        let (file, bundle) = (self.file("model.tar.gz"), self.file("with-theirs.json"));
-        self.ok(&["sign", "--key", key, &file, "--bundle", &bundle])?;
+        let (file, bundle) = (
+            self.scratch.file("model.tar.gz"),
+            self.scratch.file("with-theirs.json"),
+        );
+        self.custos
+            .ok(["sign", "--key", key, &file, "--bundle", &bundle])?;
         for (blob, genuine) in [("model.tar.gz", true), ("other.tar.gz", false)] {
             let verify = ["verify-blob", "--key", key, "--bundle", &bundle];
             let done = self.cosign(&[&verify[..], &["--insecure-ignore-tlog", blob]].concat())?;
@@ -274,17 +245,19 @@ impl Bench {
     }
 
     fn settings(&self) -> Result<()> {
-        let file = self.file("model.tar.gz");
-        self.answers(Answer::Usage, "E0110", &["verify", &file])?;
+        let file = self.scratch.file("model.tar.gz");
+        let verify = || self.custos.run(["verify", file.as_str()]);
+        told(verify()?, Answer::Usage, "E0110")?;
         let settings = format!(
             "[signing]\nkey = \"{KEY}\"\n[[signer]]\nname = \"release\"\nkey = \"{}\"\n",
-            self.file("key.pub")
+            self.scratch.file("key.pub")
         );
         let path = self.scratch.join("work/custos.toml");
         fs::write(&path, settings)?;
         let outcome = self
-            .ok(&["sign", &file])
-            .and_then(|_| self.answers(Answer::Yes, "signed by release", &["verify", &file]));
+            .custos
+            .ok(["sign", &file])
+            .and_then(|_| told(verify()?, Answer::Yes, "signed by release"));
         fs::remove_file(path)?;
         outcome.map(drop)
     }
@@ -297,9 +270,9 @@ impl Bench {
             .arg("cosign-key");
         let password = process::run(&mut ask, LIMIT)?.success()?.stdout;
         let token = fs::read_to_string(self.cluster.join("token"))?;
-        let seen = self.file("seen");
+        let seen = self.scratch.file("seen");
         let script = format!("cat /proc/self/environ /proc/$PPID/cmdline > {seen}");
-        let bundles = self.file("bundles");
+        let bundles = self.scratch.file("bundles");
         let run = [
             "run",
             "--name",
@@ -315,7 +288,7 @@ impl Bench {
             "-c",
             &script,
         ];
-        let mut shown = vec![self.ok(&run)?.words().into_bytes(), fs::read(&seen)?];
+        let mut shown = vec![self.custos.ok(run)?.words().into_bytes(), fs::read(&seen)?];
         ensure!(
             shown.iter().all(|text| !text.is_empty()),
             "nothing to look at"
@@ -335,8 +308,8 @@ impl Bench {
     }
 
     fn refusals(&self) -> Result<()> {
-        let file = self.file("model.tar.gz");
-        let bundle = self.file("refused.json");
+        let file = self.scratch.file("model.tar.gz");
+        let bundle = self.scratch.file("refused.json");
         for (key, expected, code) in [
             ("k8s://default/none", Answer::Usage, "E0701"),
             ("k8s://default", Answer::Usage, "E0707"),
@@ -345,7 +318,7 @@ impl Bench {
             ("github://o/r", Answer::Usage, "E0707"),
         ] {
             let words = ["sign", &file, "--key", key, "--bundle", &bundle];
-            self.answers(expected, code, &words)?;
+            told(self.custos.run(words)?, expected, code)?;
         }
         // The same cluster, to somebody whom it does not know; and one that is not there.
         let config = fs::read_to_string(self.cluster.join("kubeconfig"))?;
@@ -360,18 +333,11 @@ impl Bench {
             let words = ["sign", &file, "--key", KEY, "--bundle", &bundle];
             let mut command = self.custos.command(words);
             let done = process::run(command.env("KUBECONFIG", &path), LIMIT)?;
-            let told = answer(&done)? == Answer::Undecided && done.stderr.contains(code);
-            ensure!(told, "{code}: {}", done.words());
+            told(done, Answer::Undecided, code)?;
         }
         ensure!(!Path::new(&bundle).exists(), "a bundle was written");
         Ok(())
     }
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
 }
 
 /// Starts etcd and the API server.

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::peers::{Installed, Peer};
 use crate::place::{self, Place};
 use crate::tally::{AllowedSkips, Suite, Tally};
 use crate::{cargo_tests, custos, say};
@@ -35,6 +36,25 @@ pub struct Run<'a> {
     pub place: &'a Place,
     /// Deep runs as well.
     pub full: bool,
+}
+
+/// The peers of these names; `None`, with a loud skip, if one of them cannot be had.
+fn peers<const N: usize>(
+    run: &Run<'_>,
+    suite: &mut Suite,
+    names: [&str; N],
+) -> Option<[Installed; N]> {
+    let mut found = Vec::new();
+    for name in names {
+        match Peer::named(name).and_then(|peer| peer.ensure(run.place)) {
+            Ok(peer) => found.push(peer),
+            Err(error) => {
+                suite.skip(&format!("peer:{name}"), &format!("{error:#}"));
+                return None;
+            }
+        }
+    }
+    <[Installed; N]>::try_from(found).ok()
 }
 
 /// One suite: a name for `--only`, what it shows, whether it needs the built binaries.

@@ -2,6 +2,7 @@
 //! neither may accept: a moved tag, a removed referrer, the list of another image, an index and
 //! its members, a private registry, and registries that fail.
 
+mod older;
 mod registry;
 
 use std::fs;
@@ -14,8 +15,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::Run;
 use super::oms::text;
+use super::{Run, peers};
 use crate::custos::{Answer, Custos};
 use crate::lab::{IDENTITY, Lab, Programs};
 use crate::peers::{Installed, Peer};
@@ -31,11 +32,23 @@ const MODELPACK: &str = "application/vnd.cncf.model.manifest.v1+json";
 /// A case: its name, and what it does.
 type Case = (&'static str, fn(&Desk) -> Result<()>);
 
-const CASES: [Case; 16] = [
+const CASES: [Case; 19] = [
     ("cosign signs, custos verifies", Desk::cosign_signs),
     (
         "cosign signs the older way, custos verifies",
         Desk::cosign_signs_older,
+    ),
+    (
+        "older signatures with keys of every kind",
+        Desk::older_kinds,
+    ),
+    (
+        "older signatures and statements in Rekor v1",
+        Desk::older_logged,
+    ),
+    (
+        "custos signs the older way, cosign verifies",
+        Desk::custos_signs_older,
     ),
     ("cosign attests, custos verifies", Desk::cosign_attests),
     ("custos signs, cosign verifies", Desk::custos_signs),
@@ -55,30 +68,31 @@ const CASES: [Case; 16] = [
 
 /// Runs the suite.
 pub fn run(run: &Run<'_>, suite: &mut Suite) -> Result<()> {
-    let (cosign, peer) = match peers(run.place) {
-        Ok(peers) => peers,
-        Err(error) => {
-            suite.skip("peers", &format!("{error:#}"));
-            return Ok(());
-        }
+    let Some(found) = peers(run, suite, ["cosign", "registry", "cosign-key"]) else {
+        return Ok(());
     };
-    let desk = Desk::new(run.place, cosign, peer)?;
+    let desk = Desk::new(run.place, found)?;
     for (name, case) in CASES {
         suite.check(name, || case(&desk));
     }
+    match Peer::named("referrers")?.ensure(run.place) {
+        Ok(peer) => suite.check("a registry with the referrers API", || {
+            desk.referrers(&Registry::with_referrers(
+                &peer,
+                &desk.scratch.join("referrers"),
+            )?)
+        }),
+        Err(error) => suite.skip("peer:referrers", &format!("{error:#}")),
+    }
     match Programs::ensure(run.place) {
         Ok(programs) => suite.check("cosign signs keyless, custos verifies", || {
-            desk.keyless(&Lab::start(run.place, &programs)?)
+            let lab = Lab::start(run.place, &programs)?;
+            desk.keyless(&lab)?;
+            desk.older_keyless(&lab)
         }),
         Err(error) => suite.skip("keyless", &format!("{error:#}")),
     }
     Ok(())
-}
-
-fn peers(place: &Place) -> Result<(PathBuf, Installed)> {
-    let cosign = Peer::named("cosign")?.ensure(place)?;
-    let registry = Peer::named("registry")?.ensure(place)?;
-    Ok((cosign.folder().join("cosign"), registry))
 }
 
 struct Desk {
@@ -86,6 +100,9 @@ struct Desk {
     cosign: PathBuf,
     peer: Installed,
     registry: Registry,
+    python: Installed,
+    /// The stand-in for Rekor v1.
+    rekor: PathBuf,
     /// cosign's public key.
     theirs: PathBuf,
     /// Custos' public key.
@@ -94,7 +111,7 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(place: &Place, cosign: PathBuf, peer: Installed) -> Result<Self> {
+    fn new(place: &Place, [cosign, peer, python]: [Installed; 3]) -> Result<Self> {
         let scratch = Scratch::new("oci")?;
         let custos = Custos::new(place, &scratch)?;
         custos.ok(["keys", "generate", "ours", "--no-password"])?;
@@ -104,9 +121,11 @@ impl Desk {
         let registry = Registry::start(&peer, &scratch.join("registry"), false)?;
         let desk = Self {
             custos,
-            cosign,
+            cosign: cosign.folder().join("cosign"),
             peer,
             registry,
+            python,
+            rekor: place.peer_file("rekor1.py"),
             theirs: scratch.join("theirs.pub"),
             ours,
             scratch,
@@ -199,23 +218,6 @@ impl Desk {
         )?;
         self.verify(Answer::No, &image, &["--key", text(&self.theirs)])?;
         self.verify(Answer::Usage, &image, &[]).map(drop)
-    }
-
-    fn cosign_signs_older(&self) -> Result<()> {
-        let image = self.registry.image("older", "v1", "weights")?;
-        let other = self.registry.image("older", "v2", "other weights")?;
-        let older = ["--new-bundle-format=false"];
-        self.cosign_signs_image(&image, &older)?;
-        let said = self.verify_theirs(Answer::Yes, &image, &["--format", "json"])?;
-        let said: Value = serde_json::from_str(&said.stdout)?;
-        let name = image.split('@').next().unwrap_or_default();
-        ensure!(said["signedAs"] == name, "{said}");
-        // The twin: the same signatures under the tag of another image.
-        let list = self.registry.get("older", &tag(&image, ".sig"))?;
-        self.registry.put("older", &tag(&other, ".sig"), &list)?;
-        let said = self.verify_theirs(Answer::No, &other, &[])?;
-        ensure!(said.stderr.contains("E0909"), "{}", said.words());
-        self.cosign_verifies(false, &self.theirs, &other)
     }
 
     fn cosign_attests(&self) -> Result<()> {
@@ -568,6 +570,29 @@ impl Desk {
         let said = self.verify_ours(Answer::Undecided, &image, &[])?;
         ensure!(said.stderr.contains("E0907"), "{}", said.words());
         Ok(())
+    }
+
+    // Where the registry keeps the list, nothing stands under a tag.
+    fn referrers(&self, registry: &Registry) -> Result<()> {
+        let image = registry.image("native", "v1", "weights")?;
+        let other = registry.image("native", "v2", "other weights")?;
+        let signed = self.sign_ours(&image, &[])?;
+        ensure!(signed["signed"][0]["fallbackTag"].is_null(), "{signed}");
+        self.verify_ours(Answer::Yes, &image, &[])?;
+        self.cosign_verifies(true, &self.ours, &image)?;
+        self.verify_ours(Answer::No, &other, &[])?;
+        self.cosign_verifies(false, &self.ours, &other)?;
+        self.cosign_signs_image(&image, &[])?;
+        self.verify_theirs(Answer::Yes, &image, &[])?;
+        self.verify_theirs(Answer::No, &other, &[])?;
+        let tags = registry.tags("native")?;
+        ensure!(tags == json!(["v1", "v2"]), "{tags}");
+        // A removed referrer is not listed: this registry knows that there is nothing more.
+        let referrer = signed["signed"][0]["referrer"].as_str();
+        registry.delete("native", referrer.context("no referrer")?)?;
+        let said = self.verify_ours(Answer::No, &image, &[])?;
+        ensure!(!said.stderr.contains("E0907"), "{}", said.words());
+        self.verify_theirs(Answer::Yes, &image, &[]).map(drop)
     }
 
     fn keyless(&self, lab: &Lab) -> Result<()> {

@@ -1,8 +1,9 @@
-//! Debian's container registry on loopback, and what is put into it.
+//! Container registries on loopback, and what is put into them: Debian's, which has no referrers
+//! API, and one that has.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::lab::Server;
+use crate::lab::{Server, free_port};
 use crate::peers::Installed;
 
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -39,9 +40,7 @@ impl Registry {
     /// Starts a registry that keeps everything in `folder`.
     pub fn start(peer: &Installed, folder: &Path, private: bool) -> Result<Self> {
         fs::create_dir_all(folder)?;
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
+        let port = free_port()?;
         let mut config = format!(
             "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  \
              delete: {{enabled: true}}\nhttp: {{addr: \"127.0.0.1:{port}\"}}\n",
@@ -60,6 +59,19 @@ impl Registry {
         Ok(Self {
             port,
             private,
+            _server: Server::start(&mut command, &folder.join("log"), port)?,
+        })
+    }
+
+    /// Starts a registry with the referrers API, which keeps everything in memory.
+    pub fn with_referrers(peer: &Installed, folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let port = free_port()?;
+        let mut command = Command::new(peer.folder().join("referrers"));
+        command.arg(format!("127.0.0.1:{port}"));
+        Ok(Self {
+            port,
+            private: false,
             _server: Server::start(&mut command, &folder.join("log"), port)?,
         })
     }
@@ -125,9 +137,12 @@ impl Registry {
             ("", b""),
         )?;
         let location = begun.header("location").context("no location")?;
-        let (_, target) = location
-            .split_once(&self.host())
-            .context("an upload elsewhere")?;
+        // A URL, or a path.
+        let target = match location.split_once(&self.host()) {
+            Some((_, target)) => target,
+            None => location,
+        };
+        ensure!(target.starts_with('/'), "an upload elsewhere: {location}");
         let sign = if target.contains('?') { '&' } else { '?' };
         let digest = descriptor["digest"].as_str().unwrap_or_default();
         let target = format!("{target}{sign}digest={digest}");
@@ -155,6 +170,13 @@ impl Registry {
         let target = format!("/v2/{repository}/manifests/{name}");
         self.call("PUT", &target, (kind, document.to_string().as_bytes()))
             .map(drop)
+    }
+
+    /// Lists the tags of a repository.
+    pub fn tags(&self, repository: &str) -> Result<Value> {
+        let answer = self.call("GET", &format!("/v2/{repository}/tags/list"), ("", b""))?;
+        let answer: Value = serde_json::from_slice(&answer.body)?;
+        Ok(answer["tags"].clone())
     }
 
     /// Gets a manifest.
