@@ -6,6 +6,7 @@
 mod access;
 mod attach;
 mod find;
+mod older;
 mod verify;
 
 use std::io::ErrorKind;

@@ -9,7 +9,7 @@ use custos_core::crypto::KeyId;
 use custos_core::statement::{Statement, Subject};
 use serde_json::{Value, json};
 
-use super::{Image, failure};
+use super::{Image, failure, older};
 use crate::args::{HashArg, SignArgs};
 use crate::context::Context;
 use crate::exit::Exit;
@@ -32,6 +32,9 @@ pub fn sign(reference: &Reference, args: &SignArgs, context: &Context) -> Outcom
         chain: args.certificate_chain.as_deref(),
     };
     let signer = recording::signer(&args.key, &certificates, &settings, context)?;
+    if args.image.signature_tag {
+        older::check(signer.as_ref())?;
+    }
     let image = Image::fetch(reference, &settings, context)?;
     let targets = targets(&image, args.image.recursive)?;
     if args.bundle.is_some() && targets.len() > 1 {
@@ -59,10 +62,16 @@ pub fn sign(reference: &Reference, args: &SignArgs, context: &Context) -> Outcom
             (&recorded, COSIGN_SIGN),
             context,
         )?;
+        let older = args
+            .image
+            .signature_tag
+            .then(|| older::sign(&image, target.descriptor.digest, &recording))
+            .transpose()?;
         done.push(Signed {
             target,
             recorded,
             attached,
+            older,
         });
     }
     let key = recording.key_id();
@@ -118,6 +127,8 @@ struct Signed<'a> {
     target: &'a Fetched,
     recorded: Recorded,
     attached: Attached,
+    /// The tag of the signature in the older form.
+    older: Option<String>,
 }
 
 // What says something about files has no place here.
@@ -193,6 +204,11 @@ fn text(image: &Image, done: &[Signed<'_>], key: KeyId, context: &Context) -> St
             term.paint(Role::Literal, &one.attached.manifest.digest.to_string()),
             one.target.descriptor.digest.short(),
         ));
+        if let Some(tag) = &one.older {
+            text.push_str(&format!(
+                "         and in the older form under the tag {tag}\n"
+            ));
+        }
     }
     text + &format!("signer   key:{}\n", key.short())
 }
@@ -207,6 +223,7 @@ fn answer(image: &Image, done: &[Signed<'_>], key: KeyId, clock: Stopwatch) -> V
                 "bundle": one.recorded.digest,
                 "referrer": one.attached.manifest.digest,
                 "fallbackTag": one.attached.fallback_tag,
+                "signatureTag": one.older,
                 "logIndex": one.recorded.index,
             })
         })

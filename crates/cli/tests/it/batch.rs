@@ -1,9 +1,16 @@
 //! Many artifacts under one signature.
 
-use custos_core::digest::Algorithm;
-use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 
-use crate::sandbox::Sandbox;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use custos_core::crypto::{KeyKind, KeyPair};
+use custos_core::digest::{Algorithm, Digest};
+use serde_json::{Value, json};
+
+use crate::sandbox::{Sandbox, finish};
 
 type Change = fn(&mut Value, &Value);
 
@@ -162,4 +169,103 @@ fn ten_thousand_artifacts_have_a_proof_each() {
             .says(&format!("artifact-{n}"))
             .says(&format!("line {} of 10000", n + 1));
     }
+}
+
+/// A key service in the form of Vault's transit engine, which notes what it is asked.
+struct Vault {
+    url: String,
+    pair: Arc<KeyPair>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Vault {
+    fn start() -> Self {
+        let pair = Arc::new(KeyPair::generate(KeyKind::P256).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (key, list) = (Arc::clone(&pair), Arc::clone(&asked));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                answer(&stream, &key, &list);
+            }
+        });
+        Self { url, pair, asked }
+    }
+}
+
+fn answer(mut stream: &TcpStream, pair: &KeyPair, asked: &Mutex<Vec<String>>) {
+    let mut input = BufReader::new(stream);
+    let (mut head, mut length) = (String::new(), 0);
+    while input.read_line(&mut head).unwrap() > 2 {
+        let line = head.lines().last().unwrap().to_ascii_lowercase();
+        if let Some(found) = line.strip_prefix("content-length: ") {
+            length = found.parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    input.read_exact(&mut body).unwrap();
+    let line = head.split(" HTTP/").next().unwrap().to_owned();
+    let data = match line.as_str() {
+        "GET /v1/transit/keys/k" => {
+            let public = pair.public_key().to_pem();
+            json!({"type": "ecdsa-p256", "latest_version": 1, "keys": {"1": {"public_key": public}}})
+        }
+        "POST /v1/transit/sign/k" => {
+            let asked: Value = serde_json::from_slice(&body).unwrap();
+            let digest = STANDARD.decode(asked["input"].as_str().unwrap()).unwrap();
+            let digest = Digest::new(Algorithm::Sha256, &digest).unwrap();
+            let scheme = pair.public_key().kind().statement_scheme();
+            let signature = pair.sign_digest(scheme, &digest).unwrap();
+            json!({"signature": format!("vault:v1:{}", STANDARD.encode(signature))})
+        }
+        other => panic!("{other}"),
+    };
+    asked.lock().unwrap().push(line);
+    let body = json!({"data": data}).to_string();
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_key_service_signs_once_for_a_whole_batch() {
+    let sandbox = Sandbox::new();
+    let vault = Vault::start();
+    sandbox.write("k.pub", vault.pair.public_key().to_pem());
+    let line = |n: u32| format!("{}  artifact-{n}\n", hex(&n.to_be_bytes()));
+    sandbox.write("list.txt", (0..500).map(line).collect::<String>());
+    let words = [
+        "sign",
+        "list.txt",
+        "--batch",
+        "proofs",
+        "--key",
+        "hashivault://k",
+    ];
+    let mut command = sandbox.command(&words);
+    command
+        .env("VAULT_ADDR", &vault.url)
+        .env("VAULT_TOKEN", "t0ken");
+    finish(command).ok().says("500 artifacts");
+    let asked = vault.asked.lock().unwrap().clone();
+    let signed = asked.iter().filter(|line| line.starts_with("POST"));
+    assert_eq!(signed.count(), 1, "{asked:?}");
+    for n in 0..500 {
+        let digest = hex(&u32::to_be_bytes(n));
+        let (artifact, proof) = (format!("sha256:{digest}"), format!("proofs/{digest}.json"));
+        // Each alone: without the list, and without the other proofs.
+        if n % 100 == 99 {
+            sandbox
+                .run(&["verify", &artifact, "--bundle", &proof, "--key", "./k.pub"])
+                .ok();
+        } else {
+            assert!(sandbox.path(&proof).is_file(), "{proof}");
+        }
+    }
+    // A verifier asks nobody.
+    assert_eq!(vault.asked.lock().unwrap().len(), asked.len());
 }

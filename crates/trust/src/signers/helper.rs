@@ -113,11 +113,7 @@ mod tests {
             ..LONG
         };
         // With its output open, closed, or left to a child.
-        for script in [
-            "exec sleep 3600",
-            "exec sleep 3600 >&-",
-            "sleep 3 & exit 0",
-        ] {
+        for script in ["exec sleep 3600", "exec sleep 3600 >&-", "sleep 3 & exit 0"] {
             assert!(run(script, short).is_none(), "{script}");
         }
     }
