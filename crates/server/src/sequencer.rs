@@ -17,8 +17,8 @@ use tokio::sync::{Notify, oneshot};
 const BATCH_LEAVES: usize = 4_096;
 /// Most bytes that one write takes, but for the last leaf.
 const BATCH_BYTES: usize = 4 << 20;
-/// Leaves that may wait in a lane.
-const QUEUE: usize = 16_384;
+/// Leaves that may wait in a lane: 256 MiB at most, should the disk not keep up.
+const QUEUE: usize = 4_096;
 
 type Answer<T> = Result<T, AppendError>;
 

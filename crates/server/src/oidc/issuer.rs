@@ -9,6 +9,7 @@ use custos_core::clock::Timestamp;
 use custos_core::json::{self, JsonError};
 use custos_core::limits::Limits;
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 use super::identity::IdentityKind;
 use super::keys::{JwksError, KeySet, MAX_JWKS, Outcome};
@@ -22,6 +23,8 @@ const SECOND: i64 = 1_000_000;
 const FRESH: i64 = 3_600 * SECOND;
 /// How long they are used at most while the issuer does not answer.
 const STALE: i64 = 86_400 * SECOND;
+/// Tokens of one issuer that may wait for its answer; it may be slow, and others have work too.
+const WAITING: usize = 4;
 /// Shortest time between two fetches, so that tokens with made-up key ids cause no traffic.
 const BETWEEN_FETCHES: i64 = 30 * SECOND;
 
@@ -126,6 +129,8 @@ pub(super) struct Source {
     known: Mutex<Known>,
     // Held while fetching, so that many tokens cause one fetch.
     fetching: Mutex<Option<Timestamp>>,
+    // Who fetches, and who waits for that.
+    places: Semaphore,
 }
 
 #[derive(Clone, Default)]
@@ -159,6 +164,7 @@ impl Source {
             fetch,
             known: Mutex::new(known),
             fetching: Mutex::new(None),
+            places: Semaphore::new(WAITING),
         })
     }
 
@@ -174,7 +180,7 @@ impl Source {
         let keys = self.keys(now)?;
         let outcome = match keys.check(token) {
             // Perhaps the issuer has a new key since.
-            Outcome::NoKey => match self.refreshed(&keys, now) {
+            Outcome::NoKey => match self.refreshed(&keys, now)? {
                 Some(newer) => newer.check(token),
                 None => Outcome::NoKey,
             },
@@ -214,17 +220,22 @@ impl Source {
     }
 
     // A key set newer than `old`, if one may and can be had.
-    fn refreshed(&self, old: &Arc<KeySet>, now: Timestamp) -> Option<Arc<KeySet>> {
+    fn refreshed(
+        &self,
+        old: &Arc<KeySet>,
+        now: Timestamp,
+    ) -> Result<Option<Arc<KeySet>>, TokenError> {
         if self.is_static() {
-            return None;
+            return Ok(None);
         }
-        let newer = self.fetch_once(now).ok()?;
-        (!Arc::ptr_eq(old, &newer)).then_some(newer)
+        let newer = self.fetch_once(now).map_err(TokenError::Keys)?;
+        Ok((!Arc::ptr_eq(old, &newer)).then_some(newer))
     }
 
     // Fetches, unless somebody did within the last half minute; then that outcome stands. Keys
     // stay as they are if the fetch fails.
     fn fetch_once(&self, now: Timestamp) -> Result<Arc<KeySet>, KeysError> {
+        let _place = self.places.try_acquire().map_err(|_| KeysError::Busy)?;
         let mut last = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_some_and(|last| is_within(BETWEEN_FETCHES, last, now)) {
             return match self.known() {
@@ -379,6 +390,9 @@ pub enum SettingError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeysError {
+    /// Others wait for its answer already.
+    #[error("too many wait for its answer; try again")]
+    Busy,
     /// The discovery document.
     #[error("its discovery document is not accepted: {0}")]
     Discovery(JsonError),

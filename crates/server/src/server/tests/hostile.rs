@@ -101,17 +101,22 @@ impl Fetch for Slow {
 }
 
 #[test]
-fn who_waits_for_a_slow_issuer_keeps_nobody_from_reading() {
+fn who_waits_for_a_slow_issuer_keeps_nobody_else_waiting() {
     use std::sync::mpsc;
     let (asked, is_asked) = mpsc::sync_channel(1);
     let (go, waiting) = mpsc::channel();
     let go_on = std::sync::Mutex::new(waiting);
+    let slow = "https://slow.example";
     let world = World::with(|config| {
         config.fetch = Arc::new(Slow { asked, go: go_on });
-        config.issuers = vec![Issuer::new(ISSUER, email())];
+        config.issuers.push(Issuer::new(slow, email()));
     });
     let pair = KeyPair::generate(KeyKind::P256).unwrap();
-    let body = world.certificate_request(&pair, b"").to_string();
+    let mut body = world.certificate_request(&pair, b"");
+    let mut claims = claims();
+    claims["iss"] = json!(slow);
+    body["credentials"]["oidcIdentityToken"] = json!(world.issuer.token(&claims));
+    let body = body.to_string();
     let headers = [("content-type", "application/json")];
     let whole = request("POST", "/api/v2/signingCert", &headers, body.as_bytes());
     // More than there are threads for what blocks.
@@ -124,6 +129,7 @@ fn who_waits_for_a_slow_issuer_keeps_nobody_from_reading() {
         .collect();
     is_asked.recv().unwrap();
     assert_eq!(world.get("/checkpoint").status, 200);
+    assert_eq!(world.certificate(&pair).status, 200);
     drop(go);
     for mut client in clients {
         let answer = Answer::read(&mut client);
