@@ -10,7 +10,7 @@ use custos_trust::TrustRoot;
 use custos_trust::signer::CertificateSigner;
 use custos_trust::verify::{Certificate, CertificateFault, VerifyError};
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, DnValue, ExtendedKeyUsagePurpose,
     GeneralSubtree, IsCa, Issuer, KeyUsagePurpose, NameConstraints, SanType,
 };
 
@@ -134,9 +134,12 @@ fn an_authority_may_be_for_something_else() {
     );
     for is_ca in [false, true] {
         used(&[], is_ca).unwrap();
-        used(&[code.clone()], is_ca).unwrap();
+        used(std::slice::from_ref(&code), is_ca).unwrap();
         used(&[other.clone(), code.clone()], is_ca).unwrap();
-        assert_eq!(used(&[other.clone()], is_ca), Err(CertificateFault::Usage));
+        assert_eq!(
+            used(std::slice::from_ref(&other), is_ca),
+            Err(CertificateFault::Usage)
+        );
     }
     // Any purpose is the one asked for as well.
     used(&[ExtendedKeyUsagePurpose::Any], true).unwrap();
@@ -361,7 +364,6 @@ fn common_names_in_every_form_of_text_and_two_of_them() {
         let expected = ExpectedSigner::certificate("ann", "ann", None);
         Case::unlogged(&signer, &authority.root_pem, expected).verify()
     };
-    use rcgen::DnValue;
     for value in [
         DnValue::Utf8String("ann".to_owned()),
         DnValue::PrintableString("ann".try_into().unwrap()),
@@ -370,7 +372,7 @@ fn common_names_in_every_form_of_text_and_two_of_them() {
         named(&|params| {
             params
                 .distinguished_name
-                .push(DnType::CommonName, value.clone())
+                .push(DnType::CommonName, value.clone());
         })
         .unwrap();
     }
@@ -467,6 +469,15 @@ fn an_authority_twice_is_one() {
         .with_authorities(&format!("{pem}{pem}"))
         .unwrap();
     assert_eq!(root.anchors().len(), 1);
+    let text = format!("{root:?}");
+    assert_eq!(
+        text,
+        "TrustRoot(0 log keys, 1 authorities, sigstore: false)"
+    );
+    let [anchor] = root.anchors() else { panic!() };
+    assert_eq!(format!("{anchor:?}"), "Anchor(CN=Test Root)");
+    let text = format!("{:?}", anchor.certificate());
+    assert_eq!(text, "Certificate(CN=Test Root)");
     let other = root.with_authorities(&Authority::new().root_pem).unwrap();
     assert_eq!(other.anchors().len(), 2);
 }

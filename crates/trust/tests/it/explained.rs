@@ -231,7 +231,7 @@ fn witnesses_are_counted() {
         let entry = &bundle.verification_material.tlog_entries[0];
         let note = entry.inclusion_proof.as_ref().unwrap();
         let note = &note.checkpoint.as_ref().unwrap().envelope;
-        let text = &note[..note.rfind("\n\n").unwrap() + 1];
+        let text = &note[..=note.rfind("\n\n").unwrap()];
         for at in 0..count {
             let name = format!("witness{at}.example.com");
             let witness = Witness::new(&name);

@@ -186,8 +186,8 @@ impl Token {
     pub fn bare(&self, clock: &Clock, certificate: &[u8]) -> Vec<u8> {
         let attributes = self.attributes();
         let message = tlv(0x31, &[&attributes]);
-        let signed = sign_with(&clock.pair, self.hash, &message);
-        let signer = tlv(
+        let signature = sign_with(&clock.pair, self.hash, &message);
+        let info = tlv(
             0x30,
             &[
                 &[2, 1, 1],
@@ -195,7 +195,7 @@ impl Token {
                 &algorithm(self.hash),
                 &tlv(0xa0, &[&attributes]),
                 &tlv(0x30, &[&oid("1.2.840.10045.4.3.2")]),
-                &tlv(4, &[&signed]),
+                &tlv(4, &[&signature]),
             ],
         );
         let content = tlv(0xa0, &[&tlv(4, &[&self.info()])]);
@@ -206,7 +206,7 @@ impl Token {
                 &tlv(0x31, &[&algorithm(self.hash)]),
                 &tlv(0x30, &[&oid(self.kinds.1), &content]),
                 &self.before.concat(),
-                &tlv(0x31, &[&signer]),
+                &tlv(0x31, &[&info]),
                 &self.behind.concat(),
             ],
         );

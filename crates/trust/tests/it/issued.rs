@@ -302,11 +302,14 @@ fn a_promise_is_needed_where_the_instance_has_logs_for_it() {
     world.judge(&by, &world.root(&[])).unwrap();
 }
 
+// A list of promises of what the key of the issuer and the signed part are.
+type Lists<'a> = &'a dyn Fn(&[u8], &[u8]) -> Vec<u8>;
+
 #[test]
 fn promises_that_do_not_hold() {
     let world = World::new();
     let root = world.root(&[&world.ct]);
-    let judged = |promises: &dyn Fn(&[u8], &[u8]) -> Vec<u8>| {
+    let judged = |promises: Lists<'_>| {
         let by = world.issue(World::params(), |spki, part| Some(promises(spki, part)));
         world.judge(&by, &root)
     };
@@ -353,11 +356,13 @@ fn promises_that_do_not_hold() {
     }
 }
 
+type Change<'a> = &'a dyn Fn(Vec<u8>) -> Vec<u8>;
+
 #[test]
 fn a_list_of_promises_is_read_to_the_letter() {
     let world = World::new();
     let root = world.root(&[&world.ct]);
-    let judged = |promises: &dyn Fn(Vec<u8>) -> Vec<u8>| {
+    let judged = |promises: Change<'_>| {
         let by = world.issue(World::params(), |spki, part| {
             Some(promises(world.ct.promise(spki, part, &[])))
         });
@@ -366,7 +371,7 @@ fn a_list_of_promises_is_read_to_the_letter() {
     for count in [1, 8] {
         judged(&|promise| list(&vec![promise; count])).unwrap();
     }
-    let malformed: [&dyn Fn(Vec<u8>) -> Vec<u8>; 9] = [
+    let malformed: [Change<'_>; 9] = [
         &|promise| list(&vec![promise; 9]),
         &|_| list(&[]),
         &|_| Vec::new(),

@@ -676,6 +676,7 @@ fn a_trusted_time_lies_at_most_five_minutes_ahead() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a list of parts")]
 fn an_entry_of_the_first_kind_commits_to_every_part() {
     let instance = Instance::new();
     let authority = Authority::new();
