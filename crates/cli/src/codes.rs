@@ -189,7 +189,7 @@ pub const TABLE: &[Entry] = &[
     entry(
         "E0115",
         "the log is not trusted",
-        "The bundle's entry is of a log whose key is not known here. A log's key is never taken from the bundle or from the log.",
+        "No entry of the bundle is of a log whose key is known here. A log's key is never taken from the bundle or from the log.",
         "If you trust that log, pass --log-key or add [[log]] to custos.toml; `custos log key` prints it on the log's machine.",
     ),
     entry(
@@ -231,7 +231,7 @@ pub const TABLE: &[Entry] = &[
     entry(
         "E0122",
         "a timestamp does not hold",
-        "A timestamp of the bundle is over another signature, is not signed by the authority whose certificate the trusted root names, lies outside the time that authority is trusted for, or there is no such authority in the trust root.",
+        "A timestamp of the bundle is over another signature, is not signed by the authority whose certificate the trusted root names, lies outside the time that authority is trusted for, or is by none of its authorities and nothing else says when the signature was made.",
         "Use a trusted root that names the timestamp authority; if it does, do not trust this bundle.",
     ),
     entry(
