@@ -231,7 +231,7 @@ pub const TABLE: &[Entry] = &[
     entry(
         "E0122",
         "a timestamp does not hold",
-        "A timestamp of the bundle is over another signature, is not signed by the authority whose certificate the trusted root names, lies outside the time that authority is trusted for, or is by none of its authorities and nothing else says when the signature was made.",
+        "A timestamp of the bundle is over another signature, is not signed by the authority whose certificate the trusted root names, lies outside the time that authority is trusted for, or is by no authority of the trust root where nothing else says when it was signed.",
         "Use a trusted root that names the timestamp authority; if it does, do not trust this bundle.",
     ),
     entry(
