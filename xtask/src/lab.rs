@@ -34,9 +34,33 @@ pub const IDENTITY: &str = "lab@example.com";
 #[derive(Debug)]
 pub struct Lab {
     folder: Scratch,
-    issuer: u16,
+    ports: Ports,
     // Ended when the lab goes.
-    servers: Vec<Server>,
+    servers: Vec<(Part, Server)>,
+}
+
+/// A server of the lab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Gives ID tokens.
+    Issuer,
+    /// Gives certificates.
+    Fulcio,
+    /// The log.
+    Rekor,
+    /// The timestamp authority.
+    Tsa,
+}
+
+impl Part {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Issuer => "issuer",
+            Self::Fulcio => "fulcio",
+            Self::Rekor => "rekor",
+            Self::Tsa => "tsa",
+        }
+    }
 }
 
 /// The programs of the lab.
@@ -77,35 +101,54 @@ impl Lab {
         make.arg(place.peer_file("lab_pki.py")).arg(folder.path());
         process::run(&mut make, ANSWER)?.success()?;
 
-        let ports = Ports::free()?;
         let mut lab = Self {
-            issuer: ports.issuer,
+            ports: Ports::free()?,
             folder,
             servers: Vec::new(),
         };
-        let mut issuer = python.python();
-        issuer
-            .arg(place.peer_file("lab_servers.py"))
-            .arg(lab.folder.path())
-            .arg(ports.issuer.to_string());
-        lab.serve("issuer", &mut issuer, ports.issuer)?;
-        lab.serve(
-            "fulcio",
-            &mut lab.fulcio(programs.fulcio.folder().join("fulcio"), &ports)?,
-            ports.fulcio,
-        )?;
-        lab.serve(
-            "rekor",
-            &mut lab.rekor(programs.rekor.folder().join("posix"), &ports)?,
-            ports.rekor,
-        )?;
-        lab.serve(
-            "tsa",
-            &mut lab.tsa(programs.tsa.folder().join("timestamp-server"), &ports),
-            ports.tsa,
-        )?;
-        lab.describe(&programs.cosign(), &ports)?;
+        for part in [Part::Issuer, Part::Fulcio, Part::Rekor, Part::Tsa] {
+            lab.begin(part, place, programs)?;
+        }
+        lab.describe(&programs.cosign(), &lab.ports)?;
         Ok(lab)
+    }
+
+    /// Starts a server, where it was before if it was there.
+    pub fn begin(&mut self, part: Part, place: &Place, programs: &Programs) -> Result<()> {
+        let ports = &self.ports;
+        let (mut command, port) = match part {
+            Part::Issuer => {
+                let mut issuer = programs.python.python();
+                issuer
+                    .arg(place.peer_file("lab_servers.py"))
+                    .arg(self.folder.path())
+                    .arg(ports.issuer.to_string());
+                (issuer, ports.issuer)
+            }
+            Part::Fulcio => {
+                let program = programs.fulcio.folder().join("fulcio");
+                (self.fulcio(program, ports)?, ports.fulcio)
+            }
+            Part::Rekor => {
+                let program = programs.rekor.folder().join("posix");
+                (self.rekor(program, ports)?, ports.rekor)
+            }
+            Part::Tsa => {
+                let program = programs.tsa.folder().join("timestamp-server");
+                (self.tsa(program, ports), ports.tsa)
+            }
+        };
+        let name = part.name();
+        let log = self.folder.join(&format!("{name}.log"));
+        let server =
+            Server::start(&mut command, &log, port).with_context(|| format!("lab: {name}"))?;
+        self.servers.push((part, server));
+        Ok(())
+    }
+
+    /// Ends a server at once, as an outage does.
+    pub fn end(&mut self, part: Part) {
+        self.servers.retain(|(other, _)| *other != part);
     }
 
     /// A file of the lab: `trusted_root.json`, `signing_config.json`, `trust_config.json`.
@@ -115,20 +158,13 @@ impl Lab {
 
     /// The token issuer's address.
     pub fn issuer(&self) -> String {
-        format!("http://127.0.0.1:{}", self.issuer)
+        format!("http://127.0.0.1:{}", self.ports.issuer)
     }
 
     /// An ID token for `email`.
     pub fn token(&self, email: &str) -> Result<String> {
         let target = format!("/token?email={email}");
-        get(self.issuer, &target)
-    }
-
-    fn serve(&mut self, name: &str, command: &mut Command, port: u16) -> Result<()> {
-        let log = self.folder.join(&format!("{name}.log"));
-        let server = Server::start(command, &log, port).with_context(|| format!("lab: {name}"))?;
-        self.servers.push(server);
-        Ok(())
+        get(self.ports.issuer, &target)
     }
 
     fn fulcio(&self, program: PathBuf, ports: &Ports) -> Result<Command> {
@@ -264,6 +300,7 @@ impl Lab {
 }
 
 /// The ports of the lab, free when they were asked for.
+#[derive(Debug)]
 struct Ports {
     issuer: u16,
     fulcio: u16,

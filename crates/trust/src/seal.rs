@@ -124,11 +124,11 @@ impl Signed {
     }
 
     fn stamped(parts: Vec<Part>, signer: &dyn Signer) -> Result<Self, SealError> {
-        let mut signed = Self { parts, away: None };
+        let mut batch = Self { parts, away: None };
         if let Some(services) = signer.services() {
-            signed.ask_for_all(Services::stamp, services)?;
+            batch.ask_for_all(Services::stamp, services)?;
         }
-        Ok(signed)
+        Ok(batch)
     }
 
     /// Returns each signature.

@@ -141,7 +141,7 @@ pub(super) const LOG_EXAMPLES: &str = "Examples:
   custos log get 12              entry 12
   custos log proof 12            proof that entry 12 is in the log
   custos log fsck                check everything
-  custos log flush               log what was signed while the log was away
+  custos log flush               complete what was signed while a service was away
   custos log watch --once        did we sign everything that bears our name
   custos log rebuild             go on after the folder wal/ was lost";
 pub(super) const GATE_EXAMPLES: &str = "Examples:

@@ -152,12 +152,14 @@ fn flush(args: &LogFlushArgs, context: &Context) -> Outcome {
     context
         .term
         .result(&flushed(&done, finished), &flushed_json(&done, finished))?;
-    // No is an answer; whoever did not answer may do so later.
+    // No is an answer; whoever gave none may do so later.
     let refused = done.waiting.iter().any(|one| one.why.exit() == Exit::No);
-    Ok(match done.waiting.is_empty() {
-        true => Exit::Yes,
-        false if refused => Exit::No,
-        false => Exit::Undecided,
+    Ok(if refused {
+        Exit::No
+    } else if done.waiting.is_empty() {
+        Exit::Yes
+    } else {
+        Exit::Undecided
     })
 }
 

@@ -531,6 +531,33 @@ fn services_that_moved_are_named_anew() {
     assert!(outside_accepts(&member, "m"));
 }
 
+#[test]
+fn what_is_published_and_not_recorded_at_home_yet_is_no_alarm() {
+    let team = Team::start();
+    let member = team.member(Some(24));
+    member.write("first", "first");
+    signed(&member, "sign first --key k");
+    team.relay.all(LOG, Fate::Answered(503));
+    signed(&member, "sign m --key k");
+    team.relay.all(LOG, Fate::Served);
+    let held = std::fs::File::open(member.path("home/log")).unwrap();
+    held.lock().unwrap();
+    let still = member.line("log flush");
+    assert_eq!(still.status, 3);
+    still.says("E0401");
+    team.relay.seen();
+    let key = team.home.line("log key").ok().stdout;
+    let url = &team.relay.url;
+    let watch = format!("log watch --once --since 0 --url {url} --log-key {key}");
+    member.line(&watch).ok();
+    drop(held);
+    team.relay.seen();
+    member.line("log flush").ok();
+    assert!(team.relay.seen().is_empty(), "it was published before");
+    member.line(&watch).ok();
+    assert!(outside_accepts(&member, "m"));
+}
+
 /// A server of the home's log that is well, and loses its tongue when it is to log something.
 fn dying(sandbox: &Sandbox) -> Relay {
     let relay = Relay::before("127.0.0.1:1");

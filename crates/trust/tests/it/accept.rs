@@ -506,7 +506,7 @@ fn what_is_stored_before_logging_is_what_is_logged() {
     let [before] = &batch.unlogged()[..] else {
         panic!()
     };
-    let leaves = batch.leaves().to_vec();
+    let leaves = batch.leaves();
     let [after] = &batch.record(&log).unwrap()[..] else {
         panic!()
     };
