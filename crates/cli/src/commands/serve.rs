@@ -126,9 +126,21 @@ impl Addresses {
     // An address of this machine that clients are told may be that of another run.
     fn clients(&self) -> String {
         match &self.told {
-            Some(told) if !is_local(told) => told.as_text().trim_end_matches('/').to_owned(),
+            Some(told) if !self.is_elsewhere(told) => {
+                told.as_text().trim_end_matches('/').to_owned()
+            }
             _ => self.here.clone(),
         }
+    }
+
+    // Clients are told of this machine, but not of this server.
+    fn is_elsewhere(&self, told: &Url) -> bool {
+        let here = self.here.parse::<Url>();
+        let (told_at, here) = (told.origin(), here.as_ref().map(Url::origin));
+        is_local(told)
+            && here.is_ok_and(|here| {
+                (told_at.is_tls(), told_at.port()) != (here.is_tls(), here.port())
+            })
     }
 
     fn beside(&self) -> String {
@@ -138,16 +150,14 @@ impl Addresses {
 
     // The signing configuration sends clients to where nobody answers in this way.
     fn warn(&self, context: &Context) {
-        let (Some(told), Ok(here)) = (&self.told, self.here.parse::<Url>()) else {
+        let Some(told) = &self.told else {
             return;
         };
-        let (told_at, here_at) = (told.origin(), here.origin());
-        let plain_told = here_at.is_tls() && !told_at.is_tls();
-        let elsewhere = is_local(told)
-            && (told_at.is_tls() != here_at.is_tls() || told_at.port() != here_at.port());
-        if plain_told || elsewhere {
+        let plain_told = self.here.starts_with("https:") && !told.origin().is_tls();
+        if plain_told || self.is_elsewhere(told) {
+            let (told, here) = (told.origin(), &self.here);
             context.term.warn(&format!(
-                "signing_config.json sends clients to {told_at}, and this server is {here_at}"
+                "signing_config.json sends clients to {told}, and this server is {here}"
             ));
         }
     }
