@@ -12,7 +12,7 @@ use custos_core::digest::Digest;
 use custos_core::dsse::Envelope;
 use custos_core::entry::{self, HashedRekord, Verifier};
 use custos_core::merkle::{self, Hash, ProofError};
-use custos_log::checkpoint::{Checkpoint, SignedCheckpoint};
+use custos_log::checkpoint::{Checkpoint, SignedCheckpoint, VerifiedCheckpoint};
 
 use super::verified::LogProof;
 use super::{LogRequirement, VerifyError, rekor};
@@ -176,13 +176,21 @@ fn check_entry(
         index,
         tree_size: checkpoint.size(),
         checkpoint: signed_text(checkpoint.text()),
-        witnesses: checkpoint
-            .cosignatures()
-            .iter()
-            .map(|cosignature| cosignature.key.name().to_owned())
-            .collect(),
+        witnesses: witnesses(&checkpoint),
         promise_only: false,
     })
+}
+
+// A witness that cosigned twice, at two times or with two keys, is one.
+fn witnesses(checkpoint: &VerifiedCheckpoint) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for cosignature in checkpoint.cosignatures() {
+        let name = cosignature.key.name();
+        if !names.iter().any(|other| other == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 // The part of a note that its signatures cover. Lines below it may be by anybody.

@@ -236,7 +236,9 @@ fn witnesses_are_counted() {
             let name = format!("witness{at}.example.com");
             let witness = Witness::new(&name);
             root = root.with_log_key(&witness.vkey).unwrap();
-            lines.push_str(&witness.line(text));
+            // Two times of one witness do not make two.
+            lines.push_str(&witness.line(text, THEN));
+            lines.push_str(&witness.line(text, THEN + 1));
         }
         let case = Case {
             root,
@@ -278,8 +280,8 @@ impl Witness {
         }
     }
 
-    fn line(&self, text: &str) -> String {
-        let time = u64::try_from(THEN).unwrap();
+    fn line(&self, text: &str, time: i64) -> String {
+        let time = u64::try_from(time).unwrap();
         let message = format!("cosignature/v1\ntime {time}\n{text}");
         let scheme = custos_core::crypto::Scheme::Ed25519;
         let signature = self.pair.sign(scheme, message.as_bytes()).unwrap();
