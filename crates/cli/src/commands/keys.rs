@@ -30,10 +30,12 @@ pub fn run(args: &KeysArgs, context: &Context) -> Outcome {
 }
 
 fn generate(args: &KeysGenerateArgs, context: &Context) -> Outcome {
-    if let Some(named) = &args.name
-        && let KeyReference::Kubernetes(secret) = keys::references::parse(named)?
-    {
-        return generate_secret(&secret, args, context);
+    if let Some(named) = &args.name {
+        match keys::references::parse(named)? {
+            KeyReference::File(_) => {}
+            KeyReference::Kubernetes(secret) => return generate_secret(&secret, args, context),
+            elsewhere => return Err(made_there(&elsewhere)),
+        }
     }
     let (private, public, pair) = make(args, context)?;
     let id = pair.public_key().id();
@@ -58,6 +60,12 @@ fn generate(args: &KeysGenerateArgs, context: &Context) -> Outcome {
         }),
     )?;
     Ok(Exit::Yes)
+}
+
+fn made_there(elsewhere: &KeyReference) -> Failure {
+    Failure::usage("E0002", "a key in a token or key service is made there")
+        .at(elsewhere.to_string())
+        .help("make it with the tool of the token or service, then name it with --key")
 }
 
 // The Secret holds its own password, as cosign's do.

@@ -104,3 +104,18 @@ fn a_private_key_is_not_taken_for_a_public_one() {
         .says("keys public");
     sandbox.run(&["verify", "m", "--key", "pair.pub"]).ok();
 }
+
+#[test]
+fn keys_of_tokens_and_services_are_made_there() {
+    let sandbox = Sandbox::new();
+    for key in [
+        "pkcs11:token=t;object=k",
+        "awskms:///alias/k",
+        "hashivault://k",
+    ] {
+        sandbox
+            .run(&["keys", "generate", key, "--no-password"])
+            .failed(2, "E0002")
+            .says("is made there");
+    }
+}

@@ -11,6 +11,7 @@ use super::client::{Repository, fetched};
 use super::error::OciError;
 use super::legacy::{SIMPLE_SIGNING, signature_annotations};
 use super::manifest::{Descriptor, MAX_MANIFEST, Manifest, ManifestError, OCI_MANIFEST};
+use super::push::Wanted;
 use super::signatures::{MAX_CANDIDATES, older_tag};
 
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -51,7 +52,10 @@ impl Repository {
             let descriptor = Descriptor::of(CONFIG, config.as_bytes());
             self.upload(&descriptor, config.as_bytes())?;
             layers.set_config(&descriptor);
-            Ok(Some((layers.media_type, layers.document.to_string())))
+            Ok(Some(Wanted {
+                media_type: layers.media_type,
+                document: layers.document.to_string(),
+            }))
         })?;
         Ok(tag)
     }

@@ -44,6 +44,15 @@ pub struct Attached {
     pub fallback_tag: Option<String>,
 }
 
+/// Gets what lies under a tag, and returns what should; `None` if nothing is missing.
+type Writer<'a> = dyn Fn(Option<&Response>) -> Result<Option<Wanted>, OciError> + 'a;
+
+/// What should lie under a tag.
+pub(super) struct Wanted {
+    pub(super) media_type: String,
+    pub(super) document: String,
+}
+
 impl Repository {
     /// Attaches something.
     pub fn attach(&self, attachment: &Attachment<'_>) -> Result<Attached, OciError> {
@@ -138,27 +147,28 @@ impl Repository {
             {
                 return Ok(None);
             }
-            let document = extended(found.as_ref(), entry)?;
-            Ok(Some((OCI_INDEX.to_owned(), document)))
+            Ok(Some(Wanted {
+                media_type: OCI_INDEX.to_owned(),
+                document: extended(found.as_ref(), entry)?,
+            }))
         })?;
         Ok(tag)
     }
 
-    /// Writes what lies under a tag until nothing is missing there. `wanted` gets what is there,
-    /// and returns what should be, with its media type; `None` if nothing is missing.
-    pub(super) fn rewrite(
-        &self,
-        tag: &str,
-        wanted: &dyn Fn(Option<&Response>) -> Result<Option<(String, String)>, OciError>,
-    ) -> Result<(), OciError> {
+    /// Writes what lies under a tag until nothing is missing there.
+    pub(super) fn rewrite(&self, tag: &str, wanted: &Writer<'_>) -> Result<(), OciError> {
         for _ in 0..TRIES {
             let found = self.under_tag(tag)?;
-            let Some((kind, document)) = wanted(found.as_ref())? else {
+            let Some(Wanted {
+                media_type,
+                document,
+            }) = wanted(found.as_ref())?
+            else {
                 return Ok(());
             };
             let url = self.url(&format!("manifests/{tag}"))?;
             let mut request = Request::new(Method::Put, url)
-                .with_header("content-type", &kind)
+                .with_header("content-type", &media_type)
                 .with_body(document);
             if let Some(etag) = found.as_ref().and_then(|found| found.header("etag")) {
                 request = request.with_header("if-match", etag);

@@ -322,31 +322,31 @@ fn what_is_signed_in_the_older_form_is_found_there() {
         desk.registry
             .open()
             .sign_older(&desk.image.digest, payload, &bundle)
-            .unwrap()
     };
     // Somebody else's signature stays.
     let theirs = desk.payload(COSIGN);
     desk.put_layers("sig", &[desk.simple(&theirs, &desk.sign(b"other"))]);
     let payload = SimpleSigning::payload("r.example/org/model", &desk.image.digest);
-    let tag = sign(&payload);
+    let tag = sign(&payload).unwrap();
     sign(&SimpleSigning::payload(
         "r.example/org/copy",
         &desk.image.digest,
-    ));
+    ))
+    .unwrap();
     let found = desk.found(Place::SignatureTag, None);
-    let names: Vec<Option<String>> = found
+    let said: Vec<Option<String>> = found
         .iter()
         .map(|candidate| {
             let Ok(Signature::SimpleSigning { bundle, payload }) = &candidate.content else {
                 panic!("{candidate:?}");
             };
             let verified = desk.message(bundle, payload).ok()?;
-            let said = SimpleSigning::bind(&verified, payload, &desk.image.digest).unwrap();
-            Some(said.docker_reference)
+            let bound = SimpleSigning::bind(&verified, payload, &desk.image.digest).unwrap();
+            Some(bound.docker_reference)
         })
         .collect();
     let named = |name: &str| Some(format!("r.example/org/{name}"));
-    assert_eq!(names, [None, named("model"), named("copy")]);
+    assert_eq!(said, [None, named("model"), named("copy")]);
     // As images have it: the configuration names the layers.
     let manifest = desk.registry.manifest_at(&tag).unwrap();
     let config: Descriptor = serde_json::from_value(manifest["config"].clone()).unwrap();
@@ -362,13 +362,7 @@ fn what_is_signed_in_the_older_form_is_found_there() {
     // A tag that stands for something else is left alone.
     let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": []});
     desk.registry.put(Some(&tag), INDEX, &index);
-    let bundle = seal::Signed::message(&Algorithm::Sha256.digest(&payload), &desk.signer).unwrap();
-    let bundle = bundle.unlogged().remove(0).to_bytes().unwrap();
-    let error = desk
-        .registry
-        .open()
-        .sign_older(&desk.image.digest, &payload, &bundle)
-        .unwrap_err();
+    let error = sign(&payload).unwrap_err();
     assert!(matches!(error, OciError::Pages { .. }), "{error}");
     assert_eq!(desk.registry.manifest_at(&tag).unwrap(), index);
 }
