@@ -215,10 +215,7 @@ mod tests {
                     "::",
                     "ff02::1",
                     "2001:db8::1",
-                    "2001:0:4136:e378:8000:63bf:5601:5601",
-                    "2001:20::1",
                     "fec0::1",
-                    "192.88.99.1",
                 ],
             ),
             (
@@ -227,7 +224,6 @@ mod tests {
                     "1.1.1.1",
                     "172.32.0.1",
                     "100.128.0.1",
-                    "2001:200::1",
                     "2606:4700::1",
                     "64:ff9b::808:808",
                 ],
@@ -237,6 +233,16 @@ mod tests {
                 assert_eq!(zone(address), zone_of, "{address}");
             }
         }
+    }
+
+    #[test]
+    fn addresses_that_lead_on_to_others_are_not_public() {
+        // Teredo, ORCHID, the relay of 6to4.
+        let teredo = "2001:0:4136:e378:8000:63bf:5601:5601";
+        for address in [teredo, "2001:20::1", "2001:1ff::1", "192.88.99.1"] {
+            assert_eq!(zone(address), Zone::Special, "{address}");
+        }
+        assert_eq!(zone("2001:200::1"), Zone::Public);
     }
 
     #[test]
