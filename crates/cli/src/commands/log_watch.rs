@@ -92,7 +92,7 @@ enum Seen {
 #[derive(Default)]
 struct Looked {
     size: u64,
-    looked_at: u64,
+    entries: u64,
     // Entries whose signer cannot be told: of a kind that is no signature, or of an unknown one.
     unread: u64,
     unexpected: Vec<(u64, Match)>,
@@ -140,7 +140,7 @@ impl Seen {
                 let mut all = looked.to_json();
                 if let Value::Object(all) = &mut all {
                     all.insert("code".to_owned(), json!("E0406"));
-                    all.insert("entries".to_owned(), looked.entries());
+                    all.insert("entries".to_owned(), looked.alarms());
                     all.insert("more".to_owned(), json!(looked.more));
                 }
                 all
@@ -214,7 +214,7 @@ impl<'a> Watch<'a> {
         let from = since.unwrap_or_else(|| known.map_or(0, |known| known.size()));
         let mut looked = Looked {
             size,
-            looked_at: size.saturating_sub(from),
+            entries: size.saturating_sub(from),
             ..Looked::default()
         };
         let mut at = from;
@@ -368,7 +368,7 @@ impl<'a> Watch<'a> {
             Seen::Fine(looked) => format!(
                 "{now}  fine: {} entries, {} looked at{}  {place}\n",
                 looked.size,
-                looked.looked_at,
+                looked.entries,
                 match looked.unread {
                     0 => String::new(),
                     n => format!(", {n} of them by nobody who can be told"),
@@ -434,10 +434,10 @@ struct Hit {
 
 impl Looked {
     fn to_json(&self) -> Value {
-        json!({ "size": self.size, "lookedAt": self.looked_at, "unread": self.unread })
+        json!({ "size": self.size, "lookedAt": self.entries, "unread": self.unread })
     }
 
-    fn entries(&self) -> Value {
+    fn alarms(&self) -> Value {
         let entry = |(index, found): &(u64, Match)| match &found.issuer {
             None => json!({ "index": index, "signer": found.signer }),
             Some(issuer) => json!({

@@ -249,12 +249,9 @@ fn trusted_time(bytes: &[u8], at: u64, trust: &TrustContext<'_>) -> Option<Times
 mod tests {
     use super::*;
 
-    fn seconds(seconds: i64) -> Option<Timestamp> {
-        Some(Timestamp::from_seconds(seconds))
-    }
-
     #[test]
     fn a_trusted_time_ends_what_the_clock_would_keep() {
+        let seconds = |seconds| Some(Timestamp::from_seconds(seconds));
         let cut = |by_clock, entries: &[(u64, Option<Timestamp>)]| {
             let (first, kept) = cut(by_clock, entries, Timestamp::from_seconds(100));
             (first, kept.signatures, kept.timestamped)

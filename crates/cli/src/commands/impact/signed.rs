@@ -128,17 +128,17 @@ impl Search<'_> {
             Some(signer) => signer.expected(),
             None => key.cloned(),
         };
-        match signer {
-            Some(signer) => {
-                if self.check((bytes, &parts), &[signer], false).is_ok() {
-                    self.take(bytes, parts, None);
-                }
+        let Some(signer) = signer else {
+            if claims(&parts, self.who) {
+                self.missing.push(format!(
+                    "the statement {} says that it is by {}, whose public key is not here to find out",
+                    parts.bundle_digest, self.who
+                ));
             }
-            None if claims(&parts, self.who) => self.missing.push(format!(
-                "the statement {} says that it is by {}, whose public key is not here to find out",
-                parts.bundle_digest, self.who
-            )),
-            None => {}
+            return;
+        };
+        if self.check((bytes, &parts), &[signer], false).is_ok() {
+            self.take(bytes, parts, None);
         }
     }
 

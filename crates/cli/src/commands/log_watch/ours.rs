@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use custos_core::crypto::KeyId;
+use custos_core::crypto::{KeyId, PublicKey};
 use custos_core::entry::Verifier;
 use custos_core::identity::{Expected, ExpectedSigner, Pattern};
 use custos_trust::TrustRoot;
@@ -125,7 +125,7 @@ impl Ours {
     }
 
     fn matching(&self, signer: &LogSigner) -> Option<Match> {
-        let key = signer.key().map(|key| key.id());
+        let key = signer.key().map(PublicKey::id);
         let key = key.filter(|id| self.keys.contains(id));
         let LogSigner::Certificate(named) = signer else {
             return key.map(|id| Match {
@@ -149,8 +149,8 @@ impl Ours {
 fn is_verifiable(named: &Named, root: &TrustRoot) -> bool {
     let verifier = Verifier::Certificate(named.certificate.as_der().to_vec());
     let with = |issuer: Option<String>| {
-        let names = named.names.iter();
-        names.map(move |name| ExpectedSigner::certificate("", name, issuer.clone()))
+        let subjects = named.names.iter();
+        subjects.map(move |name| ExpectedSigner::certificate("", name, issuer.clone()))
     };
     let whoever: Vec<_> = with(None).chain(with(named.oidc_issuer.clone())).collect();
     may_be_expected(&verifier, root, &whoever)
