@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use x509_cert::der::{Decode as _, Encode as _};
 
 use crate::instance::{Instance, THEN, tlv};
-use crate::support::{Authority, Leaf, leaf_params, pair, statement};
+use crate::support::{Authority, Leaf, ca, leaf_params, pair, statement};
 use crate::vouched::Court;
 
 const EMAIL: &str = "a@example.com";
@@ -571,4 +571,32 @@ fn a_private_certificate_beside_an_instance_vouches_for_no_identity() {
         panic!("{outcome:?}")
     };
     assert!(found.starts_with(EMAIL), "{found}");
+}
+
+#[test]
+fn what_stands_between_comes_with_the_trusted_root_and_not_with_the_bundle() {
+    let world = World::new();
+    let above = rcgen::KeyPair::generate().unwrap();
+    let mut params = ca("Link");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
+    let link = params.signed_by(&above, &world.authority.root).unwrap();
+    let (pair, key) = pair(KeyKind::P256);
+    let issuer = rcgen::Issuer::new(params, above);
+    let leaf = World::params().signed_by(&key, &issuer).unwrap();
+    let chain = format!("{}{}", leaf.pem(), link.pem());
+    let by = CertificateSigner::new(pair, &chain).unwrap();
+    let top = Pem::parse(&world.authority.root_pem).unwrap();
+    let judged = |chain: &[&[u8]]| {
+        let chain = chain
+            .iter()
+            .map(|der| json!({ "rawBytes": STANDARD.encode(der) }));
+        let chain: Value = chain.collect();
+        let root = world.root_with(&[], |root| {
+            root["certificateAuthorities"][0]["certChain"]["certificates"] = chain;
+        });
+        world.judge(&by, &root)
+    };
+    judged(&[link.der(), top.bytes()]).unwrap();
+    let outcome = judged(&[top.bytes()]);
+    assert_eq!(fault(outcome), CertificateFault::UnknownIssuer);
 }
