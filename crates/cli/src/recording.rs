@@ -11,7 +11,7 @@ use custos_core::entry::entry_algorithm;
 use custos_core::statement::Statement;
 use custos_evidence::Store;
 use custos_evidence::record::{self, KeepError, Kept};
-use custos_trust::keyless::Services;
+use custos_trust::keyless::{KeylessError, Services};
 use custos_trust::seal::{SealError, Signed};
 use custos_trust::signer::{CertificateSigner, SignError, Signer};
 
@@ -151,6 +151,30 @@ impl Recorded {
     }
 }
 
+// What is signed and may be in the log is not thrown away, and not left unmentioned either.
+fn unfinished(recording: &record::Recording<'_>, signed: &Signed, failure: Failure) -> Failure {
+    if !recording.has_drafts(signed) {
+        return failure;
+    }
+    failure
+        .help("`[signing] pending_hours` in the settings lets signatures wait for a service")
+        .help(
+            "what was signed is kept as a draft: `custos log flush --drafts` logs it, `custos \
+             evidence reindex --forget-drafts` drops it",
+        )
+}
+
+// What one service refuses does not wait because another one is away.
+fn is_outage(error: &KeepError, signed: &Signed) -> bool {
+    match error {
+        KeepError::Seal(SealError::Record(error)) => error.is_outage(),
+        KeepError::Seal(SealError::Sign(SignError::Keyless(error))) => {
+            signed.away().is_some() && matches!(**error, KeylessError::Unreachable { .. })
+        }
+        _ => false,
+    }
+}
+
 fn waits(why: &str, context: &Context) {
     let text = format!("what is signed waits to be completed: {why}");
     context.term.warn(&text);
@@ -234,12 +258,11 @@ impl<'a> Recording<'a> {
 
     // Keeps what was signed, for whoever completes it.
     fn spool(&self, signed: &Signed, hours: u32) -> Result<Vec<Recorded>, Failure> {
-        let filling = match self.filling.get() {
-            Some(filling) => filling,
-            None => {
-                let begun = Filling::begin(&self.context.home()?)?;
-                self.filling.get_or_init(|| begun)
-            }
+        let filling = if let Some(filling) = self.filling.get() {
+            filling
+        } else {
+            let begun = Filling::begin(&self.context.home()?)?;
+            self.filling.get_or_init(|| begun)
         };
         let services = self.signer.services().and_then(Services::description);
         let from = self.context.now();
@@ -328,34 +351,14 @@ impl<'a> Recording<'a> {
             Ok(kept) => return Ok(self.acknowledge(log, kept)),
             Err(error) => error,
         };
-        let is_outage = signed.away().is_some()
-            || matches!(&error, KeepError::Seal(SealError::Record(error)) if error.is_outage());
-        let Some(hours) = self.pending.filter(|_| is_outage) else {
-            return Err(self.unfinished(&recording, &signed, self.failure(&error)));
+        let Some(hours) = self.pending.filter(|_| is_outage(&error, &signed)) else {
+            return Err(unfinished(&recording, &signed, self.failure(&error)));
         };
         waits(self.failure(&error).what(), self.context);
         let recorded = self.spool(&signed, hours)?;
         // Where that fails, the spool's next reader finishes the draft.
         let _ = recording.forget(&signed);
         Ok(recorded)
-    }
-
-    // What is signed and may be in the log is not thrown away, and not left unmentioned either.
-    fn unfinished(
-        &self,
-        recording: &record::Recording<'_>,
-        signed: &Signed,
-        failure: Failure,
-    ) -> Failure {
-        if !recording.has_drafts(signed) {
-            return failure;
-        }
-        failure
-            .help("`[signing] pending_hours` in the settings lets signatures wait for a service")
-            .help(
-                "what was signed is kept as a draft: `custos log flush --drafts` logs it, `custos \
-                 evidence reindex --forget-drafts` drops it",
-            )
     }
 
     /// Returns where the log is read that takes the statements, if one does.

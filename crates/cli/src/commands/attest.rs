@@ -4,6 +4,7 @@ use custos_core::json;
 use custos_core::limits::Limits;
 use custos_core::predicate;
 use custos_core::statement::{Statement, Subject};
+use custos_trust::signer::Signer;
 use serde_json::{Value, json};
 
 use crate::args::AttestArgs;
@@ -44,10 +45,7 @@ pub fn run(args: &AttestArgs, context: &Context) -> Outcome {
     let statement =
         Statement::new(vec![subject], kind, &value).map_err(|e| unsound(e.to_string()))?;
     predicate::validate(&statement).map_err(|error| unsound(error.to_string()))?;
-    let recording = match &image {
-        Some(_) => Recording::at_once(signer, context)?,
-        None => Recording::open(signer, context)?,
-    };
+    let recording = recording(signer, image.is_some(), context)?;
     let recorded = recording.one(statement)?;
     if let Some(bundle) = &args.bundle {
         let file = context.resolve(bundle);
@@ -83,4 +81,17 @@ pub fn run(args: &AttestArgs, context: &Context) -> Outcome {
         }),
     )?;
     Ok(Exit::Yes)
+}
+
+// What is attached to an image is completed by nobody.
+fn recording<'a>(
+    signer: Box<dyn Signer>,
+    to_image: bool,
+    context: &'a Context,
+) -> Result<Recording<'a>, Failure> {
+    if to_image {
+        Recording::at_once(signer, context)
+    } else {
+        Recording::open(signer, context)
+    }
 }

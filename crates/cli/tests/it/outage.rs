@@ -299,7 +299,7 @@ fn a_log_that_is_away_is_waited_for() {
         "what was stamped is not stamped again"
     );
     assert_eq!(waiting(&member), 0);
-    for name in ["m.sigstore.json", "tree.sigstore.json", "a.json"] {
+    for name in ["m.sigstore.json", "a.json"] {
         let file = bundle(&member.path(name));
         assert_eq!((stamps(&file), entries(&file)), (1, 1), "{name}");
     }

@@ -9,6 +9,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -123,13 +125,16 @@ impl Login<'_> {
                     ("client_id", self.client_id),
                     ("code_verifier", secrets.verifier.expose()),
                 ],
-            )?;
+            );
             match answer {
-                Answer::Token(token) => return Ok(token),
-                Answer::Pending => {}
-                // RFC 8628 section 3.5: five seconds more, from now on.
-                Answer::SlowDown => pause = pause.saturating_add(5).min(MAX_PAUSE),
-                Answer::No(why) => return Err(KeylessError::Login { why }),
+                Ok(Answer::Token(token)) => return Ok(token),
+                Ok(Answer::Pending) => {}
+                // RFC 8628 section 3.5: five seconds more, from now on, also where nobody answers.
+                Ok(Answer::SlowDown) | Err(KeylessError::Unreachable { .. }) => {
+                    pause = pause.saturating_add(5).min(MAX_PAUSE);
+                }
+                Ok(Answer::No(why)) => return Err(KeylessError::Login { why }),
+                Err(error) => return Err(error),
             }
         }
         Err(KeylessError::Login {
@@ -160,7 +165,7 @@ impl Login<'_> {
         (self.show)(&Ask::Open {
             url: format!("{base}{separator}{query}"),
         });
-        let code = port.wait(&secrets.state)?;
+        let code = port.wait_at_most(&secrets.state, Duration::from_secs(MAX_LOGIN))?;
         let answer = issuer.token(
             &token,
             &[
@@ -172,7 +177,7 @@ impl Login<'_> {
             ],
         )?;
         match answer {
-            Answer::Token(token) => secrets.check(&token),
+            Answer::Token(token) => secrets.check_bound(&token),
             Answer::No(why) => Err(KeylessError::Login { why }),
             Answer::Pending | Answer::SlowDown => Err(broken("an answer of another flow")),
         }
@@ -331,7 +336,16 @@ impl Secrets {
         URL_SAFE_NO_PAD.encode(sha256(self.verifier.expose().as_bytes()))
     }
 
-    // An issuer that passes no nonce on leaves it out; another one is another login's.
+    // OpenID Connect Core section 3.1.3.7: what was sent has to come back.
+    fn check_bound(&self, answer: &Token) -> Result<IdentityToken, KeylessError> {
+        let token = self.check(answer)?;
+        match token.claim("nonce") {
+            Some(_) => Ok(token),
+            None => Err(broken("a token that is bound to no login")),
+        }
+    }
+
+    // In the device flow an issuer may leave the nonce out; another one is another login's.
     fn check(&self, answer: &Token) -> Result<IdentityToken, KeylessError> {
         let token = IdentityToken::parse(&answer.id_token).map_err(KeylessError::Token)?;
         match token.claim("nonce") {
@@ -376,6 +390,21 @@ impl Port {
 
     fn address(&self) -> String {
         format!("http://localhost:{}/auth/callback", self.number)
+    }
+
+    // Whoever waits for somebody who never comes is told so.
+    fn wait_at_most(self, state: &Secret, time: Duration) -> Result<Secret, KeylessError> {
+        let (sender, receiver) = mpsc::channel();
+        let state = state.clone();
+        thread::spawn(move || {
+            // Nobody listens any more once the time is up.
+            let _ = sender.send(self.wait(&state));
+        });
+        receiver
+            .recv_timeout(time)
+            .map_err(|_| KeylessError::Login {
+                why: "the browser did not come back in time".to_owned(),
+            })?
     }
 
     // Anything on this machine can call the port; only who knows the state is the browser.
@@ -481,4 +510,16 @@ fn failed(error: NetError) -> KeylessError {
 fn broken(what: &'static str) -> KeylessError {
     let service = Service::Issuer;
     KeylessError::Malformed { service, what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_waited_for_without_end() {
+        let port = Port::open().unwrap();
+        let outcome = port.wait_at_most(&Secret::new("state"), Duration::from_millis(20));
+        assert!(matches!(outcome, Err(KeylessError::Login { why }) if why.contains("in time")));
+    }
 }

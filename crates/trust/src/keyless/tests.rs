@@ -531,6 +531,7 @@ fn a_person_logs_in_with_a_code() {
         match *asked {
             1 => answer("400 Bad Request", r#"{"error":"authorization_pending"}"#),
             2 => answer("400 Bad Request", r#"{"error":"slow_down"}"#),
+            3 => answer("503 Service Unavailable", ""),
             _ => {
                 let body = json!({ "id_token": token_text(&claims()) });
                 answer("200 OK", &body.to_string())
@@ -547,7 +548,7 @@ fn a_person_logs_in_with_a_code() {
     };
     let token = login.by_device(&surroundings(&[])).unwrap();
     assert_eq!(token.who(), "a@example.com");
-    assert_eq!(*pauses.lock().unwrap(), [1, 1, 6]);
+    assert_eq!(*pauses.lock().unwrap(), [1, 1, 6, 11]);
     assert!(matches!(&shown.lock().unwrap()[..], [Ask::Type { code, .. }] if code == "ABCD-EFGH"));
     let last = host.requests().pop().unwrap();
     assert!(last.contains("device_code=device-secret") && last.contains("code_verifier="));
@@ -570,14 +571,15 @@ fn a_person_who_declines_is_not_logged_in() {
     assert!(matches!(error, KeylessError::Login { why } if why == "access_denied"));
 }
 
-#[test]
-fn a_browser_comes_back_with_the_state_of_this_login_or_not_at_all() {
+fn in_a_browser(with_nonce: bool) -> (Result<IdentityToken, KeylessError>, String) {
     let own = Arc::new(Mutex::new(String::new()));
     let nonce = Arc::new(Mutex::new(String::new()));
     let told = Arc::clone(&nonce);
     let host = issuer(Arc::clone(&own), move |_| {
         let mut claims = claims();
-        claims["nonce"] = json!(told.lock().unwrap().clone());
+        if with_nonce {
+            claims["nonce"] = json!(told.lock().unwrap().clone());
+        }
         answer(
             "200 OK",
             &json!({ "id_token": token_text(&claims) }).to_string(),
@@ -623,10 +625,21 @@ fn a_browser_comes_back_with_the_state_of_this_login_or_not_at_all() {
         },
         pause: &|_| {},
     };
-    let token = login.by_browser(&surroundings(&[])).unwrap();
-    assert_eq!(token.who(), "a@example.com");
-    let exchange = host.requests().pop().unwrap();
+    let outcome = login.by_browser(&surroundings(&[]));
+    (outcome, host.requests().pop().unwrap())
+}
+
+#[test]
+fn a_browser_comes_back_with_the_state_of_this_login_or_not_at_all() {
+    let (token, exchange) = in_a_browser(true);
+    assert_eq!(token.unwrap().who(), "a@example.com");
     assert!(exchange.contains("code=c1&"), "{exchange}");
+}
+
+#[test]
+fn a_token_that_is_bound_to_no_login_is_none() {
+    let (outcome, _) = in_a_browser(false);
+    assert!(matches!(outcome, Err(KeylessError::Malformed { .. })));
 }
 
 // A trusted root with one authority, which lives long, and a certificate of it that begins a
