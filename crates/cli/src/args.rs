@@ -243,7 +243,7 @@ pub struct KeysGenerateArgs {
 /// Where the password of a new key comes from.
 #[derive(Debug, Clone, Args)]
 pub struct NewPasswordArgs {
-    /// Read the password from the first line of a file.
+    /// Read the password from a file; a final line break does not count.
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
     /// Write the private key unencrypted.
@@ -260,7 +260,7 @@ pub struct KeyArgs {
     /// the settings].
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
-    /// Read the key's password, or the token's PIN, from the first line of a file [default: ask].
+    /// Read the key's password, or the token's PIN, from a file [default: ask].
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
     /// Instead of a key.

@@ -62,7 +62,7 @@ pub struct TrustTlsArgs {
     /// Where root.pem and root.key lie [default: trust/keys of the home].
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// Read the password of the root's key from the first line of a file [default: ask].
+    /// Read the password of the root's key from a file [default: ask].
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 }
