@@ -84,11 +84,11 @@ pub fn run(args: &AttestArgs, context: &Context) -> Outcome {
 }
 
 // What is attached to an image is completed by nobody.
-fn recording<'a>(
+fn recording(
     signer: Box<dyn Signer>,
     to_image: bool,
-    context: &'a Context,
-) -> Result<Recording<'a>, Failure> {
+    context: &Context,
+) -> Result<Recording<'_>, Failure> {
     if to_image {
         Recording::at_once(signer, context)
     } else {
