@@ -116,7 +116,7 @@ impl Lab {
     /// Starts a server, where it was before if it was there.
     pub fn begin(&mut self, part: Part, place: &Place, programs: &Programs) -> Result<()> {
         let ports = &self.ports;
-        let (mut command, port) = match part {
+        let (mut command, at) = match part {
             Part::Issuer => {
                 let mut issuer = programs.python.python();
                 issuer
@@ -141,7 +141,7 @@ impl Lab {
         let name = part.name();
         let log = self.folder.join(&format!("{name}.log"));
         let server =
-            Server::start(&mut command, &log, port).with_context(|| format!("lab: {name}"))?;
+            Server::start(&mut command, &log, at).with_context(|| format!("lab: {name}"))?;
         self.servers.push((part, server));
         Ok(())
     }

@@ -76,8 +76,8 @@ fn outages(run: &Run<'_>, programs: &Programs) -> Result<()> {
     signer.custos.ok(["log", "flush"])?;
     let issuer = signer.lab.issuer();
     let identity = ["--certificate-identity", IDENTITY];
-    let issued = ["--certificate-oidc-issuer", &issuer];
-    signer.holds(programs, "keyless", &[identity, issued].concat())?;
+    let by = ["--certificate-oidc-issuer", &issuer];
+    signer.holds(programs, "keyless", &[identity, by].concat())?;
     let key = signer.file("home/keys/k.pub");
     let key = ["--use-signed-timestamps", "--key", text(&key)];
     signer.holds(programs, "key", &key)?;
