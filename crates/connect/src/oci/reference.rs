@@ -268,11 +268,10 @@ fn repository(path: &str, bare: bool, registry: &Registry) -> Result<String, Ref
     Ok(full)
 }
 
-// Docker's rule: anything else is the first part of a name on Docker Hub.
+// Docker's rule: anything else is the first part of a name on Docker Hub. Docker takes `Host/name`
+// for a host as well; printed as hosts are, in lower case, that would be another thing.
 fn names_a_host(first: &str) -> bool {
-    first == "localhost"
-        || first.contains(['.', ':'])
-        || first.bytes().any(|b| b.is_ascii_uppercase())
+    first.eq_ignore_ascii_case("localhost") || first.contains(['.', ':'])
 }
 
 // `[a-z0-9]+`, joined by `.`, `_`, `__` or dashes; parts are separated by slashes.
@@ -407,6 +406,7 @@ mod tests {
                 false,
             ),
             ("GHCR.io/a", "ghcr.io", "a", None, false),
+            ("LocalHost/a", "localhost", "a", None, false),
             (
                 &format!("r.example/a:t@sha256:{hex}"),
                 "r.example",
@@ -437,6 +437,7 @@ mod tests {
             "a/",
             "r.example//a",
             "r.example/A",
+            "Host/a",
             "r.example/a_-b",
             "r.example/a..b",
             "r.example/.a",
