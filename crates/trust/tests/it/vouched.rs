@@ -376,6 +376,7 @@ fn timestamps_that_do_not_hold() {
 fn pure_ed25519_signs_the_bytes_of_a_file() {
     let pair = KeyPair::generate(KeyKind::Ed25519).unwrap();
     let pure = pair.sign(Scheme::Ed25519, FILE).unwrap();
+    let other = pair.sign(Scheme::Ed25519, b"other bytes").unwrap();
     let by = KeySigner::new(pair);
     let mut bundle = message(&by);
     bundle.message_signature.as_mut().unwrap().signature = pure.into();
@@ -402,8 +403,50 @@ fn pure_ed25519_signs_the_bytes_of_a_file() {
         now: NOW,
     };
     verify(&request(FILE)).unwrap();
-    // Bytes that are not the artifact's do not count.
+    // Bytes that are not the artifact's do not count, not even if they were signed: the bundle
+    // names the artifact, and its signature is over something else.
     assert!(verify(&request(b"other bytes")).is_err());
+    bundle.message_signature.as_mut().unwrap().signature = other.into();
+    let bytes = bundle.to_bytes().unwrap();
+    let request = VerifyRequest {
+        material: Material::Bundle(&bytes),
+        ..request(b"other bytes")
+    };
+    assert!(matches!(
+        verify(&request),
+        Err(VerifyError::SignatureInvalid { .. })
+    ));
+}
+
+#[test]
+fn the_hash_that_a_bundle_names_is_the_one_that_was_signed() {
+    let by = signer(KeyKind::P384);
+    let signers = [expect_key("maker", &by)];
+    let root = TrustRoot::trusting_nothing();
+    let mut artifact = file();
+    artifact.insert(&custos_core::digest::Algorithm::Sha384.digest(FILE));
+    let mut bundle = message(&by);
+    let judged = |bundle: &Bundle| {
+        verify(&VerifyRequest {
+            artifact: &artifact,
+            material: Material::Bundle(&bundle.to_bytes().unwrap()),
+            trust_root: &root,
+            signers: &signers,
+            log: LogRequirement::AbsenceAllowed,
+            expect: Message,
+            now: NOW,
+        })
+    };
+    judged(&bundle).unwrap();
+    // Signed over SHA-384, and said to be over SHA-256: both are the artifact's, one was signed.
+    let signed = bundle.message_signature.as_mut().unwrap();
+    let signature = signed.signature.as_slice().to_vec();
+    let digest = custos_core::digest::Algorithm::Sha256.digest(FILE);
+    *signed = custos_core::bundle::MessageSignature::new(&digest, signature);
+    assert!(matches!(
+        judged(&bundle),
+        Err(VerifyError::SignatureInvalid { .. })
+    ));
 }
 
 #[test]
