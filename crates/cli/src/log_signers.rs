@@ -47,16 +47,35 @@ impl Named {
     }
 }
 
-impl LogSigner {
-    /// Returns who signed this leaf; nothing if that cannot be told.
-    pub fn of_leaf(leaf: &[u8]) -> Option<Vec<Self>> {
-        let verifiers = match HashedRekord::parse(leaf) {
-            Ok(entry) => vec![entry.verifier],
-            Err(_) => verifiers_of_dsse(leaf)?,
-        };
-        verifiers.iter().map(Self::of).collect()
-    }
+/// Everybody who signed an entry.
+#[derive(Debug, Default)]
+pub struct LogSigners {
+    /// Those who can be told. One who cannot does not hide them.
+    pub known: Vec<LogSigner>,
+    /// True if there may be more.
+    pub unread: bool,
+}
 
+impl LogSigners {
+    /// Returns who signed this leaf, as far as it can be told.
+    pub fn of_leaf(leaf: &[u8]) -> Self {
+        let verifiers = match HashedRekord::parse(leaf) {
+            Ok(entry) => Some(vec![Some(entry.verifier)]),
+            Err(_) => verifiers_of_dsse(leaf),
+        };
+        let mut signers = Self::default();
+        // An entry that says of nobody that they signed was not read either.
+        for verifier in verifiers.unwrap_or_else(|| vec![None]) {
+            match verifier.as_ref().and_then(LogSigner::of) {
+                Some(signer) => signers.known.push(signer),
+                None => signers.unread = true,
+            }
+        }
+        signers
+    }
+}
+
+impl LogSigner {
     /// Returns who a verifier is; nothing if that cannot be told.
     pub fn of(verifier: &Verifier) -> Option<Self> {
         match verifier {
@@ -112,7 +131,7 @@ impl LogSigner {
 
 // The other kind of entry of Rekor v2, for logs elsewhere: `dsse` 0.0.2 (sigstore/rekor-tiles,
 // `dsse.proto`), of which only the signers are of interest here.
-fn verifiers_of_dsse(leaf: &[u8]) -> Option<Vec<Verifier>> {
+fn verifiers_of_dsse(leaf: &[u8]) -> Option<Vec<Option<Verifier>>> {
     let wire: Wire = json::from_slice(leaf, &LIMITS).ok()?;
     let signatures = wire.spec.entry.signatures;
     if wire.kind != "dsse" || signatures.is_empty() || signatures.len() > MAX_SIGNATURES {
@@ -123,7 +142,7 @@ fn verifiers_of_dsse(leaf: &[u8]) -> Option<Vec<Verifier>> {
         (None, Some(certificate)) => Some(Verifier::Certificate(certificate.raw_bytes.0)),
         _ => None,
     };
-    signatures.into_iter().map(verifier).collect()
+    Some(signatures.into_iter().map(verifier).collect())
 }
 
 #[derive(Deserialize)]
@@ -189,7 +208,11 @@ mod tests {
 
     #[test]
     fn a_certificate_is_its_identity_of_its_issuer_and_its_key() {
-        let signers = LogSigner::of_leaf(&keyless_leaf()).unwrap();
+        let LogSigners {
+            known: signers,
+            unread,
+        } = LogSigners::of_leaf(&keyless_leaf());
+        assert!(!unread);
         let [LogSigner::Certificate(named)] = signers.as_slice() else {
             panic!("{signers:?}");
         };
@@ -218,17 +241,21 @@ mod tests {
             ]);
             let spec = json!({ "dsseV002": { "payloadHash": {}, "signatures": signatures } });
             let leaf = json!({ "apiVersion": "0.0.2", "kind": kind, "spec": spec });
-            LogSigner::of_leaf(&serde_json::to_vec(&leaf).unwrap())
+            LogSigners::of_leaf(&serde_json::to_vec(&leaf).unwrap())
         };
         let bare = json!({ "publicKey": { "rawBytes": raw }, "keyDetails": "x" });
-        let signers = dsse("dsse", bare.clone()).unwrap();
-        assert!(matches!(signers[0], LogSigner::Certificate(_)));
-        assert!(signers[1].is(&Who::Key(key.id())));
-        // What cannot be read is no empty answer.
-        assert!(dsse("intoto", bare).is_none());
-        assert!(dsse("dsse", json!({ "keyDetails": "x" })).is_none());
+        let both = dsse("dsse", bare.clone());
+        assert!(matches!(both.known[0], LogSigner::Certificate(_)));
+        assert!(both.known[1].is(&Who::Key(key.id())) && !both.unread);
+        // What cannot be read is no empty answer, and hides nobody beside it.
         let broken = json!({ "x509Certificate": { "rawBytes": raw } });
-        assert!(dsse("dsse", broken).is_none());
-        assert!(LogSigner::of_leaf(b"leaf").is_none());
+        for second in [json!({ "keyDetails": "x" }), broken] {
+            let part = dsse("dsse", second);
+            assert!(matches!(part.known.as_slice(), [LogSigner::Certificate(_)]));
+            assert!(part.unread);
+        }
+        for none in [dsse("intoto", bare), LogSigners::of_leaf(b"leaf")] {
+            assert!(none.known.is_empty() && none.unread);
+        }
     }
 }

@@ -31,7 +31,7 @@ use crate::args::LogWatchArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::files::{read_bytes, read_text, shown, write_atomic};
-use crate::log_signers::LogSigner;
+use crate::log_signers::LogSigners;
 use crate::spool::{self, Pending};
 use crate::stores::DATABASE;
 use crate::term::{Format, Role, Term, visible};
@@ -242,13 +242,12 @@ impl<'a> Watch<'a> {
             part.clone(),
             checkpoint,
             |index, leaf| -> Result<(), RecordError> {
-                let Some(signers) = LogSigner::of_leaf(leaf) else {
-                    looked.unread = looked.unread.saturating_add(1);
-                    return Ok(());
-                };
-                if let Some(who) = self.ours.find(&signers) {
+                let signers = LogSigners::of_leaf(leaf);
+                if let Some(who) = self.ours.find(&signers.known) {
                     let leaf = Algorithm::Sha256.digest(leaf);
                     found.push(Hit { index, leaf, who });
+                } else if signers.unread {
+                    looked.unread = looked.unread.saturating_add(1);
                 }
                 Ok(())
             },

@@ -24,7 +24,7 @@ use custos_trust::verify::{LogRequirement, SignedTime};
 use crate::Failure;
 use crate::context::Context;
 use crate::judging::time_of_bundle;
-use crate::log_signers::LogSigner;
+use crate::log_signers::{LogSigner, LogSigners};
 use crate::{logs, stores, trusting};
 
 /// Most signatures whose times are looked at; beyond it the clock has to do.
@@ -192,7 +192,7 @@ impl Place<'_> {
         let failed = |error| stores::failure(&error);
         let mut theirs: Vec<(u64, LogSigner)> = Vec::new();
         let read = self.reader.for_each(0..end, &self.checkpoint, |at, leaf| {
-            let signers = LogSigner::of_leaf(leaf).unwrap_or_default();
+            let signers = LogSigners::of_leaf(leaf).known;
             let by = signers.into_iter().find(|signer| signer.is(who));
             theirs.extend(by.map(|signer| (at, signer)));
             Ok::<(), RecordError>(())

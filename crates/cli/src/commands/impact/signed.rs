@@ -20,7 +20,7 @@ use super::{How, Search, Statement};
 use crate::context::Context;
 use crate::files::read_bytes;
 use crate::keys::PUBLIC;
-use crate::log_signers::LogSigner;
+use crate::log_signers::{LogSigner, LogSigners};
 use crate::{Failure, spool, stores};
 
 /// Largest list of a batch, in bytes.
@@ -44,7 +44,7 @@ impl Search<'_> {
         let mut found: Vec<(u64, LogSigner)> = Vec::new();
         let end = self.checkpoint.size();
         log.for_each(first..end, self.checkpoint, |index, leaf| {
-            let signers = LogSigner::of_leaf(leaf).unwrap_or_default();
+            let signers = LogSigners::of_leaf(leaf).known;
             let by = signers.into_iter().find(|one| one.is(self.who));
             found.extend(by.map(|signer| (index, signer)));
             Ok::<(), RecordError>(())
