@@ -37,6 +37,7 @@ pub mod digest;
 pub mod dsse;
 pub mod entry;
 pub mod facts;
+pub mod finding;
 pub mod identity;
 pub mod json;
 pub mod limits;

@@ -1,0 +1,49 @@
+//! What fuzzing calls: one format after another, whatever the bytes look like.
+
+use custos_core::finding::Severity;
+
+use crate::report::State;
+use crate::work::{Input, Look, Work};
+use crate::{Options, route, scan};
+
+/// Returns the names of all formats.
+pub fn formats() -> impl Iterator<Item = &'static str> {
+    route::formats().map(|format| format.name)
+}
+
+/// Has one format look at bytes that need not be of it, and then all that recognise them.
+///
+/// # Panics
+///
+/// If not every byte is accounted for once, or if a file is called clean of which something was
+/// not understood.
+#[allow(clippy::panic, reason = "that is how a fuzzer hears of a fault")]
+pub fn format(name: &str, bytes: &[u8]) {
+    let bytes = bytes.to_vec();
+    let options = Options::default();
+    let mut work = Work::new(&options);
+    let input = Input {
+        path: "x".to_owned(),
+        bytes: &bytes,
+    };
+    let mut look = Look {
+        input: &input,
+        work: &mut work,
+        covered: crate::work::Covered::default(),
+    };
+    if let Some(format) = route::formats().find(|format| format.name == name) {
+        (format.examine)(&mut look);
+    }
+    let report = scan("x", &bytes, &options);
+    let coverage = report.coverage;
+    let sum = coverage
+        .parsed
+        .saturating_add(coverage.opaque)
+        .saturating_add(coverage.unknown);
+    if sum != report.size {
+        panic!("{coverage:?} of {} bytes", report.size);
+    }
+    if report.state(Severity::Info) == State::Clean && coverage.unknown > 0 {
+        panic!("clean, and {} bytes unknown", coverage.unknown);
+    }
+}

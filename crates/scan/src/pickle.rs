@@ -1,0 +1,285 @@
+//! Pickles: streams of opcodes that tell a loader what to import, call and set.
+//!
+//! A file may hold one stream or many, with raw bytes between them. [`machine`] follows each
+//! stream; [`judge`] says what its calls mean, by [`lists`] and by what arguments look like
+//! ([`signs`]). What was seen before a stream breaks counts, and the look goes on behind the break.
+
+mod judge;
+mod layout;
+mod lists;
+mod machine;
+mod show;
+mod signs;
+mod value;
+
+use custos_core::finding::{Finding, Location};
+
+use crate::route::{self, Format, Head};
+use crate::rules;
+use crate::source::{Part, read_full};
+use crate::work::{Input, Look, Work};
+
+use judge::Judge;
+pub(crate) use judge::Storage;
+use machine::{End, Machine};
+
+/// Most times that the look goes on behind a break.
+const MAX_BREAKS: u32 = 16;
+/// Largest input that is searched for further streams behind a break, a step at a time.
+const SEARCHED: u64 = 64 << 20;
+
+/// The lists that a verdict depends on.
+pub(crate) static DATA: &[&str] = &lists::FILES;
+
+pub(crate) static FORMATS: &[Format] = &[Format {
+    name: "pickle",
+    extensions: &["pkl", "pickle", "dill", "p"],
+    recognises,
+    examine,
+}];
+
+/// Returns true if a stream may begin here: by its first opcode, and by following it a little.
+pub(crate) fn recognises(head: &Head, input: &Input<'_>) -> bool {
+    match head.bytes() {
+        [0x80, 0..=5, ..] => true,
+        // Protocols 0 and 1 have no mark. A text, or a number, is no stream; what ends or imports
+        // after the first opcodes is.
+        [
+            b'('
+            | b']'
+            | b'}'
+            | b'c'
+            | b'i'
+            | b'S'
+            | b'V'
+            | b'X'
+            | b'U'
+            | b'T'
+            | b'N'
+            | b'I'
+            | b'F'
+            | b'L'
+            | b'K'
+            | b'M'
+            | b'J'
+            | b'G'
+            | b')'
+            | 0x8c
+            | 0x8d
+            | b'C'
+            | b'B'
+            | 0x95
+            | 0x88
+            | 0x89
+            | 0x8f
+            | 0x82..=0x84,
+            ..,
+        ] => is_stream(input),
+        _ => false,
+    }
+}
+
+/// Returns true if it is a stream beyond doubt: it begins with its mark and reaches an end, or names
+/// something to import.
+pub(crate) fn is_surely(input: &Input<'_>) -> bool {
+    let mut first = [0; 2];
+    let count = read_full(input.bytes, 0, &mut first).unwrap_or(0);
+    matches!((count, first), (2, [0x80, 0..=5] | [b'c', _])) && is_stream(input)
+}
+
+// A stream that reaches its end, or names a global on the way.
+fn is_stream(input: &Input<'_>) -> bool {
+    struct Watch(bool);
+    impl machine::Observer for Watch {
+        fn global(&mut self, _: u64, global: &machine::Global) {
+            let plain = |text: &str| {
+                !text.is_empty()
+                    && text
+                        .chars()
+                        .all(|c| c.is_alphanumeric() || "._ ".contains(c))
+            };
+            self.0 |= plain(&global.module) && plain(&global.name);
+        }
+        fn call(&mut self, _: machine::Here<'_, '_>, _: &machine::Call) -> machine::Outcome {
+            machine::Outcome::Kept
+        }
+        fn build(&mut self, _: machine::Here<'_, '_>, _: value::Value, _: value::Value) {}
+        fn fill(&mut self, _: machine::Here<'_, '_>, _: value::Value, _: machine::Filling) {}
+        fn persistent(&mut self, _: machine::Here<'_, '_>, _: value::Value) {}
+        fn extension(&mut self, _: u64, _: u32) {}
+        fn payload(&mut self, _: value::Span) {}
+        fn oddity(&mut self, _: u64, _: machine::Oddity) {}
+    }
+    const TRIED: u64 = 10_000;
+    let mut watch = Watch(false);
+    let mut machine = Machine::at(input.bytes, 0, TRIED);
+    match machine.run(&mut watch, &mut |_, _| false) {
+        // One value of one opcode is what many short texts look like.
+        End::Stop(at) => watch.0 || machine.opcodes() > 2 || at == input.bytes.len(),
+        End::Limit(..) => true,
+        _ => watch.0,
+    }
+}
+
+/// Looks at all streams of an input.
+pub(crate) fn examine(look: &mut Look<'_, '_, '_>) {
+    let input = look.input;
+    let size = input.bytes.len();
+    let mut at = layout::old_torch(look).unwrap_or(0);
+    let mut breaks = 0_u32;
+    while at < size && look.work.tick(&input.path).is_ok() {
+        let start = at;
+        let broken = match stream(look, start) {
+            End::Stop(after) => {
+                at = after;
+                None
+            }
+            End::Limit(_, what) => {
+                look.work.limit(&input.path, what);
+                return;
+            }
+            End::Io(error) => {
+                look.gap(format!("it cannot be read: {error}"));
+                return;
+            }
+            End::Cut(place) => Some((place, "the bytes end before the stream does")),
+            End::Malformed(place, why) => Some((place, why)),
+            End::Paused(place, _) => Some((place, "raw bytes that cannot be followed")),
+        };
+        if let Some((place, why)) = broken {
+            let message = format!("the stream that begins at {start} breaks: {why}");
+            look.broken(&rules::pickle::PICKLE_MALFORMED, place, message);
+            at = place.saturating_add(1);
+        }
+        // What follows a stream may be another one, or something else that a parser of its own
+        // looks at.
+        if at < size && (broken.is_some() || !begins_stream(input, at)) {
+            breaks = breaks.saturating_add(1);
+            match next_stream(input, at) {
+                Some(next) if breaks <= MAX_BREAKS => at = next,
+                _ => return,
+            }
+        }
+    }
+}
+
+/// Follows one stream, and raw arrays inside of it, and says what was seen.
+fn stream(look: &mut Look<'_, '_, '_>, start: u64) -> End {
+    let machine = Machine::at(look.input.bytes, start, look.work.opcodes_left());
+    follow(look, machine, start).1
+}
+
+fn follow<'i>(
+    look: &mut Look<'i, '_, '_>,
+    mut machine: Machine<'i>,
+    start: u64,
+) -> (Machine<'i>, End) {
+    let mut judge = Judge::default();
+    let mut from = start;
+    let end = loop {
+        let end = machine.run(&mut judge, &mut layout::announces_array);
+        let End::Paused(at, state) = end else {
+            break end;
+        };
+        look.covered.parsed(from..at);
+        let Some(after) = layout::array(look, &machine, state, at) else {
+            break end;
+        };
+        machine.resume_at(after);
+        from = after;
+    };
+    look.work.count_opcodes(machine.opcodes());
+    if let End::Stop(to) | End::Cut(to) | End::Malformed(to, _) | End::Limit(to, _) = end {
+        look.covered.parsed(from..to);
+    }
+    tell(judge, look.input, look.work);
+    (machine, end)
+}
+
+fn tell(mut judge: Judge, input: &Input<'_>, work: &mut Work<'_>) {
+    if judge.overflown {
+        work.gap(&input.path, "more was seen in a pickle than is kept");
+    }
+    work.refer(&input.path, std::mem::take(&mut judge.storages));
+    for span in std::mem::take(&mut judge.payloads) {
+        nested(span, input, work);
+    }
+    for seen in judge.into_seen() {
+        let mut message = seen.message;
+        if seen.count > 1 {
+            message = format!("{message} ({} times)", seen.count);
+        }
+        work.find(Finding {
+            rule: seen.rule.id.to_owned(),
+            severity: seen.severity,
+            confidence: seen.confidence,
+            message,
+            location: Location {
+                path: input.path.clone(),
+                offset: Some(seen.at),
+                ..Location::default()
+            },
+            evidence: Some(seen.evidence).filter(|text| !text.is_empty()),
+            cves: Vec::new(),
+        });
+    }
+}
+
+// Bytes inside of a stream that are a file beyond doubt.
+fn nested(span: value::Span, input: &Input<'_>, work: &mut Work<'_>) {
+    let end = span.offset.saturating_add(span.len.into());
+    let part = Part::new(input.bytes, span.offset..end);
+    let name = format!("bytes@{}", span.offset);
+    let inner = Input {
+        path: format!("{}!{name}", input.path),
+        bytes: &part,
+    };
+    if !route::is_surely_something(&inner) {
+        return;
+    }
+    let location = Location {
+        path: input.path.clone(),
+        offset: Some(span.offset),
+        ..Location::default()
+    };
+    let message = format!("{} bytes are a file of their own", span.len);
+    work.see(&rules::pickle::PICKLE_NESTED, location, message);
+    // A limit is noted where it fired.
+    let _ = work.member(input, &name, &part);
+}
+
+fn begins_stream(input: &Input<'_>, at: u64) -> bool {
+    let mut head = [0; 2];
+    let count = read_full(input.bytes, at, &mut head).unwrap_or(0);
+    matches!((count, head), (2, [0x80, 0..=5]))
+}
+
+// Finds a place where a stream of protocol 2 or later begins: its first opcode, and a frame or a
+// common opcode behind it.
+fn next_stream(input: &Input<'_>, from: u64) -> Option<u64> {
+    let end = input.bytes.len().min(from.saturating_add(SEARCHED));
+    let mut buffer = vec![0; 64 << 10];
+    let mut at = from;
+    while at < end {
+        let count = read_full(input.bytes, at, &mut buffer).ok()?;
+        let read = buffer.get(..count)?;
+        let found = read.windows(3).position(|three| {
+            matches!(
+                three,
+                [
+                    0x80,
+                    2..=5,
+                    0x95 | b'}' | b']' | b'c' | b'(' | b'X' | 0x8c | b'K' | b')'
+                ]
+            )
+        });
+        if let Some(found) = found {
+            return at.checked_add(u64::try_from(found).ok()?);
+        }
+        if count < buffer.len() {
+            return None;
+        }
+        at = at.saturating_add(u64::try_from(count.saturating_sub(2)).ok()?);
+    }
+    None
+}

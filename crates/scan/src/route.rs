@@ -1,0 +1,137 @@
+//! Which parsers look at something: by what is in it, never by its name.
+//!
+//! Every parser that may be meant looks, so that a file which is two things at once is seen as
+//! both. A name that says something else than the content is a finding of its own.
+
+use custos_core::finding::Location;
+
+use crate::archive::{self, zip};
+use crate::source::read_full;
+use crate::work::{Covered, Input, Look, Work};
+use crate::{classic, graphs, media, pickle, rules, supply, tensors, text};
+
+/// How many bytes of the beginning decide.
+const HEAD: usize = 4 << 10;
+
+/// The beginning of something.
+pub(crate) struct Head {
+    bytes: Vec<u8>,
+    size: u64,
+}
+
+impl Head {
+    /// Returns the first bytes, at most 4 KiB of them.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns true if it begins so.
+    pub(crate) fn starts_with(&self, magic: &[u8]) -> bool {
+        self.bytes.starts_with(magic)
+    }
+}
+
+/// How a parser is chosen and run.
+pub(crate) struct Format {
+    /// Its name, as reports give it.
+    pub(crate) name: &'static str,
+    /// Extensions that mean it, in lower case.
+    pub(crate) extensions: &'static [&'static str],
+    /// Tells by the content whether it may be this; a doubtful case is one more look.
+    pub(crate) recognises: fn(&Head, &Input<'_>) -> bool,
+    /// Looks at it, and says what of it was understood.
+    pub(crate) examine: fn(&mut Look<'_, '_, '_>),
+}
+
+// All formats; each group is a module of its own. The order is that of the answer, no more.
+static GROUPS: &[&[Format]] = &[
+    archive::FORMATS,
+    pickle::FORMATS,
+    tensors::FORMATS,
+    graphs::FORMATS,
+    classic::FORMATS,
+    media::FORMATS,
+    supply::FORMATS,
+    text::FORMATS,
+];
+
+/// Returns all formats.
+pub(crate) fn formats() -> impl Iterator<Item = &'static Format> {
+    GROUPS.iter().copied().flatten()
+}
+
+/// Looks at an input with every parser that recognises it.
+pub(crate) fn examine(input: &Input<'_>, work: &mut Work<'_>) -> Covered {
+    let mut covered = Covered::default();
+    let mut buffer = vec![0; HEAD];
+    let count = match read_full(input.bytes, 0, &mut buffer) {
+        Ok(count) => count,
+        Err(error) => {
+            work.gap(&input.path, format!("it cannot be read: {error}"));
+            return covered;
+        }
+    };
+    buffer.truncate(count);
+    let head = Head {
+        bytes: buffer,
+        size: input.bytes.len(),
+    };
+    if head.size == 0 {
+        work.recognise(&input.path, "empty");
+        return covered;
+    }
+    let mut names = Vec::new();
+    for format in formats() {
+        if (format.recognises)(&head, input) {
+            names.push(format);
+            work.recognise(&input.path, format.name);
+            let mut look = Look {
+                input,
+                work,
+                covered: Covered::default(),
+            };
+            (format.examine)(&mut look);
+            covered.join(&look.covered);
+        }
+    }
+    if names.is_empty() {
+        work.gap(&input.path, "nothing that is known was recognised");
+    } else {
+        compare_name(input, &names, work);
+    }
+    covered
+}
+
+/// Returns true if bytes that ought to be values are a file of some kind: a stream that ends, an
+/// archive with a directory, a program. Two bytes of a tensor that happen to be a mark are none.
+pub(crate) fn is_surely_something(input: &Input<'_>) -> bool {
+    const PROGRAMS: [&[u8]; 3] = [b"\x7fELF\x02\x01\x01", b"\x7fELF\x01\x01\x01", b"#!/"];
+    let mut head = [0; 16];
+    let count = read_full(input.bytes, 0, &mut head).unwrap_or(0);
+    let head = head.get(..count).unwrap_or_default();
+    PROGRAMS.iter().any(|magic| head.starts_with(magic))
+        || zip::has_directory(input)
+        || pickle::is_surely(input)
+}
+
+fn compare_name(input: &Input<'_>, found: &[&Format], work: &mut Work<'_>) {
+    let extension = input.extension();
+    let meant = |format: &&Format| format.extensions.contains(&extension.as_str());
+    if extension.is_empty() || found.iter().any(meant) {
+        return;
+    }
+    let Some(expected) = formats().find(|format| meant(format)) else {
+        return;
+    };
+    let found: Vec<&str> = found.iter().map(|format| format.name).collect();
+    let message = format!(
+        "`.{extension}` means {}, and the content is {}",
+        expected.name,
+        found.join(" and ")
+    );
+    let location = Location {
+        path: input.path.clone(),
+        ..Location::default()
+    };
+    work.see(&rules::scanning::EXTENSION, location, message);
+}

@@ -1,0 +1,64 @@
+//! Rules about archives and packed streams.
+
+use super::rules;
+
+rules! {
+    ZIP_NAMES_DIFFER = "zip/names-differ", High, "A zip archive has two names for one member",
+        "The header before a member and the directory at the end name it differently. Programs \
+         differ in which they believe, so that one scans another file than the next one loads.",
+        "Do not use the archive.",
+        [436, 20], ["AML.T0015", "LLM03:2025"];
+    ZIP_HEADERS_DIFFER = "zip/headers-differ", High, "A zip archive has two descriptions of one member",
+        "The header before a member and the directory at the end disagree about its size or about \
+         how it is packed, so that programs unpack different bytes.",
+        "Do not use the archive.",
+        [436, 20], ["AML.T0015", "LLM03:2025"];
+    ZIP_FLAGS = "zip/flags", Medium, "A zip archive calls a readable member encrypted",
+        "A flag says that a member is encrypted or a patch. Scanners have been stopped by that, \
+         while loaders such as PyTorch's do not mind.",
+        "Do not use the archive unless you encrypted it.",
+        [436], ["AML.T0015", "LLM03:2025"];
+    ZIP_CHECKSUM = "zip/checksum", Medium, "A zip archive has a wrong checksum",
+        "The checksum of a member is not that of its bytes. Scanners have been stopped by that, \
+         while loaders such as PyTorch's do not mind.",
+        "Get the archive again from its source.",
+        [354], ["AML.T0015", "LLM03:2025"];
+    ZIP_OVERLAP = "zip/overlap", High, "Members of a zip archive share bytes",
+        "No program that writes archives does that; it makes small archives unpack to endless ones, \
+         or shows different programs different members.",
+        "Do not use the archive.",
+        [436, 409], ["AML.T0015", "LLM10:2025"];
+    ZIP_HIDDEN = "zip/hidden-member", Medium, "A zip archive has a member that its directory leaves out",
+        "Programs that read from the beginning see it, and those that read the directory do not.",
+        "Find out what wrote the archive; look at the findings inside.",
+        [436], ["AML.T0015", "LLM03:2025"];
+    ZIP_DUPLICATE = "zip/duplicate-name", Medium, "A zip archive has two members of one name",
+        "Programs differ in which of them they take.",
+        "Find out what wrote the archive.",
+        [436], ["AML.T0015", "LLM03:2025"];
+    ZIP_BROKEN = "zip/broken", Medium, "A zip archive is broken",
+        "Part of the archive is missing or contradicts itself. Loaders repair more than one thinks.",
+        "Get the archive again from its source.",
+        [20], ["LLM03:2025"];
+    ARCHIVE_PATH = "archive/path", High, "An archive writes outside of its folder",
+        "The name of a member leads out of the folder that the archive is unpacked into.",
+        "Do not unpack the archive.",
+        [22], ["AML.T0011", "LLM03:2025"];
+    ARCHIVE_LINK = "archive/link", Medium, "An archive holds a link",
+        "What is written through a link, or read through it, lies somewhere else.",
+        "Find out where it leads before you unpack the archive.",
+        [59, 61], ["LLM03:2025"];
+    TAR_BROKEN = "tar/broken", Medium, "A tar archive is broken",
+        "A header is damaged or missing. What comes before was looked at; programs that search for \
+         the next header read what comes after as well.",
+        "Get the archive again from its source.",
+        [20], ["LLM03:2025"];
+    PACKED_BROKEN = "packed/broken", Medium, "A packed file cannot be unpacked to its end",
+        "The packed stream is damaged or cut. What comes before was looked at.",
+        "Get the file again from its source.",
+        [20], ["LLM03:2025"];
+    PACKED_TRAILING = "packed/trailing", Low, "Something follows a packed stream",
+        "Bytes follow the end of the packed stream; some programs read them.",
+        "Look at the findings inside.",
+        [436], ["LLM03:2025"];
+}

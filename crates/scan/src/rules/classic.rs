@@ -1,0 +1,5 @@
+//! Rules about trees, classic models, and model packages.
+
+use super::rules;
+
+rules! {}

@@ -1,0 +1,5 @@
+//! Rules about computation graphs.
+
+use super::rules;
+
+rules! {}

@@ -1,0 +1,5 @@
+//! Rules about datasets, images and sound.
+
+use super::rules;
+
+rules! {}

@@ -1,0 +1,5 @@
+//! Rules about dependencies and secrets.
+
+use super::rules;
+
+rules! {}

@@ -1,0 +1,5 @@
+//! Rules about configurations, templates and programs.
+
+use super::rules;
+
+rules! {}

@@ -1,0 +1,1 @@
+//! Trees, classic models, and packages of models.

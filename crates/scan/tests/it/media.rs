@@ -1,0 +1,1 @@
+//! Datasets, images, sound, and hidden characters.

@@ -1,0 +1,1 @@
+//! Configurations, templates, programs, notebooks.
