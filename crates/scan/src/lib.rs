@@ -55,6 +55,7 @@ mod supply;
 mod tensors;
 mod text;
 mod unpack;
+mod wire;
 mod work;
 
 pub use neighbours::{Neighbour, Neighbours};
