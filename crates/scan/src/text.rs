@@ -1,5 +1,12 @@
 //! Texts: configurations, templates, programs, notebooks.
+//!
+//! What is text and nothing more is looked at piece by piece ([`plain`]). [`json`] reads documents
+//! of any size into tokens, and those of a bounded one into a [`document`] whose values know where
+//! they stand.
 
+pub(crate) mod document;
+pub(crate) mod json;
+mod plain;
 pub(crate) mod python;
 pub(crate) mod template;
 pub(crate) mod unicode;
@@ -13,7 +20,7 @@ use crate::work::Look;
 /// The lists that a verdict depends on.
 pub(crate) static DATA: &[&str] = &[];
 
-pub(crate) static FORMATS: &[Format] = &[];
+pub(crate) static FORMATS: &[Format] = &[plain::FORMAT];
 
 /// Looks at a text that some format holds: metadata, a description, a cell, a row.
 pub(crate) fn inspect(look: &mut Look<'_, '_, '_>, at: &Location, text: &str) {
