@@ -51,6 +51,7 @@ mod report;
 mod route;
 pub mod rules;
 pub mod source;
+mod sums;
 mod supply;
 mod tensors;
 mod text;
@@ -114,7 +115,14 @@ pub fn scan(path: &str, bytes: &dyn ReadAt, options: &Options<'_>) -> FileReport
         };
     }
     let watched = Watched::new(bytes);
-    examine(path, &watched, options, |_| watched.digest(|_| {}))
+    examine(path, &watched, options, |work| {
+        let mut sums = work.take_sums();
+        let digest = watched.digest(|read| sums.update(read));
+        for wrong in sums.wrong() {
+            work.see_sum(wrong);
+        }
+        digest
+    })
 }
 
 /// Largest file that is read into memory as a whole.

@@ -20,6 +20,11 @@ pub trait ReadAt {
     /// Reads at `offset` until `buffer` is full or the bytes end, and returns how many there were.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
+    /// Returns where in the scanned file these bytes begin, if they are a piece of it.
+    fn origin(&self) -> Option<u64> {
+        None
+    }
+
     /// Returns true if there are no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -80,6 +85,10 @@ impl ReadAt for Part<'_> {
         self.len
     }
 
+    fn origin(&self) -> Option<u64> {
+        self.whole.origin()?.checked_add(self.start)
+    }
+
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.len.saturating_sub(offset);
         let most = usize::try_from(left)
@@ -93,10 +102,11 @@ impl ReadAt for Part<'_> {
     }
 }
 
-/// Size of the blocks that are read and remembered.
-pub const BLOCK: usize = 64 << 10;
+/// Size of the blocks that are read and remembered: small, as each that a parser sees is hashed
+/// once more, and a look at the ends of a thousand tensors shall not be one at the whole file.
+pub const BLOCK: usize = 16 << 10;
 /// Most blocks that are kept in memory.
-const KEPT: usize = 64;
+const KEPT: usize = 256;
 
 /// A file of which parsers read blocks, and which is hashed in one pass.
 pub struct Watched<'a> {
@@ -131,6 +141,7 @@ impl<'a> Watched<'a> {
     /// Hashes the whole file, block by block, handing each to `each` as well. Returns the digest,
     /// or `None` if the file is not what parsers saw.
     pub fn digest(&self, mut each: impl FnMut(&[u8])) -> io::Result<Option<Digest>> {
+        // What is hashed and summed while the processor still holds it.
         const BLOCKS: usize = 16;
         let mut hasher = Algorithm::Sha256.hasher();
         let mut buffer = vec![0; BLOCK.saturating_mul(BLOCKS)];
@@ -195,6 +206,10 @@ impl ReadAt for Watched<'_> {
         self.len
     }
 
+    fn origin(&self) -> Option<u64> {
+        Some(0)
+    }
+
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let block = u64::try_from(BLOCK).unwrap_or(u64::MAX);
         let mut done = 0;
@@ -253,6 +268,52 @@ pub(crate) fn read_full(from: &dyn ReadAt, offset: u64, buffer: &mut [u8]) -> io
     Ok(done)
 }
 
+/// Returns where in `range` the first byte is that is not `filler`.
+pub(crate) fn find_other(from: &dyn ReadAt, range: Range<u64>, filler: u8) -> Option<u64> {
+    let mut found = None;
+    each(from, range, |at, read| {
+        let other = read.iter().position(|byte| *byte != filler);
+        found = other.and_then(|other| at.checked_add(u64::try_from(other).ok()?));
+        found.is_none()
+    })
+    .ok()?;
+    found
+}
+
+/// Returns the CRC-32 of all of it.
+pub(crate) fn crc32(from: &dyn ReadAt) -> io::Result<u32> {
+    let mut hasher = crc32fast::Hasher::new();
+    each(from, 0..from.len(), |_, read| {
+        hasher.update(read);
+        true
+    })?;
+    Ok(hasher.finalize())
+}
+
+/// Hands out a range piece by piece, each with its place, as long as `with` wants more.
+pub(crate) fn each(
+    from: &dyn ReadAt,
+    range: Range<u64>,
+    mut with: impl FnMut(u64, &[u8]) -> bool,
+) -> io::Result<()> {
+    // Most looks end soon.
+    let mut size = 1 << 10;
+    let mut buffer = Vec::new();
+    let mut at = range.start;
+    while at < range.end {
+        let left = usize::try_from(range.end.saturating_sub(at)).unwrap_or(usize::MAX);
+        buffer.resize(left.min(size), 0);
+        let count = read_full(from, at, &mut buffer)?;
+        let read = buffer.get(..count).unwrap_or_default();
+        if count == 0 || !with(at, read) {
+            break;
+        }
+        at = at.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        size = size.saturating_mul(4).min(256 << 10);
+    }
+    Ok(())
+}
+
 /// Reads forward from a place, a window at a time.
 pub struct Cursor<'a> {
     from: &'a dyn ReadAt,
@@ -262,6 +323,8 @@ pub struct Cursor<'a> {
     // The next byte in the window.
     next: usize,
     end: u64,
+    // How much is read next: more and more as long as it goes forward.
+    ahead: usize,
 }
 
 /// Why a cursor gives nothing more.
@@ -281,6 +344,7 @@ pub enum CursorError {
 
 impl<'a> Cursor<'a> {
     const WINDOW: usize = 32 << 10;
+    const FIRST: usize = 512;
 
     /// Returns a cursor at `start`.
     pub fn at(from: &'a dyn ReadAt, start: u64) -> Self {
@@ -290,6 +354,7 @@ impl<'a> Cursor<'a> {
             window: Vec::new(),
             next: 0,
             end: from.len(),
+            ahead: Self::FIRST,
         }
     }
 
@@ -321,6 +386,7 @@ impl<'a> Cursor<'a> {
             self.start = to;
             self.next = 0;
             self.window.clear();
+            self.ahead = Self::FIRST;
         }
     }
 
@@ -412,7 +478,8 @@ impl<'a> Cursor<'a> {
         if end > self.window.len() {
             self.start = self.position();
             self.next = 0;
-            self.window.resize(Self::WINDOW.max(count), 0);
+            self.window.resize(self.ahead.max(count), 0);
+            self.ahead = self.ahead.saturating_mul(4).min(Self::WINDOW);
             let read = read_full(self.from, self.start, &mut self.window)?;
             self.window.truncate(read);
         }

@@ -1,7 +1,7 @@
 //! Packed bytes, unpacked: in memory as long as they are few, and then in a place that the caller
 //! of the scan lends ([`Shelf`]), counted against the limits of the whole scan.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use crate::source::{ReadAt, read_full};
 use crate::work::{Limited, Work};
@@ -79,38 +79,59 @@ pub(crate) fn unpack<'a, R: Read>(
     unpacker: impl FnOnce(Packed<'a>) -> io::Result<R>,
     work: &mut Work<'_>,
 ) -> Result<Outcome, Limited> {
-    let counter = Counter::default();
-    let source = Packed {
-        from: packed,
-        at: 0,
-        counter: counter.clone(),
+    let mut outcome = Outcome {
+        bytes: Unpacked::Memory(Vec::new()),
+        read: 0,
+        broken: None,
     };
-    let mut bytes = Unpacked::Memory(Vec::new());
-    let outcome = |bytes, broken| Outcome {
-        bytes,
-        read: counter.get(),
-        broken,
-    };
-    let mut reader = match unpacker(source) {
-        Ok(reader) => reader,
-        Err(error) => return Ok(outcome(bytes, Some(error.to_string()))),
-    };
-    let mut buffer = vec![0; STEP];
-    loop {
-        let count = match reader.read(&mut buffer) {
-            Ok(0) => return Ok(outcome(bytes, None)),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Ok(outcome(bytes, Some(error.to_string()))),
+    outcome.more(path, packed, unpacker, work)?;
+    Ok(outcome)
+}
+
+impl Outcome {
+    /// Unpacks a further stream that begins where the last one ended.
+    pub(crate) fn more<'a, R: Read>(
+        &mut self,
+        path: &str,
+        packed: &'a dyn ReadAt,
+        unpacker: impl FnOnce(Packed<'a>) -> io::Result<R>,
+        work: &mut Work<'_>,
+    ) -> Result<(), Limited> {
+        let counter = Counter::default();
+        let source = Packed::new(packed, self.read, counter.clone());
+        let read = match unpacker(source) {
+            Ok(reader) => self.drain(path, reader, &counter, work),
+            Err(error) => Ok(Err(error)),
         };
-        let fresh = buffer.get(..count).unwrap_or_default();
-        let total = bytes
-            .len()
-            .saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-        let added = u64::try_from(count).unwrap_or(u64::MAX);
-        work.unpack(path, added, (total, counter.get().max(1)))?;
-        if let Err(error) = append(&mut bytes, fresh, work) {
-            return Ok(outcome(bytes, Some(error.to_string())));
+        self.read = counter.get();
+        if let Err(error) = read? {
+            self.broken = Some(error.to_string());
+        }
+        Ok(())
+    }
+
+    fn drain(
+        &mut self,
+        path: &str,
+        mut reader: impl Read,
+        counter: &Counter,
+        work: &mut Work<'_>,
+    ) -> Result<io::Result<()>, Limited> {
+        let mut buffer = vec![0; STEP];
+        loop {
+            let count = match reader.read(&mut buffer) {
+                Ok(0) => return Ok(Ok(())),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Ok(Err(error)),
+            };
+            let fresh = buffer.get(..count).unwrap_or_default();
+            let added = u64::try_from(count).unwrap_or(u64::MAX);
+            let total = self.bytes.len().saturating_add(added);
+            work.unpack(path, added, (total, counter.get().max(1)))?;
+            if let Err(error) = append(&mut self.bytes, fresh, work) {
+                return Ok(Err(error));
+            }
         }
     }
 }
@@ -131,20 +152,56 @@ fn append(bytes: &mut Unpacked, fresh: &[u8], work: &Work<'_>) -> io::Result<()>
     }
 }
 
-/// Packed bytes as a stream, which counts what was taken.
+/// Packed bytes as a stream, which counts what was taken; exactly, if whoever takes them uses the
+/// buffer.
 pub(crate) struct Packed<'a> {
     from: &'a dyn ReadAt,
     at: u64,
+    buffer: Vec<u8>,
+    next: usize,
     counter: Counter,
+}
+
+impl<'a> Packed<'a> {
+    const BUFFER: usize = 16 << 10;
+
+    fn new(from: &'a dyn ReadAt, at: u64, counter: Counter) -> Self {
+        counter.set(at);
+        Self {
+            from,
+            at,
+            buffer: Vec::new(),
+            next: 0,
+            counter,
+        }
+    }
+}
+
+impl BufRead for Packed<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.next >= self.buffer.len() {
+            self.buffer.resize(Self::BUFFER, 0);
+            let count = read_full(self.from, self.at, &mut self.buffer)?;
+            self.buffer.truncate(count);
+            self.next = 0;
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            self.at = self.at.saturating_add(count);
+        }
+        Ok(self.buffer.get(self.next..).unwrap_or_default())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.next = self.next.saturating_add(count).min(self.buffer.len());
+        let left = self.buffer.len().saturating_sub(self.next);
+        let left = u64::try_from(left).unwrap_or(u64::MAX);
+        self.counter.set(self.at.saturating_sub(left));
+    }
 }
 
 impl Read for Packed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = read_full(self.from, self.at, buffer)?;
-        self.at = self
-            .at
-            .saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-        self.counter.set(self.at);
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
         Ok(count)
     }
 }

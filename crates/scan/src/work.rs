@@ -10,12 +10,14 @@ use std::ops::Range;
 use custos_core::finding::{Finding, Location};
 
 use crate::Options;
+use crate::archive::zip;
 use crate::neighbours::{Neighbour, Neighbours};
 use crate::pickle::Storage;
 use crate::report::{Coverage, Gap, Recognised};
 use crate::route;
 use crate::rules::{self, Rule};
-use crate::source::{Cursor, ReadAt};
+use crate::source::{self, Cursor, Part, ReadAt};
+use crate::sums::{Expected, Sums};
 use crate::supply::Knowledge;
 use crate::unpack::{Place, Shelf};
 
@@ -38,14 +40,15 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 8 deep, 100,000 members, 64 GiB unpacked at no more than 1,000 to 1, 2 billion opcodes,
+    /// 8 deep, 100,000 members, 64 GiB unpacked at no more than 1,100 to 1, 2 billion opcodes,
     /// 10,000 findings.
     fn default() -> Self {
         Self {
             max_depth: 8,
             max_members: 100_000,
             max_unpacked: 64 << 30,
-            max_ratio: 1_000,
+            // Zeros are 1,032 to 1 when deflated.
+            max_ratio: 1_100,
             max_opcodes: 2_000_000_000,
             max_findings: 10_000,
         }
@@ -85,6 +88,8 @@ impl Input<'_> {
 pub(crate) struct Covered {
     parsed: Ranges,
     opaque: Ranges,
+    // Not understood, as a gap of a member says already.
+    told: Ranges,
 }
 
 impl Covered {
@@ -98,22 +103,37 @@ impl Covered {
         self.opaque.add(range);
     }
 
+    /// Notes that a range holds, packed or not, what was not understood and has a gap of its own.
+    pub(crate) fn told(&mut self, range: Range<u64>) {
+        self.told.add(range);
+    }
+
     /// Adds what another parser understood.
     pub(crate) fn join(&mut self, other: &Self) {
-        for range in &other.parsed.0 {
-            self.parsed.add(range.clone());
-        }
-        for range in &other.opaque.0 {
-            self.opaque.add(range.clone());
-        }
+        self.parsed.join(&other.parsed, 0, u64::MAX);
+        self.opaque.join(&other.opaque, 0, u64::MAX);
+        self.told.join(&other.told, 0, u64::MAX);
+    }
+
+    // Adds what was understood of a part: of what was not, a gap of the part tells.
+    fn join_part(&mut self, part: &Self, range: Range<u64>) {
+        self.parsed.join(&part.parsed, range.start, range.end);
+        self.opaque.join(&part.opaque, range.start, range.end);
+        self.told(range);
+    }
+
+    // How many of `size` bytes were not understood, and are not told of elsewhere.
+    fn untold(&self, size: u64) -> u64 {
+        let mut all = self.told.clone();
+        all.join(&self.parsed, 0, u64::MAX);
+        all.join(&self.opaque, 0, u64::MAX);
+        size.saturating_sub(all.within(size))
     }
 
     /// Returns how many of `size` bytes were understood; parsed wins over opaque.
     pub(crate) fn of(&self, size: u64) -> Coverage {
         let mut both = self.opaque.clone();
-        for range in &self.parsed.0 {
-            both.add(range.clone());
-        }
+        both.join(&self.parsed, 0, u64::MAX);
         let parsed = self.parsed.within(size);
         let known = both.within(size);
         Coverage {
@@ -178,6 +198,68 @@ impl Look<'_, '_, '_> {
     pub(crate) fn member(&mut self, name: &str, bytes: &dyn ReadAt) -> Result<Coverage, Limited> {
         self.work.member(self.input, name, bytes)
     }
+
+    /// Looks at a range of the input as a file of its own. What is understood of it counts for the
+    /// input, and what is not is told there.
+    pub(crate) fn part(&mut self, name: &str, range: Range<u64>) -> Result<Coverage, Limited> {
+        let part = Part::new(self.input.bytes, range.clone());
+        let covered = self.work.within(self.input, name, &part)?;
+        let end = range.start.saturating_add(part.len());
+        self.covered.join_part(&covered, range.start..end);
+        Ok(covered.of(part.len()))
+    }
+
+    /// Looks at what was unpacked from a range of the input, which is as well understood as that.
+    pub(crate) fn unpacked(
+        &mut self,
+        name: &str,
+        bytes: &dyn ReadAt,
+        range: Range<u64>,
+    ) -> Result<Coverage, Limited> {
+        let coverage = self.work.member(self.input, name, bytes)?;
+        if coverage.unknown > 0 {
+            self.covered.told(range);
+        } else if coverage.parsed == 0 && coverage.opaque > 0 {
+            self.covered.opaque(range);
+        } else {
+            self.covered.parsed(range);
+        }
+        Ok(coverage)
+    }
+
+    /// Looks at what follows the end of what was recognised, as at a file of its own. Zeros are
+    /// padding; a zip archive at the end is looked at as part of the input anyway.
+    pub(crate) fn trailing(&mut self, range: Range<u64>) -> Result<(), Limited> {
+        self.trailing_by(&rules::scanning::TRAILING, range)
+    }
+
+    /// Does the same under a rule of the format.
+    pub(crate) fn trailing_by(
+        &mut self,
+        rule: &'static Rule,
+        range: Range<u64>,
+    ) -> Result<(), Limited> {
+        let size = self.input.bytes.len();
+        let mut end = range.end.min(size);
+        if end == size
+            && let Some(archive) = zip::archive_at_end(self.input)
+            && archive >= range.start
+        {
+            end = archive;
+        }
+        let Some(first) = source::find_other(self.input.bytes, range.start..end, 0) else {
+            self.covered.parsed(range.start..end);
+            return Ok(());
+        };
+        let message = format!(
+            "{} bytes follow the end of the content",
+            end.saturating_sub(first)
+        );
+        self.see(rule, first, message);
+        self.covered.parsed(range.start..first);
+        self.part("trailing", first..end)?;
+        Ok(())
+    }
 }
 
 /// Ranges in order, none touching another.
@@ -202,6 +284,17 @@ impl Ranges {
             .splice(from..to.max(from), std::iter::once(start..end));
     }
 
+    // Adds others, moved to `start` and cut at `end`.
+    fn join(&mut self, others: &Self, start: u64, end: u64) {
+        for range in &others.0 {
+            let from = range.start.saturating_add(start);
+            let to = range.end.saturating_add(start).min(end);
+            if from < to {
+                self.add(from..to);
+            }
+        }
+    }
+
     fn within(&self, size: u64) -> u64 {
         self.0
             .iter()
@@ -220,11 +313,15 @@ pub(crate) struct Work<'a> {
     depth: u32,
     members: u64,
     unpacked: u64,
+    looked: u64,
+    // Of the file as a whole.
+    size: u64,
     opcodes: u64,
     findings: Vec<Finding>,
     gaps: BTreeSet<Gap>,
     formats: BTreeSet<Recognised>,
     storages: BTreeMap<String, Vec<Storage>>,
+    sums: Sums,
 }
 
 /// A limit ended the look at something; it is noted already.
@@ -242,11 +339,14 @@ impl<'a> Work<'a> {
             depth: 0,
             members: 0,
             unpacked: 0,
+            looked: 0,
+            size: 0,
             opcodes: 0,
             findings: Vec::new(),
             gaps: BTreeSet::new(),
             formats: BTreeSet::new(),
             storages: BTreeMap::new(),
+            sums: Sums::default(),
         }
     }
 
@@ -317,7 +417,11 @@ impl<'a> Work<'a> {
         if self.unpacked > self.limits.max_unpacked {
             return Err(self.limit(path, "unpacked bytes"));
         }
-        if total > FREE && total > packed.saturating_mul(self.limits.max_ratio) {
+        // The streams of a file together have no more than each of them, so that what unpacks to
+        // itself, or shares bytes with itself, does not go on for long.
+        let ratio = self.limits.max_ratio;
+        let all = self.size.saturating_mul(ratio).saturating_add(FREE << 6);
+        if self.unpacked > all || total > FREE && total > packed.saturating_mul(ratio) {
             return Err(self.limit(path, "unpacked bytes for each packed one"));
         }
         self.tick(path)
@@ -365,6 +469,17 @@ impl<'a> Work<'a> {
         name: &str,
         bytes: &dyn ReadAt,
     ) -> Result<Coverage, Limited> {
+        let covered = self.within(parent, name, bytes)?;
+        Ok(covered.of(bytes.len()))
+    }
+
+    // Looks at something that lies in `parent`, and returns what was understood of it.
+    fn within(
+        &mut self,
+        parent: &Input<'_>,
+        name: &str,
+        bytes: &dyn ReadAt,
+    ) -> Result<Covered, Limited> {
         let path = format!("{}!{name}", parent.path);
         self.members = self.members.saturating_add(1);
         if self.members > self.limits.max_members {
@@ -372,16 +487,19 @@ impl<'a> Work<'a> {
         }
         if self.depth >= self.limits.max_depth {
             self.limit(&path, "depth");
-            return Ok(Coverage {
-                unknown: bytes.len(),
-                ..Coverage::default()
-            });
+            return Ok(Covered::default());
         }
         self.tick(&path)?;
+        // Members that share their bytes are not looked at without end.
+        self.looked = self.looked.saturating_add(bytes.len());
+        let there = self.size.saturating_add(self.unpacked);
+        if self.looked > there.saturating_add(1 << 20).saturating_mul(16) {
+            return Err(self.limit(&path, "bytes that members share"));
+        }
         self.depth = self.depth.saturating_add(1);
-        let coverage = self.look(&Input { path, bytes });
+        let covered = self.examine(&Input { path, bytes });
         self.depth = self.depth.saturating_sub(1);
-        Ok(coverage)
+        Ok(covered)
     }
 
     /// Looks at something in `parent` whose bytes are values: tensors. It is a finding, and looked at
@@ -416,14 +534,56 @@ impl<'a> Work<'a> {
 
     /// Looks at an input by every parser that it may be for, and returns what was understood.
     pub(crate) fn look(&mut self, input: &Input<'_>) -> Coverage {
+        self.examine(input).of(input.bytes.len())
+    }
+
+    fn examine(&mut self, input: &Input<'_>) -> Covered {
         let size = input.bytes.len();
+        if self.depth == 0 {
+            self.size = size;
+        }
         let covered = route::examine(input, self);
-        let coverage = covered.of(size);
-        if coverage.unknown > 0 {
-            let reason = format!("{} of {size} bytes were not understood", coverage.unknown);
+        let unknown = covered.untold(size);
+        if unknown > 0 {
+            let reason = format!("{unknown} of {size} bytes were not understood");
             self.gap(&input.path, reason);
         }
-        coverage
+        covered
+    }
+
+    /// Has the checksum (CRC-32) of bytes compared: in the pass that hashes the file, if they are a
+    /// piece of it, and now if they were unpacked.
+    pub(crate) fn check_sum(&mut self, bytes: &dyn ReadAt, expected: Expected) {
+        let Some(start) = bytes.origin() else {
+            if source::crc32(bytes).is_ok_and(|sum| sum != expected.sum) {
+                self.see_sum(&expected);
+            }
+            return;
+        };
+        let end = start.saturating_add(bytes.len());
+        if start == end && expected.sum != 0 {
+            self.see_sum(&expected);
+        }
+        self.sums.add(self.depth, start..end, expected);
+    }
+
+    /// Takes the checksums that the pass over the file is to compare.
+    pub(crate) fn take_sums(&mut self) -> Sums {
+        std::mem::take(&mut self.sums)
+    }
+
+    /// Notes a checksum that was not that of its bytes.
+    pub(crate) fn see_sum(&mut self, expected: &Expected) {
+        let location = Location {
+            path: expected.path.to_string(),
+            offset: Some(expected.offset),
+            ..Location::default()
+        };
+        let message = format!(
+            "the checksum of `{}` is not that of its bytes",
+            expected.name
+        );
+        self.see(&rules::archive::ZIP_CHECKSUM, location, message);
     }
 }
 

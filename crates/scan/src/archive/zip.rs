@@ -5,84 +5,119 @@
 //! Loaders differ in which they believe, so both are read, members that only one of them knows are
 //! looked at too, and each difference is a finding. (APPNOTE.TXT 6.3.10, sections 4.3 and 4.4.)
 
+mod content;
 mod directory;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
 
 use crate::route::Head;
 use crate::rules;
-use crate::source::{Part, ReadAt, read_full};
+use crate::source::{self, ReadAt};
 use crate::tensors::torch::Torch;
-use crate::unpack;
 use crate::work::{Input, Limited, Look};
 
-use directory::{Central, Local};
+use directory::{Central, End, Local};
 
 /// Largest gap between members that is searched for more of them.
 const SEARCHED: u64 = 256 << 20;
+/// Most overlaps that are told one by one.
+const TOLD: usize = 10;
 
 /// Returns true if it begins with a member, or ends with a directory.
 pub(crate) fn recognises(head: &Head, input: &Input<'_>) -> bool {
     head.starts_with(b"PK\x03\x04")
         || head.starts_with(b"PK\x05\x06")
         || head.starts_with(b"PK\x07\x08PK\x03\x04")
-        || directory::end(input.bytes).is_some()
+        || directory::ends(input.bytes)
+            .iter()
+            .any(|end| end.begins_well(input.bytes))
 }
 
 /// Returns true if it ends with a directory that can be read.
 pub(crate) fn has_directory(input: &Input<'_>) -> bool {
-    directory::end(input.bytes).is_some_and(|end| {
-        let (entries, whole) = directory::entries(input.bytes, &end);
-        whole && !entries.is_empty()
-    })
+    directory::is_near_end(input.bytes) && archive_at_end(input).is_some()
+}
+
+/// Returns where the archive begins that the input ends with.
+pub(crate) fn archive_at_end(input: &Input<'_>) -> Option<u64> {
+    let ends = directory::ends(input.bytes);
+    let end = ends.first().filter(|end| end.begins_well(input.bytes))?;
+    let (entries, _) = directory::entries(input.bytes, end);
+    let starts = entries
+        .iter()
+        .map(|entry| entry.offset.saturating_add(end.prefix));
+    starts.min()
 }
 
 /// A member, by what its headers say.
 struct Member {
     central: Option<Central>,
-    local: Option<Local>,
+    local: Local,
+    // Where the bytes of another member begin, behind those of this one.
+    bound: u64,
+}
+
+impl Member {
+    fn name(&self) -> &str {
+        self.central
+            .as_ref()
+            .map_or(&self.local.name, |central| &central.name)
+    }
 }
 
 /// Looks at an archive and its members.
 pub(crate) fn examine(look: &mut Look<'_, '_, '_>) {
     let mut archive = Archive {
+        path: look.input.path.as_str().into(),
         look,
-        taken: BTreeMap::new(),
+        taken: Vec::new(),
         torch: None,
     };
     // The outcome of a limit is noted where it fired.
     let _ = archive.members();
+    archive.overlaps();
 }
 
 struct Archive<'l, 'i, 'w, 's> {
     look: &'l mut Look<'i, 'w, 's>,
-    // Bytes that belong to a member: where they begin, where they end, and whose they are.
-    taken: BTreeMap<u64, (u64, String)>,
+    path: Arc<str>,
+    // Bytes that belong to something: a member, a directory.
+    taken: Vec<(Range<u64>, String)>,
     torch: Option<Torch>,
 }
 
 impl Archive<'_, '_, '_, '_> {
     fn members(&mut self) -> Result<(), Limited> {
-        let bytes = self.look.input.bytes;
-        let (mut members, prefix) = self.directory();
+        let mut members = self.directories();
         let names: Vec<&str> = members
             .iter()
-            .map(|central| central.name.as_str())
+            .map(|(entry, _)| entry.name.as_str())
             .collect();
         self.torch = Torch::of(&names);
         // Pickles first: what they say about the other members of a torch archive is checked then.
-        members.sort_by_key(|central| (!Torch::is_pickle(&central.name), central.offset));
+        members.sort_by_key(|(entry, start)| (!Torch::is_pickle(&entry.name), *start));
         let mut names = BTreeSet::new();
-        for central in members {
-            self.look.work.tick(&self.look.input.path)?;
-            if !names.insert(central.name.clone()) {
-                let message = format!("two members are called `{}`", central.name);
+        for (entry, start) in members {
+            self.look.work.tick(&self.path)?;
+            if !names.insert(entry.name.clone()) {
+                let message = format!("two members are called `{}`", entry.name);
                 self.look
-                    .see(&rules::archive::ZIP_DUPLICATE, central.offset, message);
+                    .see(&rules::archive::ZIP_DUPLICATE, start, message);
             }
-            let local = Local::read(bytes, central.offset.saturating_add(prefix));
+            let Some(local) = Local::read(self.look.input.bytes, start) else {
+                let message = format!(
+                    "`{}` is in the directory, and not in the archive",
+                    entry.name
+                );
+                self.look
+                    .broken(&rules::archive::ZIP_BROKEN, Some(start), message);
+                continue;
+            };
             let member = Member {
-                central: Some(central),
+                bound: self.look.input.bytes.len(),
+                central: Some(entry),
                 local,
             };
             self.member(&member)?;
@@ -90,40 +125,83 @@ impl Archive<'_, '_, '_, '_> {
         if let Some(torch) = self.torch.take() {
             torch.finish(self.look);
         }
-        self.hidden()
+        self.hidden()?;
+        self.strays()
     }
 
-    // What the directory says, and how many bytes stand before the archive.
-    fn directory(&mut self) -> (Vec<Central>, u64) {
+    // What directories say, and where the header of each member is.
+    fn directories(&mut self) -> Vec<(Central, u64)> {
         let bytes = self.look.input.bytes;
-        let Some(end) = directory::end(bytes) else {
-            self.look.broken(
-                &rules::archive::ZIP_BROKEN,
-                None,
-                "there is no directory at the end",
-            );
-            return (Vec::new(), 0);
-        };
-        self.look.covered.parsed(end.range.clone());
-        self.look.covered.parsed(end.directory.clone());
-        let (entries, whole) = directory::entries(bytes, &end);
-        if !whole {
-            self.look.broken(
-                &rules::archive::ZIP_BROKEN,
-                None,
-                "the directory breaks off",
-            );
+        let ends = directory::ends(bytes);
+        if ends.is_empty() {
+            let message = "there is no directory at the end";
+            self.look.broken(&rules::archive::ZIP_BROKEN, None, message);
         }
-        (entries, end.prefix)
+        if let [first, second, ..] = ends.as_slice() {
+            let message = format!(
+                "one directory is at {}, and programs that read the headers another way find one at {}",
+                first.directory.start, second.directory.start
+            );
+            let at = Some(second.directory.start);
+            self.look.see(&rules::archive::ZIP_DIRECTORIES, at, message);
+        }
+        let mut members = Vec::new();
+        let mut known = BTreeSet::new();
+        for end in ends {
+            self.take(&end.range, "the end record");
+            self.take(&end.directory, "the directory");
+            let (entries, whole) = directory::entries(bytes, &end);
+            if !whole {
+                let message = "the directory breaks off";
+                self.look.broken(&rules::archive::ZIP_BROKEN, None, message);
+            }
+            self.count(&entries, &end);
+            let fresh: Vec<_> = entries
+                .into_iter()
+                .map(|entry| (entry.offset.saturating_add(end.prefix), entry))
+                .filter(|(start, entry)| !known.contains(&(*start, entry.name.clone())))
+                .collect();
+            // A second directory may repeat what the first says.
+            known.extend(
+                fresh
+                    .iter()
+                    .map(|(start, entry)| (*start, entry.name.clone())),
+            );
+            members.extend(fresh.into_iter().map(|(start, entry)| (entry, start)));
+        }
+        members
+    }
+
+    fn count(&mut self, entries: &[Central], end: &End) {
+        let found = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+        // Sixteen bits are all that there are, and old programs let them run over.
+        if found & 0xffff != end.count & 0xffff {
+            let message = format!(
+                "the directory has {found} members, and the end record says {}",
+                end.count
+            );
+            let at = Some(end.range.start);
+            self.look.see(&rules::archive::ZIP_BROKEN, at, message);
+        }
+    }
+
+    fn take(&mut self, range: &Range<u64>, what: &str) {
+        self.look.covered.parsed(range.clone());
+        self.taken.push((range.clone(), what.to_owned()));
     }
 
     // Members that the directory does not name, between those that it does.
     fn hidden(&mut self) -> Result<(), Limited> {
-        for (start, end) in self.gaps() {
-            let mut at = start;
-            while let Some(found) = find_local(self.look.input.bytes, at, end) {
+        for gap in self.gaps() {
+            let mut at = gap.start;
+            if gap.end.saturating_sub(gap.start) > SEARCHED {
+                self.look
+                    .gap("more bytes belong to no member than are searched for more of them");
+            }
+            let end = gap.end.min(gap.start.saturating_add(SEARCHED));
+            while let Some(found) = find_local(self.look.input.bytes, at..end) {
+                at = found.saturating_add(4);
                 let Some(local) = Local::read(self.look.input.bytes, found) else {
-                    at = found.saturating_add(4);
                     continue;
                 };
                 let message = format!(
@@ -132,162 +210,101 @@ impl Archive<'_, '_, '_, '_> {
                 );
                 self.look
                     .see(&rules::archive::ZIP_HIDDEN, Some(found), message);
-                at = local
-                    .data
-                    .saturating_add(local.packed.unwrap_or(0))
-                    .max(found.saturating_add(30));
                 let member = Member {
                     central: None,
-                    local: Some(local),
+                    bound: gap.end,
+                    local,
                 };
-                self.member(&member)?;
+                at = self.member(&member)?.max(at);
             }
         }
         Ok(())
     }
 
-    fn gaps(&self) -> Vec<(u64, u64)> {
+    // Bytes that belong to nothing: padding, or something that is looked at.
+    fn strays(&mut self) -> Result<(), Limited> {
+        let size = self.look.input.bytes.len();
+        let rule = &rules::archive::ZIP_STRAY;
+        for gap in self.gaps() {
+            if gap.end == size {
+                self.look.trailing_by(rule, gap)?;
+            } else if gap.start > 0 {
+                self.stray(gap)?;
+            } else if source::find_other(self.look.input.bytes, gap.clone(), 0).is_none() {
+                self.look.covered.parsed(gap);
+            }
+            // What stands before an archive, the parser for what that is looks at.
+        }
+        Ok(())
+    }
+
+    fn stray(&mut self, range: Range<u64>) -> Result<(), Limited> {
+        if source::find_other(self.look.input.bytes, range.clone(), 0).is_none() {
+            self.look.covered.parsed(range);
+            return Ok(());
+        }
+        let count = range.end.saturating_sub(range.start);
+        let message = format!("{count} bytes between members belong to none");
+        self.look
+            .see(&rules::archive::ZIP_STRAY, Some(range.start), message);
+        self.look
+            .part(&format!("bytes at {}", range.start), range)?;
+        Ok(())
+    }
+
+    fn gaps(&mut self) -> Vec<Range<u64>> {
+        self.taken.sort_by_key(|(range, _)| range.start);
         let mut gaps = Vec::new();
         let mut at = 0;
-        for (start, (end, _)) in &self.taken {
-            if *start > at {
-                gaps.push((at, *start));
+        for (range, _) in &self.taken {
+            if range.start > at {
+                gaps.push(at..range.start);
             }
-            at = at.max(*end);
+            at = at.max(range.end);
         }
         let size = self.look.input.bytes.len();
         if size > at {
-            gaps.push((at, size.min(at.saturating_add(SEARCHED))));
+            gaps.push(at..size);
         }
         gaps
     }
 
-    fn member(&mut self, member: &Member) -> Result<(), Limited> {
-        let Some(local) = &member.local else {
-            if let Some(central) = &member.central {
-                let message = format!(
-                    "`{}` is in the directory, and not in the archive",
-                    central.name
-                );
-                self.look.see(
-                    &rules::archive::ZIP_BROKEN,
-                    Some(central.offset),
-                    message.clone(),
-                );
-                self.look.gap(message);
-            }
-            return Ok(());
-        };
-        self.compare(member, local);
-        let name = member
-            .central
-            .as_ref()
-            .map_or(&local.name, |central| &central.name);
-        self.name(name, member, local);
-        let packed = match (&member.central, local.packed) {
-            (Some(central), _) => central.packed,
-            (None, Some(packed)) => packed,
-            (None, None) => self.look.input.bytes.len().saturating_sub(local.data),
-        };
-        let end = local.data.saturating_add(packed);
+    // Looks at a member, and returns where it ends.
+    fn member(&mut self, member: &Member) -> Result<u64, Limited> {
+        let local = &member.local;
+        let size = self.look.input.bytes.len();
+        self.compare(member);
+        self.names(member);
         self.look.covered.parsed(local.start..local.data);
-        if end > self.look.input.bytes.len() {
+        let said = match (&member.central, local.packed) {
+            (Some(central), _) => Some(central.packed),
+            (None, packed) => packed,
+        };
+        // Without a size before the bytes, they go on to what comes next, or to their own end.
+        let mut end = said.map_or(member.bound, |packed| local.data.saturating_add(packed));
+        if end > size {
+            let name = member.name();
             let message = format!("`{name}` ends behind the end of the archive");
-            self.look.see(
-                &rules::archive::ZIP_BROKEN,
-                Some(local.start),
-                message.clone(),
-            );
-            self.look.gap(message);
-        }
-        self.overlap(local.start, end, name);
-        if local.is_folder() && packed == 0 {
-            return Ok(());
-        }
-        self.content(member, local, (name, local.data..end))
-    }
-
-    fn content(
-        &mut self,
-        member: &Member,
-        local: &Local,
-        (name, range): (&str, std::ops::Range<u64>),
-    ) -> Result<(), Limited> {
-        let part = Part::new(self.look.input.bytes, range.clone());
-        let path = format!("{}!{name}", self.look.input.path);
-        // What a flag says about encryption is no reason not to look: loaders mind it less.
-        let method = member
-            .central
-            .as_ref()
-            .map_or(local.method, |central| central.method);
-        let methods: BTreeSet<u16> = [method, local.method].into_iter().collect();
-        for method in methods {
-            match method {
-                0 => {
-                    let is_storage = match &mut self.torch {
-                        Some(torch) => torch.storage(self.look, name, part.len()),
-                        None => false,
-                    };
-                    if is_storage {
-                        self.look.work.opaque_member(self.look.input, name, &part)?;
-                        self.look.covered.opaque(range.clone());
-                    } else {
-                        self.look.member(name, &part)?;
-                        self.look.covered.parsed(range.clone());
-                    }
-                }
-                8 => {
-                    let open = |packed| Ok(flate2::read::DeflateDecoder::new(packed));
-                    let outcome = unpack::unpack(&path, &part, open, self.look.work)?;
-                    if let Some(why) = outcome.broken {
-                        let message = format!("`{name}` cannot be unpacked to its end: {why}");
-                        self.look.see(
-                            &rules::archive::ZIP_BROKEN,
-                            Some(local.start),
-                            message.clone(),
-                        );
-                        self.look.work.gap(&path, message);
-                    }
-                    self.look.member(name, &outcome.bytes)?;
-                    self.look.covered.parsed(range.clone());
-                    self.check_sum(member, local, (name, &outcome.bytes));
-                }
-                other => self.look.work.gap(
-                    &path,
-                    format!("it is packed by method {other}, which is not read"),
-                ),
-            }
-        }
-        if method == 0 && part.len() <= 16 << 20 {
-            self.check_sum(member, local, (name, &part));
-        }
-        Ok(())
-    }
-
-    fn check_sum(&mut self, member: &Member, local: &Local, (name, bytes): (&str, &dyn ReadAt)) {
-        let expected = member
-            .central
-            .as_ref()
-            .map_or(local.checksum, |central| central.checksum);
-        let mut hasher = crc32fast::Hasher::new();
-        let mut buffer = vec![0; 64 << 10];
-        let mut at = 0;
-        while let Ok(count @ 1..) = read_full(bytes, at, &mut buffer) {
-            hasher.update(buffer.get(..count).unwrap_or_default());
-            at = at.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-        }
-        if hasher.finalize() != expected {
-            let message = format!("the checksum of `{name}` is not that of its bytes");
             self.look
-                .see(&rules::archive::ZIP_CHECKSUM, Some(local.start), message);
+                .broken(&rules::archive::ZIP_BROKEN, Some(local.start), message);
+            end = size;
         }
+        let listed = member.central.as_ref();
+        let after = listed.map_or(end, |central| {
+            local.descriptor_end(self.look.input.bytes, end, central)
+        });
+        self.look.covered.parsed(end..after);
+        let read = self.contents(member, local.data..end, said.is_some());
+        let after = read.ok().flatten().unwrap_or(after);
+        self.taken
+            .push((local.start..after, member.name().to_owned()));
+        read?;
+        Ok(after)
     }
 
     // What the two headers say about the same member.
-    fn compare(&mut self, member: &Member, local: &Local) {
-        const ENCRYPTED: u16 = 1 | 1 << 6;
-        const PATCHED: u16 = 1 << 5;
-        const MASKED: u16 = 1 << 13;
+    fn compare(&mut self, member: &Member) {
+        let local = &member.local;
         let Some(central) = &member.central else {
             return;
         };
@@ -302,49 +319,52 @@ impl Archive<'_, '_, '_, '_> {
         }
         let same_size = local.has_descriptor()
             || (local.packed == Some(central.packed) && local.unpacked == Some(central.unpacked));
-        if central.method != local.method || !same_size {
+        let plain =
+            central.method != 0 || member.is_flagged() || central.packed == central.unpacked;
+        if central.method != local.method || !same_size || !plain {
             let message = format!(
-                "two headers of `{}` disagree about its size or how it is packed",
+                "headers of `{}` disagree about its size or how it is packed",
                 central.name
             );
             self.look
                 .see(&rules::archive::ZIP_HEADERS_DIFFER, at, message);
         }
-        let flags = central.flags | local.flags;
-        if flags & (ENCRYPTED | PATCHED | MASKED) != 0 {
-            let message = format!(
-                "`{}` says that it is encrypted or a patch (flags {flags:#06x})",
-                central.name
-            );
-            self.look.see(&rules::archive::ZIP_FLAGS, at, message);
-        }
     }
 
-    fn name(&mut self, name: &str, member: &Member, local: &Local) {
+    fn names(&mut self, member: &Member) {
+        let local = &member.local;
         let at = Some(local.start);
-        for name in BTreeSet::from([name, local.name.as_str()]) {
+        for name in BTreeSet::from([member.name(), local.name.as_str()]) {
             if leads_out(name) {
                 let message = format!("`{name}` leads out of the folder that it is unpacked into");
                 self.look.see(&rules::archive::ARCHIVE_PATH, at, message);
             }
         }
-        if member.central.as_ref().is_some_and(Central::is_link) {
-            let message = format!("`{name}` is a symbolic link");
-            self.look.see(&rules::archive::ARCHIVE_LINK, at, message);
-        }
     }
 
-    fn overlap(&mut self, start: u64, end: u64, name: &str) {
-        let before = self.taken.range(..end).next_back();
-        if let Some((_, (other_end, other))) = before
-            && *other_end > start
-        {
-            let message = format!("`{name}` and `{other}` share bytes");
-            self.look
-                .see(&rules::archive::ZIP_OVERLAP, Some(start), message);
+    // Members that share bytes with others.
+    fn overlaps(&mut self) {
+        self.taken.sort_by_key(|(range, _)| range.start);
+        let mut last: Option<&(Range<u64>, String)> = None;
+        let mut told = 0_usize;
+        for one in &self.taken {
+            if one.0.is_empty() {
+                continue;
+            }
+            if let Some((before, name)) = last
+                && before.end > one.0.start
+            {
+                told = told.saturating_add(1);
+                if told <= TOLD {
+                    let message = format!("`{}` and `{name}` share bytes", one.1);
+                    self.look
+                        .see(&rules::archive::ZIP_OVERLAP, Some(one.0.start), message);
+                }
+            }
+            if last.is_none_or(|(before, _)| one.0.end > before.end) {
+                last = Some(one);
+            }
         }
-        let (held, _) = self.taken.entry(start).or_insert((end, name.to_owned()));
-        *held = (*held).max(end);
     }
 }
 
@@ -358,20 +378,52 @@ pub(crate) fn leads_out(name: &str) -> bool {
         || name.contains('\0')
 }
 
-fn find_local(bytes: &dyn ReadAt, from: u64, end: u64) -> Option<u64> {
-    let mut buffer = vec![0; 64 << 10];
-    let mut at = from;
-    while at < end {
-        let count = read_full(bytes, at, &mut buffer).ok()?;
-        let read = buffer.get(..count)?;
-        if let Some(found) = read.windows(4).position(|four| four == b"PK\x03\x04") {
-            let found = at.checked_add(u64::try_from(found).ok()?)?;
-            return (found < end).then_some(found);
-        }
-        if count < 4 {
-            return None;
-        }
-        at = at.saturating_add(u64::try_from(count.saturating_sub(3)).ok()?);
+/// Returns true if a link that is called `name` leads to somewhere else than below the folder that
+/// the archive is unpacked into.
+pub(crate) fn link_leads_out(name: &str, target: &str) -> bool {
+    if !target.split(['/', '\\']).any(|part| part == "..") {
+        return leads_out(target);
     }
-    None
+    let absolute = target.starts_with(['/', '\\']) || target.contains([':', '\0']);
+    let plain = |part: &&str| !part.is_empty() && *part != ".";
+    let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let mut depth = 0_u64;
+    for part in folder
+        .split('/')
+        .chain(target.split(['/', '\\']))
+        .filter(plain)
+    {
+        if part != ".." {
+            depth = depth.saturating_add(1);
+        } else if let Some(above) = depth.checked_sub(1) {
+            depth = above;
+        } else {
+            return true;
+        }
+    }
+    absolute
+}
+
+fn find_local(bytes: &dyn ReadAt, range: Range<u64>) -> Option<u64> {
+    let mut found = None;
+    let mut at = range.start;
+    // Pieces share three bytes, so that a mark across an edge is seen.
+    while found.is_none() && at < range.end {
+        let mut next = range.end;
+        source::each(bytes, at..range.end, |start, read| {
+            let mark = read.windows(4).position(|four| four == b"PK\x03\x04");
+            found = mark.and_then(|mark| start.checked_add(u64::try_from(mark).ok()?));
+            let len = u64::try_from(read.len()).unwrap_or(u64::MAX);
+            let end = start.saturating_add(len);
+            let split = read.iter().rev().take(3).any(|byte| *byte == b'P');
+            if found.is_none() && split && end < range.end && len > 3 {
+                next = end.saturating_sub(3);
+                return false;
+            }
+            found.is_none()
+        })
+        .ok()?;
+        at = next;
+    }
+    found
 }

@@ -36,6 +36,20 @@ rules! {
         "Programs differ in which of them they take.",
         "Find out what wrote the archive.",
         [436], ["AML.T0015", "LLM03:2025"];
+    ZIP_DIRECTORIES = "zip/two-directories", High, "A zip archive has two directories",
+        "Programs find the directory in different ways, and in this archive these lead to different \
+         ones, so that one scans other members than the next one loads.",
+        "Do not use the archive.",
+        [436], ["AML.T0015", "LLM03:2025"];
+    ZIP_STRAY = "zip/stray-bytes", Low, "A zip archive has bytes that belong to no member",
+        "Bytes lie between or behind members, and no header says what they are. Something else may \
+         be carried there.",
+        "Find out what wrote the archive; look at the findings inside.",
+        [436], ["LLM03:2025"];
+    ARCHIVE_ENCRYPTED = "archive/encrypted", Low, "An archive is encrypted",
+        "What is encrypted cannot be looked at, and passes every scanner.",
+        "Decrypt it and scan what comes out.",
+        [311], ["AML.T0015", "LLM03:2025"];
     ZIP_BROKEN = "zip/broken", Medium, "A zip archive is broken",
         "Part of the archive is missing or contradicts itself. Loaders repair more than one thinks.",
         "Get the archive again from its source.",

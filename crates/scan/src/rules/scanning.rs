@@ -13,4 +13,9 @@ rules! {
          scanners have been passed by that way.",
         "Find out why it is called so.",
         [434, 646], ["LLM03:2025"];
+    TRAILING = "scan/trailing", Low, "Something follows the end of the content",
+        "Bytes follow the end of what the file is. Programs leave them alone or read them as \
+         something else; what is carried there is looked at like a file of its own.",
+        "Look at the findings inside, and find out what wrote the file.",
+        [436], ["LLM03:2025"];
 }

@@ -241,10 +241,23 @@ fn archives_are_found_behind_and_before_other_bytes() {
 
 #[test]
 fn links_duplicates_and_overlaps_are_told() {
-    let mut link = Member::new("m/link", b"/etc/passwd");
+    for (target, rule, state) in [
+        ("/etc/passwd", "archive/path", State::Findings),
+        ("../../x", "archive/path", State::Findings),
+        ("../x", "archive/link", State::Clean),
+        ("x", "archive/link", State::Clean),
+    ] {
+        let mut link = Member::new("m/link", target.as_bytes());
+        link.attributes = 0xa1ff << 16;
+        let report = look(&archive(&[link]));
+        assert_eq!(rules(&report), [rule], "{report:#?}");
+        assert_eq!(report.state(Severity::High), state, "{report:#?}");
+    }
+    // A loader that takes no notice of links finds a pickle there.
+    let mut link = Member::new("m/link", &payload());
     link.attributes = 0xa1ff << 16;
     let report = look(&archive(&[link]));
-    assert!(rules(&report).contains(&"archive/link"), "{report:#?}");
+    assert!(rules(&report).contains(&"pickle/dangerous-call"));
     let report = look(&archive(&[
         Member::new("m/x.pkl", &harmless()),
         Member::new("m/x.pkl", &payload()),

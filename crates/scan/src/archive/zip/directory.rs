@@ -7,7 +7,11 @@ use crate::source::{Cursor, CursorError, ReadAt, read_full};
 /// How far from the end the end record may lie: its own 22 bytes and a comment of 65,535.
 const TAIL: u64 = 22 + 65_535;
 /// Most members of one directory.
-const MAX_ENTRIES: usize = 1 << 20;
+const MAX_ENTRIES: usize = 1 << 18;
+/// Largest directory.
+const MAX_DIRECTORY: u64 = 64 << 20;
+/// Most end records that are considered.
+const MAX_RECORDS: usize = 16;
 /// Longest name.
 const MAX_NAME: usize = 4 << 10;
 
@@ -19,6 +23,16 @@ pub(super) struct End {
     pub(super) directory: Range<u64>,
     /// How many bytes stand before the archive.
     pub(super) prefix: u64,
+    /// How many members it says that there are.
+    pub(super) count: u64,
+}
+
+impl End {
+    /// Returns true if the directory begins with a member where it ought to.
+    pub(super) fn begins_well(&self, bytes: &dyn ReadAt) -> bool {
+        let mut cursor = Cursor::at(bytes, self.directory.start);
+        cursor.array().is_ok_and(|mark| mark == *b"PK\x01\x02")
+    }
 }
 
 /// A member as the directory describes it.
@@ -99,45 +113,156 @@ impl Local {
         self.flags & 1 << 3 != 0
     }
 
+    /// Returns where what follows the bytes ends, if it repeats the size that the directory says.
+    pub(super) fn descriptor_end(&self, bytes: &dyn ReadAt, end: u64, central: &Central) -> u64 {
+        if !self.has_descriptor() {
+            return end;
+        }
+        let mut cursor = Cursor::at(bytes, end);
+        let ahead = cursor.peek(24);
+        // A mark that may lack, the checksum, and two sizes of four or eight bytes.
+        let (mark, rest) = match ahead.strip_prefix(b"PK\x07\x08") {
+            Some(rest) => (4, rest),
+            None => (0, ahead),
+        };
+        let Some((_, sizes)) = rest.split_first_chunk::<4>() else {
+            return end;
+        };
+        let narrow = sizes
+            .first_chunk()
+            .map(|size| u64::from(u32::from_le_bytes(*size)));
+        let wide = sizes.first_chunk().map(|size| u64::from_le_bytes(*size));
+        let len = if wide == Some(central.packed) && sizes.len() >= 16 {
+            20
+        } else if narrow == Some(central.packed) {
+            12
+        } else {
+            return end;
+        };
+        end.saturating_add(len).saturating_add(mark)
+    }
+
     /// Returns true if it is a folder.
     pub(super) fn is_folder(&self) -> bool {
         self.name.ends_with('/')
     }
 }
 
-/// Finds the end record: the last one, as loaders do.
-pub(super) fn end(bytes: &dyn ReadAt) -> Option<End> {
+/// Finds the directories that programs may read: that of the last end record as a rule.
+///
+/// Others are told apart by where they lie: that of an end record whose comment holds the last one,
+/// that of an end record whose zip64 twin says something else, and that at the place the end record
+/// names if something stands before the archive.
+pub(super) fn ends(bytes: &dyn ReadAt) -> Vec<End> {
     let size = bytes.len();
     let from = size.saturating_sub(TAIL);
-    let mut tail = vec![0; usize::try_from(size.saturating_sub(from)).ok()?];
-    let count = read_full(bytes, from, &mut tail).ok()?;
+    let mut tail = vec![0; usize::try_from(size.saturating_sub(from)).unwrap_or(0)];
+    let count = read_full(bytes, from, &mut tail).unwrap_or(0);
     tail.truncate(count);
-    let found = tail.windows(4).rposition(|four| four == b"PK\x05\x06")?;
-    let at = from.checked_add(u64::try_from(found).ok()?)?;
-    let mut cursor = Cursor::at(bytes, at);
-    cursor.skip(12).ok()?;
-    let (mut directory_size, mut offset) =
-        (u64::from(cursor.u32().ok()?), u64::from(cursor.u32().ok()?));
-    let comment = u64::from(cursor.u16().ok()?);
-    let mut start = at;
-    // Loaders take the larger record whenever it is there.
-    if let Some((record, wide_size, wide_offset)) = wide_end(bytes, at) {
-        (directory_size, offset) = (wide_size, wide_offset);
-        start = record;
+    let mut ends: Vec<End> = Vec::new();
+    let found = memchr_rev(&tail).take(MAX_RECORDS);
+    for at in found.filter_map(|found| from.checked_add(u64::try_from(found).ok()?)) {
+        let Some(record) = Record::read(bytes, at) else {
+            continue;
+        };
+        // An earlier record counts if its comment goes on to the end of the file.
+        let whole = record.end == size;
+        if ends.is_empty() || whole {
+            let fresh = record.directories(bytes);
+            if ends.is_empty() || fresh.iter().any(|end| end.begins_well(bytes)) {
+                ends.extend(fresh);
+            }
+        }
     }
-    // Where the directory really is: right before the end record. What it says is relative to the
-    // beginning of the archive, which is not that of the file if something stands before.
-    let directory_start = start.checked_sub(directory_size)?;
-    let prefix = directory_start.checked_sub(offset)?;
-    Some(End {
-        range: start..cursor.position().saturating_add(comment).min(size),
-        directory: directory_start..start,
-        prefix,
-    })
+    let first = ends.first().map(|end| end.directory.clone());
+    let mut seen = Vec::new();
+    ends.retain(|end| {
+        let fresh = !seen.contains(&end.directory);
+        seen.push(end.directory.clone());
+        fresh && (Some(&end.directory) == first.as_ref() || end.begins_well(bytes))
+    });
+    ends
+}
+
+/// Returns true if an end record stands near the end: cheaper than reading all that may be.
+pub(super) fn is_near_end(bytes: &dyn ReadAt) -> bool {
+    const NEAR: u64 = 1 << 10;
+    let mut tail = vec![0; 1 << 10];
+    let count = read_full(bytes, bytes.len().saturating_sub(NEAR), &mut tail).unwrap_or(0);
+    memchr_rev(tail.get(..count).unwrap_or_default())
+        .next()
+        .is_some()
+}
+
+// Where end records begin, the last first.
+fn memchr_rev(tail: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    let fours = tail.windows(4).enumerate().rev();
+    fours.filter_map(|(at, four)| (four == b"PK\x05\x06").then_some(at))
+}
+
+// An end record.
+struct Record {
+    at: u64,
+    count: u16,
+    size: u32,
+    offset: u32,
+    // Where its comment ends.
+    end: u64,
+}
+
+impl Record {
+    fn read(bytes: &dyn ReadAt, at: u64) -> Option<Self> {
+        let mut cursor = Cursor::at(bytes, at);
+        cursor.skip(10).ok()?;
+        let count = cursor.u16().ok()?;
+        let (size, offset) = (cursor.u32().ok()?, cursor.u32().ok()?);
+        let comment = u64::from(cursor.u16().ok()?);
+        Some(Self {
+            at,
+            count,
+            size,
+            offset,
+            end: cursor.position().saturating_add(comment),
+        })
+    }
+
+    fn directories(&self, bytes: &dyn ReadAt) -> Vec<End> {
+        let unset = self.count == u16::MAX || self.size == u32::MAX || self.offset == u32::MAX;
+        let wide = wide_end(bytes, self.at);
+        let start = wide.map_or(self.at, |(start, _)| start);
+        // Loaders take the larger record whenever it is there, or if the smaller sends them there.
+        let narrow = (wide.is_none() || !unset)
+            .then(|| (self.count.into(), self.size.into(), self.offset.into()));
+        let said = wide.map(|(_, numbers)| numbers).into_iter().chain(narrow);
+        let range = start..self.end.min(bytes.len());
+        said.flat_map(|numbers| placed(&range, numbers)).collect()
+    }
+}
+
+// Where the directory really is: right before the end record. What the record says is relative to
+// the beginning of the archive, which is not that of the file if something stands before; some
+// programs go to where it says all the same.
+fn placed(range: &Range<u64>, (count, size, offset): (u64, u64, u64)) -> Vec<End> {
+    let end = |start: u64, prefix| {
+        Some(End {
+            range: range.clone(),
+            directory: start..start.checked_add(size)?,
+            prefix,
+            count,
+        })
+    };
+    let before = range.start.checked_sub(size);
+    let prefix = before.and_then(|before| before.checked_sub(offset));
+    let places = match (before, prefix) {
+        (Some(before), Some(0)) => [end(before, 0), None],
+        (Some(before), Some(prefix)) => [end(before, prefix), end(offset, 0)],
+        _ => [end(offset, 0), None],
+    };
+    places.into_iter().flatten().collect()
 }
 
 // Zip64: a locator right before the end record, which says where the larger record is.
-fn wide_end(bytes: &dyn ReadAt, at: u64) -> Option<(u64, u64, u64)> {
+fn wide_end(bytes: &dyn ReadAt, at: u64) -> Option<(u64, (u64, u64, u64))> {
     let mut cursor = Cursor::at(bytes, at.checked_sub(20)?);
     if cursor.array().ok()? != *b"PK\x06\x07" {
         return None;
@@ -151,8 +276,9 @@ fn wide_end(bytes: &dyn ReadAt, at: u64) -> Option<(u64, u64, u64)> {
         if cursor.array().ok()? != *b"PK\x06\x06" {
             return None;
         }
-        cursor.skip(36).ok()?;
-        Some((record, cursor.u64().ok()?, cursor.u64().ok()?))
+        cursor.skip(28).ok()?;
+        let count = cursor.u64().ok()?;
+        Some((record, (count, cursor.u64().ok()?, cursor.u64().ok()?)))
     })
 }
 
@@ -160,13 +286,18 @@ fn wide_end(bytes: &dyn ReadAt, at: u64) -> Option<(u64, u64, u64)> {
 pub(super) fn entries(bytes: &dyn ReadAt, end: &End) -> (Vec<Central>, bool) {
     let mut cursor = Cursor::at(bytes, end.directory.start);
     let mut entries = Vec::new();
-    while cursor.position() < end.directory.end {
+    let last = end.directory.end.min(bytes.len());
+    let most = end.directory.start.saturating_add(MAX_DIRECTORY);
+    while cursor.position() < last {
+        if cursor.position() > most {
+            return (entries, false);
+        }
         match entry(&mut cursor) {
             Ok(Some(entry)) if entries.len() < MAX_ENTRIES => entries.push(entry),
             _ => return (entries, false),
         }
     }
-    (entries, true)
+    (entries, last == end.directory.end)
 }
 
 fn entry(cursor: &mut Cursor<'_>) -> Result<Option<Central>, CursorError> {
