@@ -1,8 +1,9 @@
 //! What fuzzing calls: one format after another, whatever the bytes look like.
 
-use custos_core::finding::Severity;
+use custos_core::finding::{Finding, Location, Severity};
 
 use crate::report::State;
+use crate::supply::secrets;
 use crate::work::{Input, Look, Work};
 use crate::{Options, route, scan};
 
@@ -46,4 +47,26 @@ pub fn format(name: &str, bytes: &[u8]) {
     if report.state(Severity::Info) == State::Clean && coverage.unknown > 0 {
         panic!("clean, and {} bytes unknown", coverage.unknown);
     }
+}
+
+/// Looks for secrets in a text.
+pub fn secrets(text: &str) -> Vec<Finding> {
+    let bytes = text.as_bytes().to_vec();
+    let options = Options::default();
+    let mut work = Work::new(&options);
+    let input = Input {
+        path: "x".to_owned(),
+        bytes: &bytes,
+    };
+    let mut look = Look {
+        input: &input,
+        work: &mut work,
+        covered: crate::work::Covered::default(),
+    };
+    let at = Location {
+        offset: Some(0),
+        ..look.here()
+    };
+    secrets::inspect(&mut look, &at, text);
+    work.into_parts().2
 }

@@ -1,1 +1,3 @@
 //! Dependencies and secrets.
+
+mod secrets;
