@@ -1,8 +1,50 @@
 //! Datasets, images and sound.
 
+mod gif;
+mod jpeg;
+mod parts;
+mod pdf;
+mod png;
+pub(crate) mod prompts;
+mod raster;
+mod riff;
+mod sound;
+mod svg;
+mod tiff;
+mod video;
+
 use crate::route::Format;
 
 /// The lists that a verdict depends on.
 pub(crate) static DATA: &[&str] = &[];
 
-pub(crate) static FORMATS: &[Format] = &[];
+macro_rules! formats {
+    ($($name:literal, $extensions:expr, $recognises:path, $examine:path;)*) => {
+        pub(crate) static FORMATS: &[Format] = &[$(Format {
+            name: $name,
+            extensions: &$extensions,
+            recognises: $recognises,
+            examine: $examine,
+        }),*];
+    };
+}
+
+formats! {
+    "png", ["png", "apng"], png::recognises, png::examine;
+    "jpeg", ["jpg", "jpeg"], jpeg::recognises, jpeg::examine;
+    "gif", ["gif"], gif::recognises, gif::examine;
+    "webp", ["webp"], riff::is_webp, riff::examine;
+    "bmp", ["bmp"], raster::is_bmp, raster::bmp;
+    "ico", ["ico", "cur"], raster::is_ico, raster::ico;
+    "tiff", ["tif", "tiff"], tiff::recognises, tiff::examine;
+    "svg", ["svg"], svg::recognises, svg::examine;
+    "wav", ["wav"], riff::is_wav, riff::examine;
+    "aiff", ["aif", "aiff"], riff::is_aiff, riff::examine;
+    "avi", ["avi"], riff::is_avi, riff::examine;
+    "flac", ["flac"], sound::is_flac, sound::flac;
+    "mp3", ["mp3"], sound::is_mp3, sound::mp3;
+    "ogg", ["ogg", "oga", "opus"], sound::is_ogg, sound::ogg;
+    "mp4", ["mp4", "m4a", "m4v", "mov", "heic", "avif"], video::is_mp4, video::mp4;
+    "matroska", ["mkv", "webm", "mka"], video::is_matroska, video::matroska;
+    "pdf", ["pdf"], pdf::recognises, pdf::examine;
+}

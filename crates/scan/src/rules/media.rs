@@ -39,4 +39,41 @@ rules! {
          ones. Two names that look equal are not.",
         "Compare the name with the one that you expect, letter by letter.",
         [1007], ["LLM03:2025"];
+    MEDIA_BROKEN = "media/broken", Medium, "An image, a recording or a document is broken",
+        "Part of the file is missing or contradicts itself. What comes before was looked at; decoders \
+         differ in what they do with such files, and some have been attacked that way.",
+        "Get the file again from its source.",
+        [20], ["LLM03:2025"];
+    MEDIA_CHECKSUM = "media/checksum", Low, "A checksum in an image or a recording is wrong",
+        "A part of the file is not what was written. Tolerant decoders read it all the same.",
+        "Get the file again from its source.",
+        [354], ["LLM03:2025"];
+    MEDIA_TRAILING = "media/trailing", Low, "Something follows the end of an image or a recording",
+        "Decoders leave these bytes out, and other programs may read them: that is how a file is two \
+         things at once.",
+        "Look at the findings inside; cut the file at the end of its content.",
+        [436], ["AML.T0015", "LLM03:2025"];
+    MEDIA_PROGRAM = "media/program", High, "A program or an archive hides in an image or a recording",
+        "The file carries a program, or a file of another kind, where decoders do not look. Nobody \
+         does that by accident.",
+        "Do not use the file.",
+        [506, 436], ["AML.T0011", "LLM03:2025"];
+    MEDIA_SCRIPT = "media/script", Medium, "An image or a document holds something that runs",
+        "A script, an action or a reference runs or is followed when the file is opened by a program \
+         that knows more than its picture or text.",
+        "Remove it, or open the file only by programs that leave it out.",
+        [79, 506], ["AML.T0011", "LLM05:2025"];
+    MEDIA_ENTITY = "media/external-entity", High, "An image reads other files through an entity",
+        "An XML entity names another file or address, which careless readers put into the document.",
+        "Do not use the file.",
+        [611], ["LLM03:2025"];
+    MEDIA_SIZE = "media/dimensions", Medium, "A small image claims to be very large",
+        "The image takes far more memory when it is decoded than its file lets one expect.",
+        "Bound the size of images before you decode them.",
+        [409, 789], ["AML.T0029", "LLM10:2025"];
+    HIDDEN_PROMPT = "data/hidden-prompt", Medium, "An instruction to language models is hidden in a text",
+        "A text that people do not see tells a language model what to do. Whoever trains on the text, \
+         or has a model read it, may have it obey.",
+        "Read the instruction in the evidence, and leave the text out.",
+        [1427], ["AML.T0051.001", "AML.T0020", "LLM01:2025", "LLM04:2025"];
 }
