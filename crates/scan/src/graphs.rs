@@ -1,8 +1,71 @@
 //! Computation graphs and the formats of frameworks that hold them.
 
+mod lists;
+mod onnx;
+mod tensorflow;
+
 use crate::route::Format;
 
-/// The lists that a verdict depends on.
-pub(crate) static DATA: &[&str] = &[];
+/// Kinds of messages, as lists.
+#[cfg(test)]
+pub(crate) static SCHEMAS: &[&str] = &[onnx::SCHEMA, tensorflow::SCHEMA];
 
-pub(crate) static FORMATS: &[Format] = &[];
+/// The lists that a verdict depends on.
+pub(crate) static DATA: &[&str] = &[lists::LIST, onnx::SCHEMA, tensorflow::SCHEMA];
+
+pub(crate) static FORMATS: &[Format] = &[
+    Format {
+        name: "onnx",
+        extensions: &["onnx"],
+        recognises: onnx::recognises,
+        examine: onnx::examine,
+    },
+    Format {
+        name: "tensorflow-saved-model",
+        extensions: &["pb"],
+        recognises: tensorflow::is_saved_model,
+        examine: tensorflow::saved_model,
+    },
+    Format {
+        name: "tensorflow-graph",
+        extensions: &["pb"],
+        recognises: tensorflow::is_graph,
+        examine: tensorflow::graph_def,
+    },
+    Format {
+        name: "tensorflow-meta-graph",
+        extensions: &["meta", "pb"],
+        recognises: tensorflow::is_meta_graph,
+        examine: tensorflow::meta_graph,
+    },
+    Format {
+        name: "tensorflow-fingerprint",
+        extensions: &["pb"],
+        recognises: tensorflow::is_fingerprint,
+        examine: tensorflow::fingerprint,
+    },
+    Format {
+        name: "keras-metadata",
+        extensions: &["pb"],
+        recognises: tensorflow::metadata::recognises,
+        examine: tensorflow::metadata::examine,
+    },
+    Format {
+        name: "tensorflow-text",
+        extensions: &["pbtxt"],
+        recognises: tensorflow::written::recognises,
+        examine: tensorflow::written::examine,
+    },
+    Format {
+        name: "tensorflow-checkpoint",
+        extensions: &["index"],
+        recognises: tensorflow::checkpoint::is_index,
+        examine: tensorflow::checkpoint::index,
+    },
+    Format {
+        name: "tensorflow-variables",
+        extensions: &[],
+        recognises: tensorflow::checkpoint::is_data,
+        examine: tensorflow::checkpoint::data,
+    },
+];

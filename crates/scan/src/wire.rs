@@ -4,6 +4,7 @@
 //! no more of them than a few pages; large values are never copied.
 
 pub(crate) mod flat;
+pub(crate) mod messages;
 pub(crate) mod proto;
 
 use std::cell::RefCell;

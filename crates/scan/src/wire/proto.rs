@@ -121,7 +121,11 @@ impl<'a> Wire<'a> {
     }
 
     /// Returns all fields of a number.
-    pub(crate) fn all(&self, message: &Range<u64>, number: u32) -> impl Iterator<Item = Field> {
+    pub(crate) fn all(
+        &self,
+        message: &Range<u64>,
+        number: u32,
+    ) -> impl Iterator<Item = Field> + use<'_, 'a> {
         self.fields(message.clone())
             .map_while(Result::ok)
             .filter(move |field| field.number == number)
