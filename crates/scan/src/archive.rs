@@ -4,7 +4,8 @@ pub(crate) mod packed;
 pub(crate) mod tar;
 pub(crate) mod zip;
 
-use crate::route::Format;
+use crate::route::{Format, Head};
+use crate::work::{Input, Look};
 
 /// The lists that a verdict depends on.
 pub(crate) static DATA: &[&str] = &[];
@@ -22,16 +23,25 @@ pub(crate) static FORMATS: &[Format] = &[
         recognises: tar::recognises,
         examine: tar::examine,
     },
-    Format {
-        name: "gzip",
-        extensions: &["gz", "tgz"],
-        recognises: packed::is_gzip,
-        examine: packed::gzip,
-    },
-    Format {
-        name: "zlib",
-        extensions: &["zlib", "z"],
-        recognises: packed::is_zlib,
-        examine: packed::zlib,
-    },
+    packed("gzip", &["gz", "tgz"], packed::is_gzip, packed::gzip),
+    packed("zlib", &["zlib", "z"], packed::is_zlib, packed::zlib),
+    packed("bzip2", &["bz2", "tbz2"], packed::is_bzip2, packed::bzip2),
+    packed("xz", &["xz", "txz"], packed::is_xz, packed::xz),
+    packed("lzma", &["lzma"], packed::is_lzma, packed::lzma),
+    packed("zstd", &["zst", "zstd"], packed::is_zstd, packed::zstd),
+    packed("lz4", &["lz4"], packed::is_lz4, packed::lz4),
 ];
+
+const fn packed(
+    name: &'static str,
+    extensions: &'static [&'static str],
+    recognises: fn(&Head, &Input<'_>) -> bool,
+    examine: fn(&mut Look<'_, '_, '_>),
+) -> Format {
+    Format {
+        name,
+        extensions,
+        recognises,
+        examine,
+    }
+}

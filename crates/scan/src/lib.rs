@@ -41,6 +41,7 @@
 
 mod archive;
 mod classic;
+mod executable;
 #[doc(hidden)]
 pub mod fuzz;
 mod graphs;

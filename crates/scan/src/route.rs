@@ -8,7 +8,7 @@ use custos_core::finding::Location;
 use crate::archive::{self, zip};
 use crate::source::read_full;
 use crate::work::{Covered, Input, Look, Work};
-use crate::{classic, graphs, media, pickle, rules, supply, tensors, text};
+use crate::{classic, executable, graphs, media, pickle, rules, supply, tensors, text};
 
 /// How many bytes of the beginning decide.
 const HEAD: usize = 4 << 10;
@@ -52,6 +52,7 @@ static GROUPS: &[&[Format]] = &[
     classic::FORMATS,
     media::FORMATS,
     supply::FORMATS,
+    executable::FORMATS,
     text::FORMATS,
 ];
 
@@ -105,13 +106,7 @@ pub(crate) fn examine(input: &Input<'_>, work: &mut Work<'_>) -> Covered {
 /// Returns true if bytes that ought to be values are a file of some kind: a stream that ends, an
 /// archive with a directory, a program. Two bytes of a tensor that happen to be a mark are none.
 pub(crate) fn is_surely_something(input: &Input<'_>) -> bool {
-    const PROGRAMS: [&[u8]; 3] = [b"\x7fELF\x02\x01\x01", b"\x7fELF\x01\x01\x01", b"#!/"];
-    let mut head = [0; 16];
-    let count = read_full(input.bytes, 0, &mut head).unwrap_or(0);
-    let head = head.get(..count).unwrap_or_default();
-    PROGRAMS.iter().any(|magic| head.starts_with(magic))
-        || zip::has_directory(input)
-        || pickle::is_surely(input)
+    executable::is_surely(input) || zip::has_directory(input) || pickle::is_surely(input)
 }
 
 fn compare_name(input: &Input<'_>, found: &[&Format], work: &mut Work<'_>) {

@@ -5,6 +5,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod classic;
+pub(crate) mod executable;
 pub(crate) mod graphs;
 pub(crate) mod media;
 pub(crate) mod pickle;
@@ -72,6 +73,7 @@ static GROUPS: &[&[&Rule]] = &[
     classic::RULES,
     text::RULES,
     supply::RULES,
+    executable::RULES,
     media::RULES,
     scanning::RULES,
 ];
@@ -104,6 +106,7 @@ static LISTS: &[&[&str]] = &[
     crate::classic::DATA,
     crate::media::DATA,
     crate::supply::DATA,
+    crate::executable::DATA,
     crate::text::DATA,
 ];
 

@@ -70,6 +70,16 @@ pub(crate) struct Outcome {
     pub(crate) broken: Option<String>,
 }
 
+impl Default for Outcome {
+    fn default() -> Self {
+        Self {
+            bytes: Unpacked::Memory(Vec::new()),
+            read: 0,
+            broken: None,
+        }
+    }
+}
+
 /// Unpacks to the end of the stream, or as far as it goes. `unpacker` wraps the packed bytes.
 ///
 /// What comes before damage is kept: loaders that read piece by piece would have it as well.
@@ -79,11 +89,7 @@ pub(crate) fn unpack<'a, R: Read>(
     unpacker: impl FnOnce(Packed<'a>) -> io::Result<R>,
     work: &mut Work<'_>,
 ) -> Result<Outcome, Limited> {
-    let mut outcome = Outcome {
-        bytes: Unpacked::Memory(Vec::new()),
-        read: 0,
-        broken: None,
-    };
+    let mut outcome = Outcome::default();
     outcome.more(path, packed, unpacker, work)?;
     Ok(outcome)
 }

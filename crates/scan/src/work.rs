@@ -322,6 +322,7 @@ pub(crate) struct Work<'a> {
     formats: BTreeSet<Recognised>,
     storages: BTreeMap<String, Vec<Storage>>,
     sums: Sums,
+    told: BTreeMap<String, u32>,
 }
 
 /// A limit ended the look at something; it is noted already.
@@ -347,6 +348,7 @@ impl<'a> Work<'a> {
             formats: BTreeSet::new(),
             storages: BTreeMap::new(),
             sums: Sums::default(),
+            told: BTreeMap::new(),
         }
     }
 
@@ -375,6 +377,18 @@ impl<'a> Work<'a> {
     /// Notes a finding of a rule at its usual severity.
     pub(crate) fn see(&mut self, rule: &'static Rule, location: Location, message: String) {
         self.find(rule.finding(location, message));
+    }
+
+    /// Returns true for the first few members of an archive of which the same is to be told: a
+    /// hundred say no more than ten.
+    pub(crate) fn tells(&mut self, what: &str, path: &str) -> bool {
+        const FEW: u32 = 10;
+        let Some((archive, _)) = path.rsplit_once('!') else {
+            return true;
+        };
+        let told = self.told.entry(format!("{what} {archive}")).or_default();
+        *told = told.saturating_add(1);
+        *told <= FEW
     }
 
     /// Notes that part of something was not looked at.

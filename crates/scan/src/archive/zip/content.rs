@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use crate::archive::packed::Packing;
 use crate::report::Coverage;
 use crate::rules;
 use crate::source::{Part, ReadAt, read_all};
@@ -131,13 +132,14 @@ impl Archive<'_, '_, '_, '_> {
         let name = member.name();
         let path = format!("{}!{name}", self.path);
         let part = Part::new(self.look.input.bytes, range.clone());
-        if method != 8 {
+        let size = member.unpacked().filter(|_| member.flags() & 1 << 1 == 0);
+        let Some(packing) = Packing::of_zip(method, size) else {
             let reason = format!("it is packed by method {method}, which is not read");
             self.look.work.gap(&path, reason);
             self.look.covered.told(range);
             return Ok(Seen::default());
-        }
-        let open = |packed| Ok(flate2::bufread::DeflateDecoder::new(packed));
+        };
+        let open = |packed| packing.open(packed);
         let outcome = unpack::unpack(&path, &part, open, self.look.work)?;
         let end = range.start.saturating_add(outcome.read).min(range.end);
         if let Some(why) = outcome.broken {
