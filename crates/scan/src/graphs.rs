@@ -2,7 +2,9 @@
 
 mod lists;
 mod onnx;
+mod ort;
 mod tensorflow;
+mod tflite;
 
 use crate::route::Format;
 
@@ -10,8 +12,18 @@ use crate::route::Format;
 #[cfg(test)]
 pub(crate) static SCHEMAS: &[&str] = &[onnx::SCHEMA, tensorflow::SCHEMA];
 
+/// Kinds of tables, as lists.
+#[cfg(test)]
+pub(crate) static TABLES: &[&str] = &[ort::SCHEMA, tflite::SCHEMA];
+
 /// The lists that a verdict depends on.
-pub(crate) static DATA: &[&str] = &[lists::LIST, onnx::SCHEMA, tensorflow::SCHEMA];
+pub(crate) static DATA: &[&str] = &[
+    lists::LIST,
+    onnx::SCHEMA,
+    ort::SCHEMA,
+    tensorflow::SCHEMA,
+    tflite::SCHEMA,
+];
 
 pub(crate) static FORMATS: &[Format] = &[
     Format {
@@ -19,6 +31,18 @@ pub(crate) static FORMATS: &[Format] = &[
         extensions: &["onnx"],
         recognises: onnx::recognises,
         examine: onnx::examine,
+    },
+    Format {
+        name: "ort",
+        extensions: &["ort"],
+        recognises: ort::recognises,
+        examine: ort::examine,
+    },
+    Format {
+        name: "tflite",
+        extensions: &["tflite"],
+        recognises: tflite::recognises,
+        examine: tflite::examine,
     },
     Format {
         name: "tensorflow-saved-model",

@@ -6,6 +6,8 @@
 pub(crate) mod flat;
 pub(crate) mod messages;
 pub(crate) mod proto;
+pub(crate) mod tables;
+pub(crate) mod values;
 
 use std::cell::RefCell;
 use std::ops::Range;

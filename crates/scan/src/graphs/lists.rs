@@ -14,6 +14,8 @@ pub(crate) static LIST: &str = include_str!("../../data/graphs/operators.toml");
 pub(crate) struct Operators {
     /// Domains and operators of ONNX.
     pub(crate) onnx: Onnx,
+    /// Operators of TensorFlow Lite.
+    pub(crate) tflite: Lite,
     tensorflow: Vec<Group>,
 }
 
@@ -23,6 +25,19 @@ pub(crate) struct Onnx {
     standard: Vec<String>,
     libraries: Vec<String>,
     python: Vec<String>,
+}
+
+/// Operators of TensorFlow Lite.
+#[derive(Default, Deserialize)]
+pub(crate) struct Lite {
+    known: Vec<String>,
+}
+
+impl Lite {
+    /// Returns true if a custom operator is one that its makers ship.
+    pub(crate) fn is_known(&self, name: &str) -> bool {
+        self.known.iter().any(|one| one == name)
+    }
 }
 
 #[derive(Deserialize)]

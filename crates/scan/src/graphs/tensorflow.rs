@@ -35,13 +35,13 @@ fn schema() -> &'static Schema {
     READ.get_or_init(|| Schema::read(SCHEMA))
 }
 
-// Returns true if nested fields of these numbers end in a message of at least `least` fields.
-fn holds(input: &Input<'_>, name: &str, paths: &[&[u32]], least: u32) -> bool {
+// Returns true if nested fields of these numbers end in a message of so many fields.
+fn holds(input: &Input<'_>, name: &str, paths: &[(&[u32], u32)]) -> bool {
     let wire = Wire::new(input.bytes);
     let whole = wire.whole();
     paths
         .iter()
-        .any(|path| schema().holds(&wire, (name, &whole), (path, least)))
+        .any(|path| schema().holds(&wire, (name, &whole), *path))
 }
 
 // Returns true if the first byte may be the tag of a field of one of these messages.
@@ -59,20 +59,21 @@ fn may_begin(head: &Head) -> bool {
 
 /// Returns true if the fields are those of a saved model that holds a graph.
 pub(crate) fn is_saved_model(head: &Head, input: &Input<'_>) -> bool {
-    const PATHS: [&[u32]; 2] = [&[2, 2, 1], &[2, 2, 2, 1]];
-    may_begin(head) && holds(input, "SavedModel", &PATHS, 1)
+    const PATHS: [(&[u32], u32); 2] = [(&[2, 2, 1], 2), (&[2, 2, 2, 1, 1], 1)];
+    may_begin(head) && holds(input, "SavedModel", &PATHS)
 }
 
 /// Returns true if the fields are those of a graph with what is needed to go on training.
 pub(crate) fn is_meta_graph(head: &Head, input: &Input<'_>) -> bool {
-    const PATHS: [&[u32]; 2] = [&[2, 1], &[2, 2, 1]];
-    may_begin(head) && holds(input, "MetaGraphDef", &PATHS, 2)
+    const PATHS: [(&[u32], u32); 2] = [(&[2, 1], 2), (&[2, 2, 1, 1], 1)];
+    may_begin(head) && holds(input, "MetaGraphDef", &PATHS)
 }
 
 /// Returns true if the fields are those of a graph.
 pub(crate) fn is_graph(head: &Head, input: &Input<'_>) -> bool {
-    const PATHS: [&[u32]; 2] = [&[1], &[2, 1]];
-    may_begin(head) && holds(input, "GraphDef", &PATHS, 2)
+    // A node, or the signature of a function.
+    const PATHS: [(&[u32], u32); 2] = [(&[1], 2), (&[2, 1, 1], 1)];
+    may_begin(head) && holds(input, "GraphDef", &PATHS)
 }
 
 /// Returns true if the fields are the fingerprints of a saved model.

@@ -59,4 +59,19 @@ rules! {
          files that hold them.",
         "Get the checkpoint again from its source.",
         [125, 20], ["LLM03:2025"];
+    TFLITE_BROKEN = "tflite/broken", Medium, "A TensorFlow Lite model is broken",
+        "Tables of the model lie outside of the file, or are no such tables. Runtimes that do not \
+         verify a model first read other memory.",
+        "Get the file again from its source.",
+        [125, 20], ["LLM03:2025"];
+    TFLITE_TENSOR = "tflite/tensor-size", High, "A tensor of a TensorFlow Lite model lies about its size",
+        "Dimensions and type of a tensor make more bytes than it has, or its values are not in the \
+         file. A runtime that trusts them reads other memory.",
+        "Do not load the file.",
+        [125, 190], ["LLM03:2025"];
+    TFLITE_CUSTOM_OPERATOR = "tflite/custom-operator", Medium, "A TensorFlow Lite model needs operators from elsewhere",
+        "The model has operators that are not of the runtime. To run it, somebody has to load code \
+         for them.",
+        "Find out which code that is, and whether you trust it.",
+        [829], ["AML.T0010", "LLM03:2025"];
 }

@@ -12,7 +12,7 @@ use crate::source::ReadAt;
 use crate::wire::Window;
 
 /// Most tables and vectors of one buffer that are visited.
-const MAX_VISITS: u64 = 4_000_000;
+const MAX_VISITS: u64 = 2_000_000;
 
 /// A buffer.
 pub(crate) struct Buffer<'a> {
@@ -108,9 +108,9 @@ impl<'a> Buffer<'a> {
         }
     }
 
-    /// Returns what it reads.
-    pub(crate) const fn source(&self) -> &'a dyn ReadAt {
-        self.window.source()
+    /// Returns the bytes that it reads.
+    pub(crate) const fn window(&self) -> &Window<'a> {
+        &self.window
     }
 
     /// Returns how many bytes there are.

@@ -7,24 +7,15 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use custos_core::finding::Location;
-
 use crate::rules::{self, Rule};
-use crate::source::Part;
-use crate::text;
 use crate::wire::proto::{Field, Fields, Malformed, Value, Wire};
+use crate::wire::values;
 use crate::work::{Limited, Look};
 
 /// Deepest nesting of messages; readers stop at 100.
 const MAX_DEPTH: usize = 150;
 /// Most faults of one kind that are told one by one.
 const TOLD: usize = 5;
-/// How many bytes of a text are looked at together.
-const PIECE: u64 = 256 << 10;
-/// Longest value of bytes that may be a text.
-const MAX_TEXT_BYTES: u64 = 64 << 10;
-/// Shortest value that may be a file of its own.
-const MIN_FILE: u64 = 64;
 
 /// Kinds of messages.
 pub(crate) struct Schema {
@@ -94,7 +85,14 @@ impl Schema {
         for field in wire.fields(range.clone()).take(MOST) {
             let Ok(field) = field else { return false };
             match message.find(&field) {
-                Some((_, Kind::Name)) if !is_text(wire, &field) => return false,
+                Some((_, Kind::Name)) if !is_text(wire, &field, false) => return false,
+                Some((_, Kind::Text)) if !is_text(wire, &field, true) => {
+                    unknown = unknown.saturating_add(1);
+                }
+                // Where numbers come in a row, anything may.
+                Some((_, Kind::Number)) if field.bytes().is_some() => {
+                    unknown = unknown.saturating_add(1);
+                }
                 Some(_) => known = known.saturating_add(1),
                 None => unknown = unknown.saturating_add(1),
             }
@@ -166,7 +164,7 @@ impl Message {
 }
 
 // Returns true if the first bytes of a field are text without control characters.
-fn is_text(wire: &Wire<'_>, field: &Field) -> bool {
+fn is_text(wire: &Wire<'_>, field: &Field, has_lines: bool) -> bool {
     let Some(range) = field.bytes() else {
         return false;
     };
@@ -180,7 +178,8 @@ fn is_text(wire: &Wire<'_>, field: &Field) -> bool {
         }
         Err(_) => return false,
     };
-    !text.contains(char::is_control)
+    let lines = |c: char| has_lines && matches!(c, '\n' | '\r' | '\t');
+    !text.contains(|c: char| c.is_control() && !lines(c))
 }
 
 /// What a format makes of the messages that are walked.
@@ -297,52 +296,17 @@ impl<V: Visitor> Walk<'_, '_, '_, '_, '_, '_, V> {
             return Ok(());
         }
         match kind {
-            Kind::Bytes => self.bytes(name, &range)?,
-            Kind::Name => self.text(&range, true),
-            Kind::Text => self.text(&range, false),
-            Kind::Number | Kind::Message(_) => self.look.covered.parsed(range),
-        }
-        Ok(())
-    }
-
-    fn text(&mut self, range: &Range<u64>, is_name: bool) {
-        self.look.covered.parsed(range.clone());
-        let mut from = range.start;
-        while from < range.end {
-            let to = from.saturating_add(PIECE).min(range.end);
-            let piece = usize::try_from(PIECE).unwrap_or(usize::MAX);
-            if let Some(text) = self.wire.text(&(from..to), piece)
-                && !is_plain(&text, is_name)
-            {
-                let at = Location {
-                    offset: Some(from),
-                    ..self.look.here()
-                };
-                text::inspect(self.look, &at, &text);
+            Kind::Bytes => {
+                if !values::bytes(self.look, self.wire.window(), name, &range)? {
+                    self.look.covered.opaque(range);
+                    return Ok(());
+                }
             }
-            from = to;
+            Kind::Name => values::text(self.look, self.wire.window(), &range, true),
+            Kind::Text => values::text(self.look, self.wire.window(), &range, false),
+            Kind::Number | Kind::Message(_) => {}
         }
-    }
-
-    // Values may be texts, and hide files.
-    fn bytes(&mut self, name: &str, range: &Range<u64>) -> Result<(), Limited> {
-        let len = range.end.saturating_sub(range.start);
-        let most = usize::try_from(MAX_TEXT_BYTES).unwrap_or(0);
-        let short = self.wire.bytes(range, most);
-        let is_text =
-            |bytes: &Vec<u8>| !bytes.iter().any(|b| *b < 9) && std::str::from_utf8(bytes).is_ok();
-        if short.is_some_and(|bytes| is_text(&bytes)) {
-            self.text(range, false);
-            return Ok(());
-        }
-        self.look.covered.opaque(range.clone());
-        if len >= MIN_FILE {
-            let part = Part::new(self.wire.source(), range.clone());
-            let member = format!("{name}@{}", range.start);
-            self.look
-                .work
-                .opaque_member(self.look.input, &member, &part)?;
-        }
+        self.look.covered.parsed(range);
         Ok(())
     }
 
@@ -365,13 +329,6 @@ impl<V: Visitor> Walk<'_, '_, '_, '_, '_, '_, V> {
             self.look.broken(self.visitor.rule(), malformed.at, text);
         }
     }
-}
-
-/// Returns true if a text is a word or two that hide nothing; a name of any length is if it has no
-/// other letters than names have.
-pub(crate) fn is_plain(text: &str, is_name: bool) -> bool {
-    let short = is_name || text.len() < 16;
-    short && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
 }
 
 #[cfg(test)]

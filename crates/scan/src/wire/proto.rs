@@ -96,9 +96,9 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Returns what it reads.
-    pub(crate) const fn source(&self) -> &'a dyn ReadAt {
-        self.window.source()
+    /// Returns the bytes that it reads.
+    pub(crate) const fn window(&self) -> &Window<'a> {
+        &self.window
     }
 
     /// Returns the range of everything.

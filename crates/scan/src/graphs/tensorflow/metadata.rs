@@ -20,7 +20,7 @@ const MAX_VALUES: usize = 1_000_000;
 
 /// Returns true if the fields are those of Keras metadata.
 pub(crate) fn recognises(head: &Head, input: &Input<'_>) -> bool {
-    may_begin(head) && holds(input, "keras.SavedMetadata", &[&[1]], 3)
+    may_begin(head) && holds(input, "keras.SavedMetadata", &[(&[1], 3)])
 }
 
 /// Looks at the layers.
