@@ -1,5 +1,7 @@
 //! Computation graphs and the formats of frameworks that hold them.
 
+mod hdf5;
+pub(crate) mod keras;
 mod lists;
 mod onnx;
 mod ort;
@@ -23,6 +25,7 @@ pub(crate) static DATA: &[&str] = &[
     ort::SCHEMA,
     tensorflow::SCHEMA,
     tflite::SCHEMA,
+    keras::DATA,
 ];
 
 pub(crate) static FORMATS: &[Format] = &[
@@ -92,4 +95,7 @@ pub(crate) static FORMATS: &[Format] = &[
         recognises: tensorflow::checkpoint::is_data,
         examine: tensorflow::checkpoint::data,
     },
+    hdf5::FORMAT,
+    keras::ARCHIVE,
+    keras::CONFIG,
 ];

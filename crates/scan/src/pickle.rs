@@ -12,7 +12,7 @@ mod show;
 mod signs;
 mod value;
 
-use custos_core::finding::{Finding, Location};
+use custos_core::finding::{Finding, Location, Severity};
 
 use crate::route::{self, Format, Head};
 use crate::rules;
@@ -37,6 +37,14 @@ pub(crate) static FORMATS: &[Format] = &[Format {
     recognises,
     examine,
 }];
+
+/// Returns what a global of Python is known to do that hurts, and how bad a call is.
+pub(crate) fn danger(module: &str, name: &str) -> Option<(&'static str, Severity)> {
+    match lists::standing(module, name) {
+        lists::Standing::Denied(danger) => Some((danger.does, danger.severity)),
+        _ => None,
+    }
+}
 
 /// Returns true if a stream may begin here: by its first opcode, and by following it a little.
 pub(crate) fn recognises(head: &Head, input: &Input<'_>) -> bool {

@@ -40,6 +40,16 @@ pub(crate) fn has_directory(input: &Input<'_>) -> bool {
     directory::is_near_end(input.bytes) && archive_at_end(input).is_some()
 }
 
+/// Returns the names of the members, as the directory gives them.
+pub(crate) fn names(input: &Input<'_>) -> Vec<String> {
+    let ends = directory::ends(input.bytes);
+    let entries = ends
+        .first()
+        .map(|end| directory::entries(input.bytes, end).0);
+    let entries = entries.unwrap_or_default().into_iter();
+    entries.map(|central| central.name).collect()
+}
+
 /// Returns where the archive begins that the input ends with.
 pub(crate) fn archive_at_end(input: &Input<'_>) -> Option<u64> {
     let ends = directory::ends(input.bytes);

@@ -74,4 +74,76 @@ rules! {
          for them.",
         "Find out which code that is, and whether you trust it.",
         [829], ["AML.T0010", "LLM03:2025"];
+    HDF5_BROKEN = "hdf/broken", Medium, "An HDF5 file is broken",
+        "A structure of the file is not what the format asks for; what it leads to was not looked at.",
+        "Get the file again from its source.",
+        [20, 125], ["LLM03:2025"];
+    HDF5_EXTERNAL = "hdf/external", Medium, "An HDF5 file takes values from another file",
+        "A link, a dataset with external storage or a virtual dataset names another file, which is \
+         read when this one is. In the weights of a model that gives away what the file holds \
+         (CVE-2026-1669).",
+        "Do not load it unless you know the other file. Weights of a model belong into one file.",
+        [73, 200, 610], ["AML.T0024", "LLM03:2025"];
+    HDF5_LINK = "hdf/user-link", Medium, "An HDF5 file has a link of a kind of its own",
+        "A program has to be registered that says what such a link means.",
+        "Find out which program that is.",
+        [829], ["LLM03:2025"];
+    HDF5_FILTER = "hdf/filter", Medium, "A dataset needs a plugin to be read",
+        "A dataset is packed by a filter that the library does not have. It loads a library of machine \
+         code for it, from wherever its search path leads.",
+        "Find out which library that is, and whether you trust it.",
+        [829, 427], ["AML.T0010", "LLM03:2025"];
+    HDF5_USER_BLOCK = "hdf/user-block", Low, "Something stands before an HDF5 file",
+        "Readers of HDF5 skip a block at the beginning. Other programs take it for the file.",
+        "Look at what it holds.",
+        [436], ["LLM03:2025"];
+    HDF5_UNUSED = "hdf/unused", Low, "Bytes of an HDF5 file belong to nothing",
+        "No structure of the file leads to these bytes. They are left from what was deleted or \
+         replaced, or carry something else.",
+        "Write the file anew (`h5repack`), which leaves them out.",
+        [212, 436], ["LLM03:2025"];
+    KERAS_BROKEN = "keras/broken", Medium, "The configuration of a Keras model is broken",
+        "The text that describes the model cannot be read.",
+        "Get the file again from its source.",
+        [20], ["LLM03:2025"];
+    KERAS_LAMBDA = "keras/lambda", High, "A Keras model carries code",
+        "A Lambda layer holds compiled Python code. Loaders run it: always when the model is an HDF5 \
+         file, and where the safe mode is off or passed by otherwise.",
+        "Do not load the model. Replace the layer by a class in a package that you can review.",
+        [94, 502], ["AML.T0011.000", "AML.T0018", "LLM03:2025"];
+    KERAS_MODULE = "keras/module", Medium, "A Keras model names a class or function that is not of Keras",
+        "The configuration says from which module a class or function comes. Keras before 3.9 imports \
+         that module and calls what is named, in safe mode too (CVE-2025-1550).",
+        "Load it only if you know that module, and with a current version of Keras.",
+        [94, 470, 502], ["AML.T0011.000", "AML.T0018", "LLM03:2025"];
+    KERAS_GADGET = "keras/gadget", High, "A Keras model calls what no model is made of",
+        "The configuration names a function of Keras that reads, writes, fetches or loads. A model of \
+         layers has no use for it; an attack that needs no code of its own does (CVE-2025-8747).",
+        "Do not load the model.",
+        [94, 494, 502], ["AML.T0011.000", "AML.T0018", "LLM03:2025"];
+    KERAS_UNSAFE = "keras/unsafe-switch", Critical, "A Keras model switches the safe mode off",
+        "The configuration calls the function that allows code in models, so that the rest of it may \
+         carry code (CVE-2025-9906).",
+        "Do not load the model.",
+        [693, 502], ["AML.T0011.000", "AML.T0018", "LLM03:2025"];
+    KERAS_TORCH = "keras/torch-module", High, "A Keras model carries a pickled PyTorch module",
+        "A layer holds a whole module of PyTorch as a pickle. Versions before 3.11.3 load it in safe \
+         mode too (CVE-2025-49655); what it calls is told besides.",
+        "Do not load the model. Rebuild the layer from code and weights.",
+        [502], ["AML.T0011.000", "AML.T0018", "LLM03:2025"];
+    KERAS_VOCABULARY = "keras/vocabulary-path", High, "A Keras model reads a file or an address for its words",
+        "A lookup layer names a file as its vocabulary. Loading reads it, wherever it is, and the \
+         model gives it away (CVE-2025-12058).",
+        "Do not load the model. A vocabulary belongs into the archive.",
+        [73, 502, 918], ["AML.T0024", "LLM03:2025"];
+    KERAS_CUSTOM = "keras/custom-object", Low, "A Keras model needs a class of its own",
+        "The model holds an object that some package registers. To load it, that package has to be \
+         imported.",
+        "Review that package as you would review the model.",
+        [829], ["LLM03:2025"];
+    KERAS_STRAY = "keras/stray-member", Low, "A Keras archive holds a file that is no part of it",
+        "Keras writes a configuration, metadata, weights and assets. Something else may be carried \
+         here.",
+        "Find out what wrote the archive.",
+        [20], ["LLM03:2025"];
 }
