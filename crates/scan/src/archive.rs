@@ -1,7 +1,10 @@
 //! Archives and packed streams: what lies in them is looked at like any other file.
 
+pub(crate) mod oci;
 pub(crate) mod packed;
+pub(crate) mod sevenz;
 pub(crate) mod tar;
+pub(crate) mod unread;
 pub(crate) mod zip;
 
 use crate::route::{Format, Head};
@@ -22,6 +25,26 @@ pub(crate) static FORMATS: &[Format] = &[
         extensions: &["tar", "nemo"],
         recognises: tar::recognises,
         examine: tar::examine,
+    },
+    Format {
+        name: "7z",
+        extensions: &["7z"],
+        recognises: sevenz::recognises,
+        examine: sevenz::examine,
+    },
+    Format {
+        name: "oci-image",
+        extensions: &[],
+        recognises: oci::recognises,
+        examine: oci::examine,
+    },
+    Format {
+        name: "unread-archive",
+        extensions: &[
+            "rar", "cab", "cpio", "rpm", "deb", "ar", "a", "xar", "squashfs", "iso",
+        ],
+        recognises: unread::recognises,
+        examine: unread::examine,
     },
     packed("gzip", &["gz", "tgz"], packed::is_gzip, packed::gzip),
     packed("zlib", &["zlib", "z"], packed::is_zlib, packed::zlib),

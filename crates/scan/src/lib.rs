@@ -145,6 +145,9 @@ fn examine<'o>(
     if matches!(digest, Ok(None)) {
         work.gap(path, "the file changed while it was looked at");
     }
+    if let Ok(Some(digest)) = &digest {
+        archive::oci::compare(&mut work, path, path, digest);
+    }
     let (formats, gaps, findings) = work.into_parts();
     FileReport {
         path: path.to_owned(),

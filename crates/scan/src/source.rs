@@ -141,19 +141,20 @@ impl<'a> Watched<'a> {
     /// Hashes the whole file, block by block, handing each to `each` as well. Returns the digest,
     /// or `None` if the file is not what parsers saw.
     pub fn digest(&self, mut each: impl FnMut(&[u8])) -> io::Result<Option<Digest>> {
-        // What is hashed and summed while the processor still holds it.
-        const BLOCKS: usize = 16;
+        // Few enough to stay in the processor's cache from being read to being summed.
+        const BLOCKS: usize = 64;
         let mut hasher = Algorithm::Sha256.hasher();
         let mut buffer = vec![0; BLOCK.saturating_mul(BLOCKS)];
         let mut at = 0_u64;
-        let mut same = !self.state.borrow().changed;
+        let state = self.state.borrow();
+        let mut same = !state.changed;
         loop {
             let count = read_full(self.file, at, &mut buffer)?;
             let read = buffer.get(..count).unwrap_or_default();
             hasher.update(read);
             each(read);
             for block in read.chunks(BLOCK) {
-                if let Some(seen) = self.state.borrow().seen.get(&at) {
+                if let Some(seen) = state.seen.get(&at) {
                     same &= *seen == Algorithm::Sha256.digest(block);
                 }
                 at = at.saturating_add(u64::try_from(block.len()).unwrap_or(u64::MAX));

@@ -116,6 +116,22 @@ impl Outcome {
         Ok(())
     }
 
+    /// Takes what a reader gives that unpacks something of `size` packed bytes.
+    pub(crate) fn take(
+        path: &str,
+        reader: impl Read,
+        size: u64,
+        work: &mut Work<'_>,
+    ) -> Result<Self, Limited> {
+        let mut outcome = Self::default();
+        let counter = Counter::default();
+        counter.set(size);
+        if let Err(error) = outcome.drain(path, reader, &counter, work)? {
+            outcome.broken = Some(error.to_string());
+        }
+        Ok(outcome)
+    }
+
     fn drain(
         &mut self,
         path: &str,

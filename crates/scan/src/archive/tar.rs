@@ -1,17 +1,26 @@
 //! Tar archives (POSIX.1-2017 pax, ustar, GNU), read where they lie: members are parts of the file.
 
+mod links;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::archive::oci;
 use crate::archive::zip::leads_out;
 use crate::route::Head;
 use crate::rules;
-use crate::source::{Cursor, Part, read_full};
+use crate::source::{Cursor, find_other, read_full};
 use crate::work::{Input, Limited, Look};
+
+use links::{Kind, Links};
 
 const BLOCK: u64 = 512;
 /// Largest extended header.
 const MAX_EXTENDED: u64 = 1 << 20;
+/// How many blocks behind a broken header are searched for the next one.
+const SEARCHED: u64 = 1 << 17;
+/// Most further headers of one sparse member.
+const MAX_SPARSE: u32 = 1 << 12;
 
 /// Returns true if a header with its magic, or with its checksum, stands at the beginning.
 pub(crate) fn recognises(head: &Head, _: &Input<'_>) -> bool {
@@ -24,20 +33,26 @@ pub(crate) fn recognises(head: &Head, _: &Input<'_>) -> bool {
 pub(crate) fn examine(look: &mut Look<'_, '_, '_>) {
     let mut archive = Archive {
         look,
+        always: BTreeMap::new(),
         extended: BTreeMap::new(),
         long_name: None,
         long_link: None,
+        links: Links::default(),
     };
     // The outcome of a limit is noted where it fired.
     let _ = archive.members();
+    let links = std::mem::take(&mut archive.links);
+    links.judge(look);
 }
 
 struct Archive<'l, 'i, 'w, 's> {
     look: &'l mut Look<'i, 'w, 's>,
-    // What extended headers say about the next member.
+    // What extended headers say about all members, and about the next one.
+    always: BTreeMap<String, String>,
     extended: BTreeMap<String, String>,
     long_name: Option<String>,
     long_link: Option<String>,
+    links: Links,
 }
 
 struct Header {
@@ -45,6 +60,8 @@ struct Header {
     size: u64,
     kind: u8,
     link: String,
+    // Old GNU sparse members: another header follows this one.
+    goes_on: bool,
 }
 
 impl Archive<'_, '_, '_, '_> {
@@ -56,29 +73,42 @@ impl Archive<'_, '_, '_, '_> {
             let count = read_full(self.look.input.bytes, at, &mut block).unwrap_or(0);
             if count < block.len() {
                 self.broken(at, "it ends inside of a header");
-                return Ok(());
+                return self.look.trailing(at..size);
             }
             if block.iter().all(|byte| *byte == 0) {
                 return self.end(at);
             }
-            if !has_sum(&block) {
-                self.broken(at, "a header has a wrong checksum");
-                return Ok(());
-            }
-            let Some(header) = Header::read(&block) else {
-                self.broken(at, "a header has a size that is no number");
-                return Ok(());
+            let header = has_sum(&block).then(|| Header::read(&block)).flatten();
+            let Some(header) = header else {
+                self.broken(
+                    at,
+                    "a header has a wrong checksum, or a size that is no number",
+                );
+                match self.next_header(at) {
+                    Some(next) => {
+                        at = next;
+                        continue;
+                    }
+                    None => return self.look.trailing(at..size),
+                }
             };
             let start = at.saturating_add(BLOCK);
-            let next = self.entry(header, start)?;
-            self.look.covered.parsed(at..next.min(size));
-            if next > size.saturating_add(BLOCK) {
-                self.broken(at, "a member ends behind the end of the archive");
-                return Ok(());
-            }
-            at = next;
+            self.look.covered.parsed(at..start);
+            at = self.entry(header, start)?;
         }
         Ok(())
+    }
+
+    // Some programs go on at the next header that is one.
+    fn next_header(&mut self, broken: u64) -> Option<u64> {
+        let mut block = [0; 512];
+        (1..SEARCHED)
+            .map(|number| broken.saturating_add(number.saturating_mul(BLOCK)))
+            .take_while(|at| *at < self.look.input.bytes.len())
+            .find(|at| {
+                let count = read_full(self.look.input.bytes, *at, &mut block).unwrap_or(0);
+                count == block.len() && block.first() != Some(&0) && has_sum(&block)
+            })
     }
 
     // Returns where the next header is.
@@ -86,118 +116,160 @@ impl Archive<'_, '_, '_, '_> {
         self.look.work.tick(&self.look.input.path)?;
         let mut range = start..start.saturating_add(header.size);
         match header.kind {
-            b'x' | b'g' => self.read_extended(&range),
+            b'x' => self.extended = self.read_extended(&range),
+            b'g' => {
+                let fresh = self.read_extended(&range);
+                self.always.extend(fresh);
+            }
             b'L' => self.long_name = self.text(&range),
             b'K' => self.long_link = self.text(&range),
-            kind => {
-                if let Some(name) = self.long_name.take() {
-                    header.name = name;
-                }
-                if let Some(link) = self.long_link.take() {
-                    header.link = link;
-                }
-                let extended = std::mem::take(&mut self.extended);
-                if let Some(name) = extended.get("path") {
-                    header.name.clone_from(name);
-                }
-                if let Some(link) = extended.get("linkpath") {
-                    header.link.clone_from(link);
-                }
-                if let Some(size) = extended.get("size").and_then(|size| size.parse().ok()) {
-                    range.end = start.saturating_add(size);
-                }
-                self.names(&header, start);
-                match kind {
-                    b'0' | 0 | b'7' => {
-                        let part = Part::new(self.look.input.bytes, range.clone());
-                        self.look.member(&header.name, &part)?;
-                    }
-                    b'S' => {
-                        let message = format!("the sparse member `{}` is not read", header.name);
-                        self.look.gap(message);
-                    }
-                    // Links and folders have no bytes.
-                    _ => {}
-                }
+            _ => {
+                let sparse = self.complete(&mut header, &mut range);
+                self.name(&header, start);
+                return self.content(&header, range, sparse);
             }
         }
-        let len = range.end.saturating_sub(start);
-        let padded = len.div_ceil(BLOCK).saturating_mul(BLOCK);
-        Ok(start.saturating_add(padded))
+        self.look.covered.parsed(range.clone());
+        let end = padded(&range);
+        self.look.trailing(range.end..end)?;
+        Ok(end)
     }
 
-    fn names(&mut self, header: &Header, start: u64) {
+    // What came before about this member: names, its size. Returns true if it is sparse.
+    fn complete(&mut self, header: &mut Header, range: &mut Range<u64>) -> bool {
+        if let Some(name) = self.long_name.take() {
+            header.name = name;
+        }
+        if let Some(link) = self.long_link.take() {
+            header.link = link;
+        }
+        let mut extended = self.always.clone();
+        extended.append(&mut self.extended);
+        if let Some(name) = extended.get("path") {
+            header.name.clone_from(name);
+        }
+        if let Some(name) = extended.get("GNU.sparse.name") {
+            header.name.clone_from(name);
+        }
+        if let Some(link) = extended.get("linkpath") {
+            header.link.clone_from(link);
+        }
+        if let Some(size) = extended.get("size").and_then(|size| size.parse().ok()) {
+            range.end = range.start.saturating_add(size);
+        }
+        header.kind == b'S' || extended.keys().any(|key| key.starts_with("GNU.sparse."))
+    }
+
+    // Looks at the bytes of a member, and returns where the next header is.
+    fn content(
+        &mut self,
+        header: &Header,
+        mut range: Range<u64>,
+        sparse: bool,
+    ) -> Result<u64, Limited> {
+        match header.kind {
+            // Links, devices, folders and pipes have no bytes, whatever their size says.
+            b'1'..=b'6' if !range.is_empty() => {
+                let mut block = [0; 512];
+                let count = read_full(self.look.input.bytes, range.start, &mut block).unwrap_or(0);
+                let goes_on = count == block.len()
+                    && (has_sum(&block) || block.iter().all(|byte| *byte == 0));
+                let message = format!("`{}` has a size, and nothing that has one", header.name);
+                self.look
+                    .see(&rules::archive::TAR_BROKEN, range.start, message);
+                if goes_on {
+                    return Ok(range.start);
+                }
+            }
+            b'1'..=b'6' => return Ok(range.start),
+            b'M' => {
+                let message = format!("`{}` begins in another volume", header.name);
+                self.look.gap(message);
+            }
+            b'S' if header.goes_on => range = self.sparse_headers(range),
+            _ => {}
+        }
+        if sparse {
+            let message = format!(
+                "`{}` is sparse, and looked at without its holes",
+                header.name
+            );
+            self.look.gap(message);
+        }
+        if range.end > self.look.input.bytes.len() {
+            self.broken(range.start, "a member ends behind the end of the archive");
+        }
+        self.look.part(&header.name, range.clone())?;
+        oci::check_name(self.look, &header.name, range.clone());
+        let end = padded(&range);
+        if end > range.end {
+            self.look.trailing(range.end..end)?;
+        }
+        Ok(end)
+    }
+
+    fn sparse_headers(&mut self, range: Range<u64>) -> Range<u64> {
+        let mut start = range.start;
+        for _ in 0..MAX_SPARSE {
+            let mut block = [0; 512];
+            let _ = read_full(self.look.input.bytes, start, &mut block);
+            self.look.covered.parsed(start..start.saturating_add(BLOCK));
+            start = start.saturating_add(BLOCK);
+            if block.get(504) != Some(&1) {
+                break;
+            }
+        }
+        let moved = start.saturating_sub(range.start);
+        start..range.end.saturating_add(moved)
+    }
+
+    fn name(&mut self, header: &Header, start: u64) {
         let name = &header.name;
         if leads_out(name) {
             let message = format!("`{name}` leads out of the folder that it is unpacked into");
             self.look.see(&rules::archive::ARCHIVE_PATH, start, message);
         }
-        let what = match header.kind {
-            b'1' => "a hard link",
-            b'2' => "a symbolic link",
-            b'3' | b'4' | b'6' => "a device or pipe",
-            _ => return,
+        let kind = match header.kind {
+            b'1' => Kind::Hard,
+            b'2' => Kind::Symbolic,
+            b'3' | b'4' | b'6' => Kind::Device,
+            _ => Kind::Plain,
         };
-        let to = &header.link;
-        let message = if to.is_empty() {
-            format!("`{name}` is {what}")
-        } else {
-            format!("`{name}` is {what} to `{to}`")
-        };
-        let rule = if leads_out(to) {
-            &rules::archive::ARCHIVE_PATH
-        } else {
-            &rules::archive::ARCHIVE_LINK
-        };
-        self.look.see(rule, start, message);
+        self.links.add(kind, name, &header.link, start);
     }
 
     // Blocks of zeros end it; what follows them, some programs read.
     fn end(&mut self, at: u64) -> Result<(), Limited> {
         let size = self.look.input.bytes.len();
-        let mut buffer = vec![0; 64 << 10];
-        let mut rest = at;
-        while rest < size {
-            let count = read_full(self.look.input.bytes, rest, &mut buffer).unwrap_or(0);
-            let read = buffer.get(..count).unwrap_or_default();
-            if let Some(found) = read.iter().position(|byte| *byte != 0) {
-                let found = rest.saturating_add(u64::try_from(found).unwrap_or(u64::MAX));
-                self.look.covered.parsed(at..found);
-                let message = format!("{} bytes follow its end", size.saturating_sub(found));
-                self.look
-                    .see(&rules::archive::PACKED_TRAILING, found, message);
-                let part = Part::new(self.look.input.bytes, found..size);
-                self.look.member("trailing", &part)?;
-                self.look.covered.parsed(found..size);
-                return Ok(());
-            }
-            if count == 0 {
-                break;
-            }
-            rest = rest.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-        }
-        self.look.covered.parsed(at..size);
-        Ok(())
+        let rest = find_other(self.look.input.bytes, at..size, 0).unwrap_or(size);
+        self.look.covered.parsed(at..rest);
+        self.look
+            .trailing_by(&rules::archive::PACKED_TRAILING, rest..size)
     }
 
     fn broken(&mut self, at: u64, why: &str) {
         self.look.broken(&rules::archive::TAR_BROKEN, at, why);
     }
 
-    fn bytes(&self, range: &Range<u64>) -> Option<Vec<u8>> {
+    fn bytes(&mut self, range: &Range<u64>) -> Option<Vec<u8>> {
         let len = range.end.saturating_sub(range.start);
+        if len > MAX_EXTENDED {
+            self.look
+                .gap("an extended header is larger than one that is read");
+        }
         let len = usize::try_from(len.min(MAX_EXTENDED)).ok()?;
         Cursor::at(self.look.input.bytes, range.start)
             .take(len)
             .ok()
     }
 
-    fn text(&self, range: &Range<u64>) -> Option<String> {
+    fn text(&mut self, range: &Range<u64>) -> Option<String> {
         self.bytes(range).map(|bytes| text(&bytes))
     }
 
     // Records of `LENGTH KEY=VALUE\n`.
-    fn read_extended(&mut self, range: &Range<u64>) {
+    fn read_extended(&mut self, range: &Range<u64>) -> BTreeMap<String, String> {
+        let mut records = BTreeMap::new();
         let bytes = self.bytes(range).unwrap_or_default();
         let mut rest = bytes.as_slice();
         while let Some(space) = rest.iter().position(|byte| *byte == b' ') {
@@ -205,18 +277,19 @@ impl Archive<'_, '_, '_, '_> {
                 .get(..space)
                 .and_then(|digits| std::str::from_utf8(digits).ok());
             let Some(len) = digits.and_then(|digits| digits.parse::<usize>().ok()) else {
-                return;
+                break;
             };
             let Some((record, next)) = rest.split_at_checked(len) else {
-                return;
+                break;
             };
             let record = record.get(space.saturating_add(1)..).unwrap_or_default();
             let record = String::from_utf8_lossy(record.strip_suffix(b"\n").unwrap_or(record));
             if let Some((key, value)) = record.split_once('=') {
-                self.extended.insert(key.to_owned(), value.to_owned());
+                records.insert(key.to_owned(), value.to_owned());
             }
             rest = next;
         }
+        records
     }
 }
 
@@ -233,8 +306,16 @@ impl Header {
             size: number(field(124..136))?,
             kind: *block.get(156)?,
             link: text(field(157..257)),
+            goes_on: block.get(482) == Some(&1),
         })
     }
+}
+
+// Where the bytes of a member end with their padding.
+fn padded(range: &Range<u64>) -> u64 {
+    let len = range.end.saturating_sub(range.start);
+    let padded = len.div_ceil(BLOCK).saturating_mul(BLOCK);
+    range.start.saturating_add(padded)
 }
 
 fn text(bytes: &[u8]) -> String {

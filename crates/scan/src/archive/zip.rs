@@ -84,6 +84,7 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>) {
         look,
         taken: Vec::new(),
         torch: None,
+        listed: false,
     };
     // The outcome of a limit is noted where it fired.
     let _ = archive.members();
@@ -96,6 +97,8 @@ struct Archive<'l, 'i, 'w, 's> {
     // Bytes that belong to something: a member, a directory.
     taken: Vec<(Range<u64>, String)>,
     torch: Option<Torch>,
+    // It has a directory.
+    listed: bool,
 }
 
 impl Archive<'_, '_, '_, '_> {
@@ -155,6 +158,7 @@ impl Archive<'_, '_, '_, '_> {
             let at = Some(second.directory.start);
             self.look.see(&rules::archive::ZIP_DIRECTORIES, at, message);
         }
+        self.listed = !ends.is_empty();
         let mut members = Vec::new();
         let mut known = BTreeSet::new();
         for end in ends {
@@ -214,12 +218,15 @@ impl Archive<'_, '_, '_, '_> {
                 let Some(local) = Local::read(self.look.input.bytes, found) else {
                     continue;
                 };
-                let message = format!(
-                    "`{}` lies in the archive, and its directory says nothing of it",
-                    local.name
-                );
-                self.look
-                    .see(&rules::archive::ZIP_HIDDEN, Some(found), message);
+                // Without a directory, it is the directory that lacks.
+                if self.listed {
+                    let message = format!(
+                        "`{}` lies in the archive, and its directory says nothing of it",
+                        local.name
+                    );
+                    self.look
+                        .see(&rules::archive::ZIP_HIDDEN, Some(found), message);
+                }
                 let member = Member {
                     central: None,
                     bound: gap.end,

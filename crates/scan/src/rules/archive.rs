@@ -62,6 +62,25 @@ rules! {
         "What is written through a link, or read through it, lies somewhere else.",
         "Find out where it leads before you unpack the archive.",
         [59, 61], ["LLM03:2025"];
+    ARCHIVE_UNREAD = "archive/unread", Low, "An archive of a kind that is not read",
+        "What lies in it was not looked at. Attackers choose kinds of archives that scanners cannot \
+         open.",
+        "Unpack it with care, and scan what comes out.",
+        [693], ["AML.T0015", "LLM03:2025"];
+    SEVENZ_BROKEN = "sevenz/broken", Medium, "A 7z archive is broken",
+        "A header or a packed stream is damaged. What could be unpacked was looked at.",
+        "Get the archive again from its source.",
+        [20], ["LLM03:2025"];
+    OCI_DIGEST = "oci/digest", High, "A blob is not what its name says",
+        "In an image layout the name of a blob is the digest of its bytes, and this one has another: \
+         it was changed or damaged after it was stored.",
+        "Get the image again from its registry, by digest.",
+        [345, 354], ["AML.T0010", "LLM03:2025"];
+    OCI_FOREIGN = "oci/foreign-layer", Medium, "A layer of an image lies somewhere else",
+        "The manifest names a layer that is fetched from another place when the image is used, and \
+         was not looked at.",
+        "Fetch the layer, check its digest, and scan it.",
+        [494], ["AML.T0010", "LLM03:2025"];
     TAR_BROKEN = "tar/broken", Medium, "A tar archive is broken",
         "A header is damaged or missing. What comes before was looked at; programs that search for \
          the next header read what comes after as well.",
