@@ -41,6 +41,8 @@
 
 mod archive;
 mod classic;
+pub mod cyclonedx;
+pub mod document;
 mod executable;
 #[doc(hidden)]
 pub mod fuzz;
@@ -51,11 +53,15 @@ mod pickle;
 mod report;
 mod route;
 pub mod rules;
+pub mod sarif;
 pub mod source;
+pub mod sources;
+pub mod standing;
 mod sums;
 mod supply;
 mod tensors;
 mod text;
+mod tree;
 mod unpack;
 mod wire;
 mod work;
@@ -63,6 +69,7 @@ mod work;
 pub use neighbours::{Neighbour, Neighbours};
 pub use report::{Coverage, FileReport, Gap, Recognised, State};
 pub use supply::Knowledge;
+pub use tree::{Tree, TreeOptions};
 pub use unpack::{NoShelf, Place, Shelf};
 pub use work::Limits;
 

@@ -1,0 +1,199 @@
+//! A folder, or a single file, on disk.
+//!
+//! Everything is opened relative to the folder's descriptor and through no link, so that a tree
+//! that changes meanwhile leads nobody out of it. A link that leads to another place of the folder
+//! gives that file a second name, as caches of model hubs have them; one that leads out is told and
+//! not followed. What is neither file, folder nor link is not opened.
+
+mod beneath;
+mod walk;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, OFlags};
+
+use crate::neighbours::{Neighbour, Neighbours};
+use crate::source::ReadAt;
+use crate::sources::{Item, Note, Source};
+
+/// How a folder is walked.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TreeOptions {
+    /// What is left out: names, or paths below the folder, in which `*` stands for anything.
+    pub exclude: Vec<String>,
+    /// Files or folders that are left out wherever they lie.
+    pub leave_out: Vec<PathBuf>,
+    /// Most files.
+    pub max_files: usize,
+    /// Deepest folder.
+    pub max_depth: usize,
+}
+
+impl Default for TreeOptions {
+    /// Nothing is left out but what version control keeps; 2,000,000 files, 256 deep.
+    fn default() -> Self {
+        Self {
+            exclude: Vec::new(),
+            leave_out: Vec::new(),
+            max_files: 2_000_000,
+            max_depth: 256,
+        }
+    }
+}
+
+/// A folder, or a single file.
+#[derive(Debug)]
+pub struct Tree {
+    // The folder; that of the file, if it is one.
+    folder: OwnedFd,
+    items: Vec<Item>,
+    // Where each item lies below the folder, as bytes: names need not be UTF-8.
+    places: Vec<Vec<u8>>,
+    notes: Vec<Note>,
+    single: bool,
+}
+
+impl Tree {
+    /// Finds the files below `given`, or the one that it is. A link that the caller names itself is
+    /// followed.
+    pub fn open(given: &Path, options: &TreeOptions) -> io::Result<Self> {
+        let metadata = given.metadata()?;
+        if metadata.is_dir() {
+            return walk::walk(given, options);
+        }
+        if !metadata.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "it is neither a file nor a folder",
+            ));
+        }
+        let real = given.canonicalize()?;
+        let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else {
+            return Err(io::Error::from(io::ErrorKind::NotFound));
+        };
+        let item = Item {
+            path: given.to_string_lossy().into_owned(),
+            size: metadata.len(),
+            closed: None,
+        };
+        Ok(Self {
+            folder: beneath::root(parent)?,
+            items: vec![item],
+            places: vec![name.as_encoded_bytes().to_vec()],
+            notes: Vec::new(),
+            single: true,
+        })
+    }
+
+    /// Returns true if it is a single file.
+    pub const fn is_single(&self) -> bool {
+        self.single
+    }
+
+    /// Returns where the item at `index` lies below the folder, if that is UTF-8.
+    pub fn below(&self, index: usize) -> Option<&str> {
+        std::str::from_utf8(self.places.get(index)?).ok()
+    }
+}
+
+impl Source for Tree {
+    fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    fn open(&self, index: usize) -> io::Result<Box<dyn ReadAt + '_>> {
+        let place = self
+            .places
+            .get(index)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let file = File::from(beneath::open(&self.folder, place, beneath::READ)?);
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is no longer a file"));
+        }
+        let len = metadata.len();
+        Ok(Box::new(OnDisk { file, len }))
+    }
+
+    fn neighbours(&self, index: usize) -> Option<Box<dyn Neighbours + '_>> {
+        let place = self.places.get(index)?;
+        let end = place.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let folder = place.get(..end).unwrap_or_default();
+        Some(Box::new(Beside { tree: self, folder }))
+    }
+}
+
+/// An open file, which others may change.
+#[derive(Debug)]
+struct OnDisk {
+    file: File,
+    // What it was when it was opened.
+    len: u64,
+}
+
+impl ReadAt for OnDisk {
+    fn len(&self) -> u64 {
+        self.file.metadata().map_or(self.len, |found| found.len())
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+}
+
+/// What lies in the folder of one file.
+struct Beside<'a> {
+    tree: &'a Tree,
+    folder: &'a [u8],
+}
+
+impl Neighbours for Beside<'_> {
+    fn find(&self, name: &str) -> Neighbour {
+        if name.starts_with('/') || name.contains('\0') {
+            return Neighbour::Outside;
+        }
+        let above = self.folder.split(|byte| *byte == b'/');
+        let mut parts: Vec<&[u8]> = above.filter(|part| !part.is_empty()).collect();
+        for part in name.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => {
+                    if parts.pop().is_none() {
+                        return Neighbour::Outside;
+                    }
+                }
+                part => parts.push(part.as_bytes()),
+            }
+        }
+        if parts.is_empty() {
+            return Neighbour::Folder;
+        }
+        let found = beneath::open(&self.tree.folder, &parts.join(&b'/'), OFlags::PATH)
+            .and_then(|fd| Ok(rustix::fs::fstat(&fd)?));
+        match found {
+            Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile => Neighbour::File(u64::try_from(stat.st_size).unwrap_or(0)),
+                FileType::Directory => Neighbour::Folder,
+                FileType::Symlink => Neighbour::Link,
+                _ => Neighbour::Missing,
+            },
+            Err(error) => match rustix::io::Errno::from_io_error(&error) {
+                Some(rustix::io::Errno::LOOP) => Neighbour::Link,
+                Some(rustix::io::Errno::XDEV) => Neighbour::Outside,
+                _ => Neighbour::Missing,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,306 @@
+//! The walk through a folder: names and sizes, in the order of the names.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Dir, FileType, Stat};
+
+use super::beneath::{self, FOLDER};
+use super::{Tree, TreeOptions};
+use crate::sources::{Item, Note};
+
+/// What version control keeps for itself.
+const KEPT_BY_GIT: [&[u8]; 4] = [b".git", b".hg", b".svn", b".jj"];
+
+/// Walks everything below a folder.
+pub(super) fn walk(given: &Path, options: &TreeOptions) -> io::Result<Tree> {
+    let folder = beneath::root(given)?;
+    let mut walk = Walk {
+        folder: &folder,
+        given,
+        options,
+        leave_out: options
+            .leave_out
+            .iter()
+            .filter_map(|path| identity(path))
+            .collect(),
+        found: BTreeMap::new(),
+        links: Vec::new(),
+        notes: Vec::new(),
+    };
+    walk.run()?;
+    walk.resolve_links();
+    let (found, mut notes) = (walk.found, walk.notes);
+    notes.sort_unstable();
+    let (items, places) = found
+        .into_iter()
+        .map(|(name, found)| {
+            let item = Item {
+                path: shown(given, &name),
+                size: found.size,
+                closed: found.closed,
+            };
+            (item, found.place)
+        })
+        .unzip();
+    Ok(Tree {
+        folder,
+        items,
+        places,
+        notes,
+        single: false,
+    })
+}
+
+struct Walk<'a> {
+    folder: &'a OwnedFd,
+    given: &'a Path,
+    options: &'a TreeOptions,
+    leave_out: Vec<(u64, u64)>,
+    // By name below the folder.
+    found: BTreeMap<Vec<u8>, Found>,
+    links: Vec<Vec<u8>>,
+    notes: Vec<Note>,
+}
+
+struct Found {
+    // Where it is opened; for a link, what it leads to.
+    place: Vec<u8>,
+    size: u64,
+    closed: Option<String>,
+}
+
+impl Walk<'_> {
+    fn run(&mut self) -> io::Result<()> {
+        let mut folders = vec![(Vec::new(), 0_usize)];
+        while let Some((path, depth)) = folders.pop() {
+            if depth > self.options.max_depth {
+                let limit = self.options.max_depth;
+                self.closed(path, format!("the folder is deeper than {limit} folders"));
+                continue;
+            }
+            match self.folder(&path) {
+                Ok(below) => {
+                    let deeper = depth.saturating_add(1);
+                    folders.extend(below.into_iter().map(|path| (path, deeper)));
+                }
+                Err(error) if path.is_empty() => return Err(error),
+                Err(error) => self.closed(path, format!("the folder cannot be read: {error}")),
+            }
+            if self.found.len() > self.options.max_files {
+                let limit = self.options.max_files;
+                return Err(io::Error::other(format!(
+                    "there are more than {limit} files"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    // Looks at what lies in one folder, and returns the folders in it.
+    fn folder(&mut self, path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+        let at = if path.is_empty() {
+            b".".as_slice()
+        } else {
+            path
+        };
+        let fd = beneath::open(self.folder, at, FOLDER)?;
+        let mut below = Vec::new();
+        for entry in Dir::read_from(&fd)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let mut full = path.to_vec();
+            if !full.is_empty() {
+                full.push(b'/');
+            }
+            full.extend_from_slice(name.to_bytes());
+            let stat = match rustix::fs::statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                // Gone since it was listed.
+                Err(rustix::io::Errno::NOENT) => continue,
+                Err(error) => {
+                    self.closed(full, format!("it cannot be looked at: {error}"));
+                    continue;
+                }
+            };
+            below.extend(self.entry(full, name.to_bytes(), &stat));
+        }
+        Ok(below)
+    }
+
+    // Takes note of one entry; returns it if it is a folder to go into.
+    fn entry(&mut self, full: Vec<u8>, name: &[u8], stat: &Stat) -> Option<Vec<u8>> {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if self.leave_out.contains(&identity_of(stat)) || self.is_excluded(&full, name) {
+            self.note(&full, "left out, as asked");
+            return None;
+        }
+        match kind {
+            FileType::Directory if KEPT_BY_GIT.contains(&name) => {
+                self.note(&full, "left out: kept by version control");
+            }
+            FileType::Directory => return Some(full),
+            FileType::RegularFile => {
+                let found = Found {
+                    place: full.clone(),
+                    size: u64::try_from(stat.st_size).unwrap_or(0),
+                    closed: None,
+                };
+                self.found.insert(full, found);
+            }
+            FileType::Symlink => self.links.push(full),
+            _ => self.note(&full, "a pipe, a socket or a device: not opened"),
+        }
+        None
+    }
+
+    fn is_excluded(&self, full: &[u8], name: &[u8]) -> bool {
+        let matches = |pattern: &String| {
+            let pattern = pattern.trim_end_matches('/').as_bytes();
+            is_like(pattern, name) || is_like(pattern, full)
+        };
+        self.options.exclude.iter().any(matches)
+    }
+
+    // Links are looked at when it is known which files there are.
+    fn resolve_links(&mut self) {
+        let root = self.given.canonicalize();
+        // Files that have their proper name from a link, as in caches of model hubs.
+        let mut renamed = Vec::new();
+        for link in std::mem::take(&mut self.links) {
+            let target = self.given.join(OsStr::from_bytes(&link)).canonicalize();
+            let (Ok(root), Ok(target)) = (&root, target) else {
+                self.note(&link, "a link that leads nowhere");
+                continue;
+            };
+            let Ok(below) = target.strip_prefix(root) else {
+                let why = "a link that leads out of what is scanned; it was not followed";
+                self.closed(link, why.to_owned());
+                continue;
+            };
+            let below = below.as_os_str().as_bytes();
+            match self.found.get(below) {
+                Some(found) if extension(below) != extension(&link) => {
+                    let found = Found {
+                        place: found.place.clone(),
+                        size: found.size,
+                        closed: None,
+                    };
+                    self.found.insert(link, found);
+                    if extension(below).is_none() {
+                        renamed.push(below.to_vec());
+                    }
+                }
+                Some(_) => self.note(
+                    &link,
+                    "a link to a file that is looked at under its own name",
+                ),
+                None => self.note(&link, "a link to another place of the folder"),
+            }
+        }
+        for below in renamed {
+            self.found.remove(&below);
+        }
+    }
+
+    fn closed(&mut self, path: Vec<u8>, reason: String) {
+        let found = Found {
+            place: path.clone(),
+            size: 0,
+            closed: Some(reason),
+        };
+        self.found.insert(path, found);
+    }
+
+    fn note(&mut self, path: &[u8], reason: &str) {
+        self.notes.push(Note {
+            path: shown(self.given, path),
+            reason: reason.to_owned(),
+        });
+    }
+}
+
+fn identity(path: &PathBuf) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = path.symlink_metadata().ok()?;
+    Some((found.dev(), found.ino()))
+}
+
+#[allow(
+    clippy::useless_conversion,
+    reason = "the fields have other types elsewhere"
+)]
+fn identity_of(stat: &Stat) -> (u64, u64) {
+    (u64::from(stat.st_dev), u64::from(stat.st_ino))
+}
+
+// The name as the caller would write it.
+fn shown(given: &Path, below: &[u8]) -> String {
+    let below = Path::new(OsStr::from_bytes(below));
+    if given == Path::new(".") {
+        return below.to_string_lossy().into_owned();
+    }
+    given.join(below).to_string_lossy().into_owned()
+}
+
+fn extension(path: &[u8]) -> Option<&OsStr> {
+    Path::new(OsStr::from_bytes(path)).extension()
+}
+
+// `*` stands for any number of bytes.
+fn is_like(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut pattern, mut text) = (pattern, text);
+    // Where the last star was, and how much of the text it has not taken yet.
+    let mut retry: Option<(&[u8], &[u8])> = None;
+    loop {
+        match (pattern.split_first(), text.split_first()) {
+            (None, None) => return true,
+            (Some((b'*', rest)), _) => {
+                retry = Some((rest, text));
+                pattern = rest;
+            }
+            (Some((wanted, rest)), Some((found, after))) if wanted == found => {
+                (pattern, text) = (rest, after);
+            }
+            _ => match retry {
+                Some((after_star, [_, later @ ..])) => {
+                    retry = Some((after_star, later));
+                    (pattern, text) = (after_star, later);
+                }
+                _ => return false,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_stand_for_anything() {
+        for (pattern, text, expected) in [
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("*.bin", "x.bin", true),
+            ("*.bin", "x.bin.old", false),
+            ("a*b*c", "a1b2b3c", true),
+            ("a*b*c", "a1b2b3", false),
+            ("*", "", true),
+            ("", "a", false),
+        ] {
+            assert_eq!(
+                is_like(pattern.as_bytes(), text.as_bytes()),
+                expected,
+                "{pattern} {text}"
+            );
+        }
+    }
+}
