@@ -20,6 +20,7 @@ mod help;
 mod image;
 mod key_life;
 mod keyless;
+mod scan;
 mod serve;
 mod trust;
 mod trust_life;
@@ -32,6 +33,8 @@ pub use help::command;
 pub use image::ImageArgs;
 pub use key_life::{ApproveArgs, ImpactArgs, RevokeArgs, RotateArgs, Since, WhoArgs};
 pub use keyless::{KeylessArgs, OidcArg};
+use scan::SCAN_EXAMPLES;
+pub use scan::{KnownArgs, LimitArgs, ScanArgs};
 use serve::SERVE_EXAMPLES;
 pub use serve::ServeArgs;
 use trust::TRUST_EXAMPLES;
@@ -43,7 +46,10 @@ pub use watch::LogWatchArgs;
 pub const GROUPS: [(&str, &[&str]); 6] = [
     ("Start", &["init", "doctor", "demo", "keys"]),
     ("Record", &["run", "sign", "attest"]),
-    ("Check", &["verify", "trace", "log", "evidence", "explain"]),
+    (
+        "Check",
+        &["verify", "scan", "trace", "log", "evidence", "explain"],
+    ),
     ("Decide", &["gate", "policy"]),
     ("Run", &["serve", "trust"]),
     ("Help", &["completions", "man"]),
@@ -75,7 +81,7 @@ pub struct Global {
         value_enum,
         default_value_t,
         hide_possible_values = true,
-        value_name = "human|json|dot"
+        value_name = "human|json|dot|sarif|cyclonedx"
     )]
     pub format: Format,
     /// When colours are used.
@@ -120,6 +126,9 @@ pub enum Command {
     /// Check a signature: is the artifact genuine, and from whom.
     #[command(after_help = help::VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
+    /// Look into models, archives and data for what could hurt.
+    #[command(after_help = SCAN_EXAMPLES)]
+    Scan(Box<ScanArgs>),
     /// Show where an artifact comes from, or what came of it.
     #[command(after_help = help::TRACE_EXAMPLES)]
     Trace(TraceArgs),

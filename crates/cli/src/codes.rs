@@ -34,7 +34,7 @@ const fn entry(
 }
 
 /// Every code, in order. Tens: 00 usage, 01 verification, 02 files and trees, 03 steps, 04 log,
-/// 05 policy and gate, 06 store, 07 keys.
+/// 05 policy and gate, 06 store, 07 keys, 08 trust, 09 registries, 10 scans.
 pub const TABLE: &[Entry] = &[
     entry(
         "E0001",
@@ -702,6 +702,54 @@ pub const TABLE: &[Entry] = &[
         "The configuration file of Docker or Podman, or the helper that it names, did not give credentials in a form that is understood.",
         "See the reason; `docker-credential-NAME list` shows whether the helper works.",
     ),
+    entry(
+        "E1001",
+        "something was found that may hurt whoever loads it",
+        "The scanner found something at or above the level that counts, `--fail-on`; what, where and why stands above the error.",
+        "Do not load the file. `custos scan --explain RULE` says more. If it is meant to be so, somebody answers for it in a file of suppressions.",
+    ),
+    entry(
+        "E1002",
+        "this cannot be scanned",
+        "What was named is neither a file nor a folder: a pipe, a socket or a device has no end that is known.",
+        "Pass it on standard input: `custos scan - < FILE`.",
+    ),
+    entry(
+        "E1003",
+        "the suppressions are not accepted",
+        "The file is not TOML, or has something else than tables [[suppress]]. One entry that is not in order is told and suppresses nothing, and is no error.",
+        "Mend the file; docs/scanning.md shows one.",
+    ),
+    entry(
+        "E1004",
+        "the baseline is no report",
+        "The file is not what `custos scan` writes as JSON. Nothing is taken for known then.",
+        "Write one with `custos scan PATH --write-baseline FILE`.",
+    ),
+    entry(
+        "E1005",
+        "there is no such rule",
+        "Rules have a group and a name, such as pickle/dangerous-call. They never change their meaning.",
+        "`custos scan --list-rules` lists them.",
+    ),
+    entry(
+        "E1006",
+        "not everything was looked at",
+        "Nothing that counts was found in what was looked at. Part of a file was not understood, a limit ended the look, a file could not be read, or there was none: that is no yes.",
+        "See the reasons. Raise the limit that is named, or leave out with `--exclude` what is no part of the model. `--strict` makes it a no.",
+    ),
+    entry(
+        "E1007",
+        "what is known about packages is not accepted",
+        "The database of known vulnerabilities is not a folder or zip of OSV records.",
+        "Get all.zip of an ecosystem from OSV, or name the folder it was unpacked into.",
+    ),
+    entry(
+        "E1008",
+        "the scan cannot be stated",
+        "Nothing was read whose digest a statement could be about, or there are more files than a statement holds.",
+        "Scan less at once, or mend what keeps the files from being read.",
+    ),
 ];
 
 #[cfg(test)]
@@ -728,8 +776,9 @@ mod tests {
             &mut text,
         );
         let used: BTreeSet<&str> = text
-            .match_indices("\"E0")
-            .filter_map(|(at, _)| text.get(at + 1..at + 6))
+            .match_indices("\"E")
+            .filter_map(|(at, _)| text.get(at + 1..at + 7))
+            .filter_map(|code| code.strip_suffix('"'))
             .filter(|code| code[1..].bytes().all(|b| b.is_ascii_digit()))
             .collect();
         let known: Vec<&str> = TABLE.iter().map(|entry| entry.code).collect();

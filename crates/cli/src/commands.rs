@@ -19,6 +19,7 @@ mod man;
 mod policy;
 mod revoke;
 mod run;
+mod scan;
 mod serve;
 mod sign;
 mod trace;
@@ -37,6 +38,12 @@ pub fn run(command: Command, context: &Context) -> Outcome {
         return Err(Failure::usage("E0002", "this command has no drawing")
             .help("`--format dot` is for `custos trace`"));
     }
+    if matches!(context.term.format(), Format::Sarif | Format::Cyclonedx)
+        && !matches!(command, Command::Scan(_))
+    {
+        return Err(Failure::usage("E0002", "this command has no such format")
+            .help("`--format sarif` and `--format cyclonedx` are for `custos scan`"));
+    }
     match command {
         Command::Attest(args) => attest::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
@@ -52,6 +59,7 @@ pub fn run(command: Command, context: &Context) -> Outcome {
         Command::Man(args) => man::run(&args, context),
         Command::Policy(args) => policy::run(&args, context),
         Command::Run(args) => run::run(&args, context),
+        Command::Scan(args) => scan::run(&args, context),
         Command::Serve(args) => serve::run(&args, context),
         Command::Sign(args) => sign::run(&args, context),
         Command::Trace(args) => trace::run(&args, context),

@@ -11,7 +11,7 @@ use custos_policy::{Evaluation, PolicyLimits};
 use crate::codes::TABLE;
 use crate::settings::Settings;
 
-const GROUPS: [(&str, &str); 10] = [
+const GROUPS: [(&str, &str); 11] = [
     ("E00", "Usage, files, settings"),
     ("E01", "Verification"),
     ("E02", "Files and trees"),
@@ -22,6 +22,7 @@ const GROUPS: [(&str, &str); 10] = [
     ("E07", "Keys"),
     ("E08", "Trust roots and revocation"),
     ("E09", "Registries"),
+    ("E10", "Scans"),
 ];
 
 #[test]

@@ -132,8 +132,13 @@ impl Image {
         self.repository.reference().name()
     }
 
+    /// Returns the repository, and what it gave.
+    pub fn into_parts(self) -> (Repository, Fetched) {
+        (self.repository, self.fetched)
+    }
+
     /// Returns the reference by digest.
-    fn reference(&self) -> Reference {
+    pub fn reference(&self) -> Reference {
         let digest = self.fetched.descriptor.digest;
         self.repository.reference().at(digest)
     }

@@ -18,6 +18,10 @@ pub enum Format {
     Json,
     /// Graphviz, where it applies.
     Dot,
+    /// SARIF 2.1.0, where it applies.
+    Sarif,
+    /// CycloneDX 1.6, where it applies.
+    Cyclonedx,
 }
 
 /// When colours are used.
@@ -111,12 +115,15 @@ impl Term {
     pub fn result<T: Serialize>(&self, human: &str, value: &T) -> Result<(), Failure> {
         match self.format {
             Format::Human | Format::Dot => write_out(human),
-            Format::Json => {
-                let bytes = custos_core::json::to_pretty(value)
-                    .map_err(|error| Failure::internal(&error.to_string()))?;
-                write_out(&String::from_utf8_lossy(&bytes))
-            }
+            Format::Json | Format::Sarif | Format::Cyclonedx => Self::document(value),
         }
+    }
+
+    /// Writes a result as JSON, in whatever format.
+    pub fn document<T: Serialize>(value: &T) -> Result<(), Failure> {
+        let bytes = custos_core::json::to_pretty(value)
+            .map_err(|error| Failure::internal(&error.to_string()))?;
+        write_out(&String::from_utf8_lossy(&bytes))
     }
 
     /// Writes one line of JSON, for what goes on and on; each line stands for itself.
@@ -131,7 +138,7 @@ impl Term {
     pub fn say(&self, text: &str) -> Result<(), Failure> {
         match self.format {
             Format::Human | Format::Dot => write_out(text),
-            Format::Json => Ok(()),
+            Format::Json | Format::Sarif | Format::Cyclonedx => Ok(()),
         }
     }
 

@@ -11,15 +11,19 @@
 //! Each part is a [`Section`]: known, unknown, incomplete or stale. A part that is absent is
 //! unknown, and unknown is never "nothing was found".
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::digest::{Algorithm, Digest, DigestSet};
+use crate::finding::Severity;
 use crate::identity::Identity;
 use crate::json::{self, JsonError};
 use crate::limits::Limits;
 use crate::predicate::evaluation_plan::Direction;
+use crate::predicate::scan::{Answer, State};
 
 /// The `schema` of a facts document.
 pub const SCHEMA: &str = "custos.facts/1";
@@ -65,7 +69,7 @@ pub struct Facts {
     pub evaluation: Section<EvaluationFacts>,
     /// Findings of scanners.
     #[serde(default)]
-    pub scan: Section<Value>,
+    pub scan: Section<ScanFacts>,
     /// Signals of detectors.
     #[serde(default)]
     pub detect: Section<Value>,
@@ -512,6 +516,58 @@ pub struct EvaluationResult {
     pub model_digest: DigestSet,
 }
 
+/// What scanners saw in the artifact.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "plain data of a versioned schema, built by rooms"
+)]
+pub struct ScanFacts {
+    /// Each scan, in the order of the log. Scans of what it was made from are none of it.
+    pub scans: Vec<ScanFact>,
+}
+
+/// One scan that looked at the artifact.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "plain data of a versioned schema, built by rooms"
+)]
+pub struct ScanFact {
+    /// Who signed the statement.
+    pub signer: Signer,
+    /// Where it stands in the log; `null` if it was accepted without one.
+    pub log_index: Option<u64>,
+    /// What scanned, and its version.
+    pub scanner: String,
+    /// Digest of the scanner's rules and lists.
+    pub rules: DigestSet,
+    /// From which severity on a finding counted.
+    pub fail_on: Severity,
+    /// Whether what is incomplete or unknown was a no.
+    pub strict: bool,
+    /// The answer to the whole scan.
+    pub answer: Answer,
+    /// The answer for the artifact, if it is one of the files; `null` if it is their folder.
+    pub state: Option<State>,
+    /// Files of each state.
+    pub states: BTreeMap<State, u64>,
+    /// Findings of each severity that nobody has dealt with.
+    pub findings: BTreeMap<Severity, u64>,
+    /// Findings that somebody answers for.
+    pub suppressed: u64,
+    /// Findings that did not count because a report of before had them.
+    pub known: u64,
+    /// The rules of the findings that nobody has dealt with, each once.
+    pub found: Vec<String>,
+    /// Latest change of the database of known vulnerabilities; `null` if none was looked at.
+    pub vulnerabilities_until: Option<String>,
+    /// When the scan ended, by the scanner's own clock.
+    pub finished_on: Timestamp,
+}
+
 /// Why bytes are not facts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -588,16 +644,20 @@ mod tests {
     #[test]
     fn every_state_survives_the_round_trip() {
         let mut facts = facts();
-        facts.scan = Section::Stale {
+        facts.detect = Section::Stale {
             at: 2,
             value: serde_json::json!({"n": [1.5]}),
             since: 3,
         };
+        facts.scan = Section::Known {
+            at: 2,
+            value: ScanFacts { scans: Vec::new() },
+        };
         facts.cost = Section::gathered(3, serde_json::json!(1), vec!["no bill for March".into()]);
         let again = Facts::parse(&facts.to_canonical().unwrap()).unwrap();
         assert_eq!(again, facts);
-        assert_eq!(facts.scan.known(), None);
-        assert!(facts.scan.seen().is_some());
+        assert_eq!(facts.detect.known(), None);
+        assert!(facts.detect.seen().is_some());
         assert!(matches!(facts.cost, Section::Incomplete { .. }));
     }
 

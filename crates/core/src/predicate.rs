@@ -35,6 +35,7 @@ pub mod provenance;
 mod registry;
 pub mod resource_usage;
 pub mod scai;
+pub mod scan;
 pub mod step;
 pub mod test_result;
 pub mod vsa;
@@ -108,6 +109,7 @@ pub fn validate(statement: &Statement) -> Result<(), PredicateError> {
         provenance::Provenance::TYPE => of::<provenance::Provenance>(statement),
         resource_usage::ResourceUsage::TYPE => of::<resource_usage::ResourceUsage>(statement),
         scai::AttributeReport::TYPE => of::<scai::AttributeReport>(statement),
+        scan::Scan::TYPE => of::<scan::Scan>(statement),
         test_result::TestResult::TYPE => of::<test_result::TestResult>(statement),
         vsa::VerificationSummary::TYPE => of::<vsa::VerificationSummary>(statement),
         vulns::Vulnerabilities::TYPE => of::<vulns::Vulnerabilities>(statement),
@@ -175,6 +177,7 @@ pub fn fuzz_predicates(data: &[u8]) {
     round_trip::<provenance::Provenance>(data);
     round_trip::<resource_usage::ResourceUsage>(data);
     round_trip::<scai::AttributeReport>(data);
+    round_trip::<scan::Scan>(data);
     round_trip::<test_result::TestResult>(data);
     round_trip::<vsa::VerificationSummary>(data);
     round_trip::<vulns::Vulnerabilities>(data);

@@ -11,12 +11,14 @@
 
 mod evaluation;
 mod records;
+mod scans;
 
 use std::collections::BTreeSet;
 
 use custos_core::digest::{Digest, DigestSet};
 use custos_core::facts::{
-    ArtifactFacts, EvaluationFacts, Facts, LayoutFacts, RejectedFact, Section, StatementFact,
+    ArtifactFacts, EvaluationFacts, Facts, LayoutFacts, RejectedFact, ScanFacts, Section,
+    StatementFact,
 };
 use custos_core::lineage::{
     BreakKind, Direction, Lineage, LineageLimits, NamedArtifact, NoteRecord, StepRecord, Trace,
@@ -114,6 +116,7 @@ pub struct Gathered {
     /// What was left out, a sentence each.
     pub missing: Vec<String>,
     evaluation: Section<EvaluationFacts>,
+    scan: Section<ScanFacts>,
     at: u64,
     origin: String,
 }
@@ -137,6 +140,7 @@ impl Gathered {
         }
         facts.lineage = Section::gathered(self.at, self.trace.to_facts(), missing);
         facts.evaluation = self.evaluation.clone();
+        facts.scan = self.scan.clone();
         facts.layout = match layout {
             Some(value) => Section::Known { at: self.at, value },
             None => Section::unknown("no layout was given"),
@@ -175,6 +179,7 @@ impl AsyncStore {
         search.run().await?;
         let trace = search.explained_trace().await?;
         let evaluation = search.evaluation().await?;
+        let scan = search.scans();
         let mut verified = search.verified;
         verified.sort_by_key(|one| {
             (
@@ -191,6 +196,7 @@ impl AsyncStore {
             rejected,
             missing: search.missing.into_iter().collect(),
             evaluation,
+            scan,
             at: context.log_size,
             origin: context.origin.to_owned(),
         })

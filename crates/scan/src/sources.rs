@@ -329,13 +329,17 @@ mod tests {
     fn all_bytes_are_told_once() {
         let held = Held::new([("a".to_owned(), bad()), ("b".to_owned(), vec![0; 3 << 20])]);
         let told = AtomicU64::new(0);
-        let mut many = many(2);
         let passed = |bytes: u64| {
             told.fetch_add(bytes, Ordering::Relaxed);
         };
-        many = Many {
+        let stops = || -> Stop<'_> { Box::new(|| false) };
+        let many = Many {
+            jobs: NonZeroUsize::new(2),
+            limits: Limits::default(),
+            shelf: &NoShelf,
+            knowledge: None,
+            stops: &stops,
             passed: &passed,
-            ..many
         };
         scan_all(&[&held], &many);
         let all: u64 = held.items().iter().map(|item| item.size).sum();

@@ -56,6 +56,8 @@ pub struct Tree {
     places: Vec<Vec<u8>>,
     notes: Vec<Note>,
     single: bool,
+    // No link, pipe or device below it, and nothing left out but what is never part of a model.
+    whole: bool,
 }
 
 impl Tree {
@@ -87,12 +89,19 @@ impl Tree {
             places: vec![name.as_encoded_bytes().to_vec()],
             notes: Vec::new(),
             single: true,
+            whole: true,
         })
     }
 
     /// Returns true if it is a single file.
     pub const fn is_single(&self) -> bool {
         self.single
+    }
+
+    /// Returns true if its files are all that lies below it, but for what version control keeps and
+    /// what the caller left out by place.
+    pub const fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// Returns where the item at `index` lies below the folder, if that is UTF-8.

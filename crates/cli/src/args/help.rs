@@ -70,7 +70,7 @@ fn root_help(command: &clap::Command) -> String {
         "\nGlobal options:\n      \
          --home <DIR>                 folder of keys, log and store [default:\n                                   \
          CUSTOS_HOME, the nearest .custos, user data]\n      \
-         --format <human|json|dot>    how results are written\n      \
+         --format <human|json|...>    how results are written\n      \
          --color <auto|always|never>  when colours are used\n  \
          -q, --quiet                      no progress bars and no remarks\n  \
          -h, --help                       this, or with a command its own help\n  \

@@ -2,7 +2,8 @@
 
 use crate::sandbox::Sandbox;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
+    "scan",
     "init",
     "doctor",
     "demo",

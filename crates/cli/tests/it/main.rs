@@ -27,6 +27,7 @@ mod oci;
 mod outage;
 mod policy;
 mod sandbox;
+mod scan;
 mod serve;
 mod shared_log;
 mod sign_verify;

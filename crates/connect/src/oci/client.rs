@@ -9,6 +9,7 @@
 //! Whatever is not named by a digest comes from the registry itself or not at all.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ use super::token::{self, Wanted};
 pub const MAX_BLOB: u64 = 136 << 20;
 /// Time to connect, and for a whole call.
 const TIMES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(2));
+/// Time for a blob that is passed on as it comes: 1 TiB at 50 MB/s.
+const LONG: Duration = Duration::from_hours(6);
 
 /// How a registry is reached.
 #[derive(Debug, Clone)]
@@ -87,6 +90,8 @@ pub struct Repository {
     api: Client,
     // For what is named by its digest: whoever brings it.
     content: Client,
+    // The same for what is as large as it likes.
+    large: Settings,
     credentials: Credentials,
     held: Mutex<Held>,
 }
@@ -134,6 +139,10 @@ impl Repository {
         let content = settings
             .with_redirects(Redirects::AnyServer)
             .with_max_answer(MAX_BLOB);
+        let large = content
+            .clone()
+            .with_times(TIMES.0, LONG)
+            .with_max_answer(u64::MAX);
         let base = match (access.plain_http, may_be_plain) {
             (true, _) => plain,
             (false, true) if speaks_plain(&api, &plain)? => plain,
@@ -144,6 +153,7 @@ impl Repository {
             base,
             api,
             content: Client::new(content)?,
+            large,
             credentials: access.credentials,
             held: Mutex::new(Held::default()),
         })
@@ -223,6 +233,54 @@ impl Repository {
         }
         check_digest(&digest, &bytes)?;
         Ok(bytes)
+    }
+
+    /// Fetches a blob of any size piece by piece, and checks size and digest: what `each` was given
+    /// is the blob only if this returns without an error. `each` may end it.
+    pub fn blob_in_pieces(
+        &self,
+        descriptor: &Descriptor,
+        each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), OciError> {
+        let digest = descriptor.digest;
+        let client = Client::new(self.large.clone())?;
+        let url = self.url(&format!("blobs/{digest}"))?;
+        let mut incoming = self.send(&client, &Request::get(url), Scope::Pull)?;
+        if incoming.status() != 200 {
+            let small = limited(incoming, MAX_MANIFEST)?;
+            let small = self.found(small, &|| format!("blob {digest}"))?;
+            return Err(unexpected(&small));
+        }
+        let mut hasher = digest.algorithm().hasher();
+        let mut chunk = vec![0; 256 * 1024];
+        let mut found = 0_u64;
+        loop {
+            let read = incoming.read_some(&mut chunk)?;
+            let piece = chunk.get(..read).unwrap_or_default();
+            found = found.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+            if piece.is_empty() || found > descriptor.size {
+                break;
+            }
+            hasher.update(piece);
+            if each(piece).is_break() {
+                return Ok(());
+            }
+        }
+        if found != descriptor.size {
+            return Err(OciError::Size {
+                digest,
+                expected: descriptor.size,
+                found,
+            });
+        }
+        let found = hasher.finish();
+        if found == digest {
+            return Ok(());
+        }
+        Err(OciError::Digest {
+            expected: digest,
+            found,
+        })
     }
 
     /// Returns a URL below `/v2/REPOSITORY/`.

@@ -46,6 +46,7 @@ fn examples() -> Vec<(&'static str, Value)> {
             "resource-usage",
             to_value(&resource_usage::ResourceUsage::example()),
         ),
+        ("scan", to_value(&scan::Scan::example())),
         ("cyclonedx", to_value(&cyclonedx::CycloneDx::example())),
         ("link-v0.3", to_value(&link::Link::example())),
         ("scai", to_value(&scai::AttributeReport::example())),

@@ -13,6 +13,7 @@ use super::link::Link;
 use super::provenance::Provenance;
 use super::resource_usage::ResourceUsage;
 use super::scai::AttributeReport;
+use super::scan::Scan;
 use super::test_result::TestResult;
 use super::vsa::VerificationSummary;
 use super::vulns::Vulnerabilities;
@@ -125,6 +126,7 @@ const KNOWN: &[KnownType] = &[
         "evaluation-plan.md",
     ),
     own("resource-usage", ResourceUsage::TYPE, "resource-usage.md"),
+    own("scan", Scan::TYPE, "scan.md"),
     vetted("cyclonedx", CycloneDx::TYPE, "cyclonedx.md"),
     vetted("link-v0.3", Link::TYPE, "link.md"),
     vetted(

@@ -31,10 +31,11 @@ pub(super) fn walk(given: &Path, options: &TreeOptions) -> io::Result<Tree> {
         found: BTreeMap::new(),
         links: Vec::new(),
         notes: Vec::new(),
+        whole: true,
     };
     walk.run()?;
     walk.resolve_links();
-    let (found, mut notes) = (walk.found, walk.notes);
+    let (found, mut notes, whole) = (walk.found, walk.notes, walk.whole);
     notes.sort_unstable();
     let (items, places) = found
         .into_iter()
@@ -53,6 +54,7 @@ pub(super) fn walk(given: &Path, options: &TreeOptions) -> io::Result<Tree> {
         places,
         notes,
         single: false,
+        whole,
     })
 }
 
@@ -65,6 +67,7 @@ struct Walk<'a> {
     found: BTreeMap<Vec<u8>, Found>,
     links: Vec<Vec<u8>>,
     notes: Vec<Note>,
+    whole: bool,
 }
 
 struct Found {
@@ -138,8 +141,13 @@ impl Walk<'_> {
     // Takes note of one entry; returns it if it is a folder to go into.
     fn entry(&mut self, full: Vec<u8>, name: &[u8], stat: &Stat) -> Option<Vec<u8>> {
         let kind = FileType::from_raw_mode(stat.st_mode);
-        if self.leave_out.contains(&identity_of(stat)) || self.is_excluded(&full, name) {
+        if self.leave_out.contains(&identity_of(stat)) {
+            self.note(&full, "left out: Custos' own");
+            return None;
+        }
+        if self.is_excluded(&full, name) {
             self.note(&full, "left out, as asked");
+            self.whole = false;
             return None;
         }
         match kind {
@@ -155,8 +163,14 @@ impl Walk<'_> {
                 };
                 self.found.insert(full, found);
             }
-            FileType::Symlink => self.links.push(full),
-            _ => self.note(&full, "a pipe, a socket or a device: not opened"),
+            FileType::Symlink => {
+                self.whole = false;
+                self.links.push(full);
+            }
+            _ => {
+                self.whole = false;
+                self.note(&full, "a pipe, a socket or a device: not opened");
+            }
         }
         None
     }

@@ -1,0 +1,145 @@
+//! What is named on the command line, as sources of the scanner.
+
+use std::io;
+use std::path::Path;
+
+use custos_scan::source::ReadAt;
+use custos_scan::sources::{Item, Source};
+use custos_scan::{Tree, TreeOptions};
+
+use super::registry::Registry;
+use super::shelf::{Disk, Unnamed};
+use crate::args::ScanArgs;
+use crate::context::Context;
+use crate::files::shown;
+use crate::report::Failure;
+
+/// How standard input is called in reports.
+const STDIN: &str = "stdin";
+
+/// Something to scan.
+pub enum Input<'a> {
+    /// Standard input, kept on the shelf.
+    Stream(Stream),
+    /// A folder or a file, under the name it was given.
+    Tree {
+        /// As it was given.
+        named: String,
+        /// What is there.
+        tree: Tree,
+    },
+    /// Something in a registry.
+    Registry(Registry<'a>),
+}
+
+impl Input<'_> {
+    /// Returns it as the scanner sees it.
+    pub fn source(&self) -> &dyn Source {
+        match self {
+            Self::Stream(stream) => stream,
+            Self::Tree { tree, .. } => tree,
+            Self::Registry(registry) => registry,
+        }
+    }
+}
+
+/// Finds what the command line names.
+pub fn find<'a>(
+    args: &ScanArgs,
+    shelf: &'a Disk,
+    context: &'a Context,
+) -> Result<Vec<Input<'a>>, Failure> {
+    let mut streams = args.paths.iter().filter(|path| *path == "-");
+    if streams.next().is_some() && streams.next().is_some() {
+        return Err(Failure::usage("E0002", "standard input can be read once")
+            .because("`-` stands there twice"));
+    }
+    let one = |path: &String| {
+        if path == "-" {
+            return Stream::read(shelf).map(Input::Stream);
+        }
+        if let Some(reference) = crate::oci::named(path, context)? {
+            return Registry::open(&reference, shelf, context).map(Input::Registry);
+        }
+        tree(path, args, context)
+    };
+    args.paths.iter().map(one).collect()
+}
+
+fn tree<'a>(path: &str, args: &ScanArgs, context: &Context) -> Result<Input<'a>, Failure> {
+    let mut options = TreeOptions::default();
+    options.exclude.clone_from(&args.exclude);
+    if let Ok(home) = context.home() {
+        options.leave_out.push(home.root().to_owned());
+    }
+    let outputs = &args.reports;
+    let reports = [
+        &outputs.json,
+        &outputs.sarif,
+        &outputs.cyclonedx,
+        &outputs.write_baseline,
+    ];
+    let own = reports
+        .into_iter()
+        .flatten()
+        .map(|file| context.resolve(file));
+    options.leave_out.extend(own);
+    let path = Path::new(path);
+    let tree = Tree::open(path, &options).map_err(|error| match error.kind() {
+        io::ErrorKind::Unsupported => {
+            Failure::usage("E1002", "this is neither a file nor a folder")
+                .at(shown(path))
+                .because("a pipe or a device can be read once, and has no end that is known")
+                .help("pass it on standard input: custos scan - < FILE")
+        }
+        _ => Failure::io(shown(path), &error),
+    })?;
+    Ok(Input::Tree {
+        named: shown(path),
+        tree,
+    })
+}
+
+/// Standard input.
+pub struct Stream {
+    items: [Item; 1],
+    place: Unnamed,
+}
+
+impl Stream {
+    fn read(shelf: &Disk) -> Result<Self, Failure> {
+        let failed = |error: io::Error| Failure::io("standard input", &error);
+        let place = shelf.keep(&mut io::stdin().lock()).map_err(failed)?;
+        let item = Item {
+            path: STDIN.to_owned(),
+            size: place.len(),
+            closed: None,
+        };
+        Ok(Self {
+            items: [item],
+            place,
+        })
+    }
+}
+
+impl Source for Stream {
+    fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    fn open(&self, _: usize) -> io::Result<Box<dyn ReadAt + '_>> {
+        Ok(Box::new(Kept(&self.place)))
+    }
+}
+
+struct Kept<'a>(&'a Unnamed);
+
+impl ReadAt for Kept<'_> {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read_at(offset, buffer)
+    }
+}
