@@ -1,7 +1,12 @@
 //! Datasets, images and sound.
 
+mod arrow;
+mod avro;
+mod cells;
+mod codecs;
 mod gif;
 mod jpeg;
+mod parquet;
 mod parts;
 mod pdf;
 mod png;
@@ -9,7 +14,10 @@ pub(crate) mod prompts;
 mod raster;
 mod riff;
 mod sound;
+mod sqlite;
 mod svg;
+mod table;
+mod tfrecord;
 mod tiff;
 mod video;
 
@@ -46,5 +54,14 @@ formats! {
     "ogg", ["ogg", "oga", "opus"], sound::is_ogg, sound::ogg;
     "mp4", ["mp4", "m4a", "m4v", "mov", "heic", "avif"], video::is_mp4, video::mp4;
     "matroska", ["mkv", "webm", "mka"], video::is_matroska, video::matroska;
+    "parquet", ["parquet"], parquet::recognises, parquet::examine;
+    "arrow-file", ["arrow", "feather"], arrow::is_file, arrow::file;
+    "arrow-stream", ["arrows"], arrow::is_stream, arrow::stream;
+    "csv", ["csv", "tsv"], table::recognises, table::examine;
+    "tfrecord", ["tfrecord", "tfrecords"], tfrecord::recognises, tfrecord::examine;
+    "avro", ["avro"], avro::recognises, avro::examine;
+    "sqlite", ["sqlite", "sqlite3", "db"], sqlite::recognises, sqlite::examine;
+    "lmdb", ["mdb"], sqlite::is_lmdb, sqlite::lmdb;
+    "feather-v1", ["feather"], arrow::is_feather, arrow::feather;
     "pdf", ["pdf"], pdf::recognises, pdf::examine;
 }

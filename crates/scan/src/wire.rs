@@ -7,6 +7,7 @@ pub(crate) mod flat;
 pub(crate) mod messages;
 pub(crate) mod proto;
 pub(crate) mod tables;
+pub(crate) mod thrift;
 pub(crate) mod values;
 
 use std::cell::RefCell;

@@ -76,4 +76,32 @@ rules! {
          or has a model read it, may have it obey.",
         "Read the instruction in the evidence, and leave the text out.",
         [1427], ["AML.T0051.001", "AML.T0020", "LLM01:2025", "LLM04:2025"];
+    DATA_BROKEN = "data/broken", Medium, "A dataset is broken",
+        "Part of the file is missing or contradicts itself. What comes before was looked at.",
+        "Get the file again from its source.",
+        [20], ["LLM03:2025"];
+    DATA_FILE = "data/file-in-cell", Medium, "A cell of a table is a file that could run",
+        "A cell holds a pickle, an archive or a program, as bytes or as base64. Programs that unpack \
+         cells run or load it.",
+        "Look at the findings inside; leave the column out if you did not expect files in it.",
+        [506], ["AML.T0011", "AML.T0020", "LLM04:2025"];
+    DATA_REFERENCE = "data/reference", Medium, "A dataset takes its values from another file",
+        "The file refers to another one for its values. Readers that follow the reference read what \
+         whoever made it wanted, perhaps a file of yours.",
+        "Look at where the reference leads before you load the file.",
+        [22, 73], ["AML.T0020", "LLM03:2025"];
+    DATA_EXTENSION = "data/pickled-type", High, "A dataset has a type that is loaded by unpickling",
+        "The type of a column is stored as a pickle, or its values are. Reading the file runs the \
+         pickle.",
+        "Do not load the file; ask for one with plain types.",
+        [502], ["AML.T0011", "LLM03:2025"];
+    DATA_FORMULA = "data/formula", Medium, "A cell of a table is a formula that acts",
+        "A spreadsheet that opens the table runs the formula: it starts programs, or sends cells to an \
+         address.",
+        "Do not open the table in a spreadsheet; put an apostrophe before such cells.",
+        [1236], ["AML.T0011", "LLM05:2025"];
+    DATA_TRIGGER = "data/trigger", Medium, "A database does more than hold data",
+        "The schema of the database loads code, or runs statements when it is opened or written to.",
+        "Read the statement in the evidence before you open the database.",
+        [89, 506], ["AML.T0011", "LLM03:2025"];
 }

@@ -17,7 +17,6 @@ pub(super) fn escapes(text: &str) -> Option<Sign> {
                 Some('[') => control(rest.get(1..).unwrap_or_default()),
                 Some(']') => command(rest.get(1..).unwrap_or_default()),
                 Some('P') => string(rest).then_some("sends the terminal a program string"),
-                Some('c') => Some("resets the terminal"),
                 _ => None,
             },
             // The one-character forms, which broken encodings produce as well.
