@@ -1,28 +1,48 @@
 //! Computation graphs and the formats of frameworks that hold them.
 
+mod cntk;
+mod coreml;
+mod executorch;
+mod feast;
 mod hdf5;
 pub(crate) mod keras;
 mod lists;
+mod mxnet;
 mod onnx;
 mod ort;
+mod paddle;
+mod rknn;
 mod tensorflow;
+mod tensorrt;
 mod tflite;
 
 use crate::route::Format;
 
 /// Kinds of messages, as lists.
 #[cfg(test)]
-pub(crate) static SCHEMAS: &[&str] = &[onnx::SCHEMA, tensorflow::SCHEMA];
+pub(crate) static SCHEMAS: &[&str] = &[
+    cntk::SCHEMA,
+    coreml::SCHEMA,
+    feast::SCHEMA,
+    onnx::SCHEMA,
+    paddle::SCHEMA,
+    tensorflow::SCHEMA,
+];
 
 /// Kinds of tables, as lists.
 #[cfg(test)]
-pub(crate) static TABLES: &[&str] = &[ort::SCHEMA, tflite::SCHEMA];
+pub(crate) static TABLES: &[&str] = &[executorch::SCHEMA, ort::SCHEMA, tflite::SCHEMA];
 
 /// The lists that a verdict depends on.
 pub(crate) static DATA: &[&str] = &[
     lists::LIST,
+    cntk::SCHEMA,
+    coreml::SCHEMA,
+    executorch::SCHEMA,
+    feast::SCHEMA,
     onnx::SCHEMA,
     ort::SCHEMA,
+    paddle::SCHEMA,
     tensorflow::SCHEMA,
     tflite::SCHEMA,
     keras::DATA,
@@ -94,6 +114,90 @@ pub(crate) static FORMATS: &[Format] = &[
         extensions: &[],
         recognises: tensorflow::checkpoint::is_data,
         examine: tensorflow::checkpoint::data,
+    },
+    Format {
+        name: "coreml",
+        extensions: &["mlmodel"],
+        recognises: coreml::recognises,
+        examine: coreml::examine,
+    },
+    Format {
+        name: "coreml-weights",
+        extensions: &[],
+        recognises: coreml::are_weights,
+        examine: coreml::weights,
+    },
+    Format {
+        name: "paddle",
+        extensions: &["pdmodel"],
+        recognises: paddle::recognises,
+        examine: paddle::examine,
+    },
+    Format {
+        name: "paddle-json",
+        extensions: &[],
+        recognises: paddle::is_json,
+        examine: paddle::json,
+    },
+    Format {
+        name: "paddle-parameters",
+        extensions: &["pdiparams"],
+        recognises: paddle::parameters::recognises,
+        examine: paddle::parameters::examine,
+    },
+    Format {
+        name: "feast-registry",
+        extensions: &[],
+        recognises: feast::recognises,
+        examine: feast::examine,
+    },
+    Format {
+        name: "executorch",
+        extensions: &["pte"],
+        recognises: executorch::is_program,
+        examine: executorch::program,
+    },
+    Format {
+        name: "executorch-data",
+        extensions: &["ptd"],
+        recognises: executorch::is_data,
+        examine: executorch::data,
+    },
+    Format {
+        name: "tensorrt",
+        extensions: &["engine", "plan", "trt"],
+        recognises: tensorrt::recognises,
+        examine: tensorrt::examine,
+    },
+    Format {
+        name: "mxnet-symbol",
+        extensions: &[],
+        recognises: mxnet::is_graph,
+        examine: mxnet::graph,
+    },
+    Format {
+        name: "mxnet-params",
+        extensions: &["params"],
+        recognises: mxnet::is_params,
+        examine: mxnet::params,
+    },
+    Format {
+        name: "cntk",
+        extensions: &["cntk"],
+        recognises: cntk::recognises,
+        examine: cntk::examine,
+    },
+    Format {
+        name: "cntk-1",
+        extensions: &["cntk"],
+        recognises: cntk::is_first,
+        examine: cntk::first,
+    },
+    Format {
+        name: "rknn",
+        extensions: &["rknn"],
+        recognises: rknn::recognises,
+        examine: rknn::examine,
     },
     hdf5::FORMAT,
     keras::ARCHIVE,

@@ -15,8 +15,11 @@ pub(crate) struct Operators {
     /// Domains and operators of ONNX.
     pub(crate) onnx: Onnx,
     /// Operators of TensorFlow Lite.
-    pub(crate) tflite: Lite,
+    pub(crate) tflite: Known,
+    /// Namespaces of operators of `ExecuTorch`.
+    pub(crate) executorch: Known,
     tensorflow: Vec<Group>,
+    paddle: Vec<Group>,
 }
 
 /// Domains and operators of ONNX.
@@ -27,14 +30,14 @@ pub(crate) struct Onnx {
     python: Vec<String>,
 }
 
-/// Operators of TensorFlow Lite.
+/// Names that are known.
 #[derive(Default, Deserialize)]
-pub(crate) struct Lite {
+pub(crate) struct Known {
     known: Vec<String>,
 }
 
-impl Lite {
-    /// Returns true if a custom operator is one that its makers ship.
+impl Known {
+    /// Returns true if a name is known.
     pub(crate) fn is_known(&self, name: &str) -> bool {
         self.known.iter().any(|one| one == name)
     }
@@ -66,19 +69,26 @@ pub(crate) fn operators() -> &'static Operators {
 /// Returns what an operator of TensorFlow does, if that could hurt.
 pub(crate) fn tensorflow(name: &str) -> Option<Effect> {
     static NAMES: OnceLock<BTreeMap<&'static str, Effect>> = OnceLock::new();
-    let names = NAMES.get_or_init(|| {
-        let groups = operators().tensorflow.iter();
-        groups
-            .flat_map(|group| {
-                let effect = Effect {
-                    severity: group.severity,
-                    why: &group.why,
-                };
-                group.names.iter().map(move |name| (name.as_str(), effect))
-            })
-            .collect()
-    });
+    let names = NAMES.get_or_init(|| effects(&operators().tensorflow));
     names.get(name).copied()
+}
+
+/// Returns what an operator of `PaddlePaddle` does, if that could hurt.
+pub(crate) fn paddle(name: &str) -> Option<Effect> {
+    static NAMES: OnceLock<BTreeMap<&'static str, Effect>> = OnceLock::new();
+    let names = NAMES.get_or_init(|| effects(&operators().paddle));
+    names.get(name).copied()
+}
+
+fn effects(groups: &'static [Group]) -> BTreeMap<&'static str, Effect> {
+    let of = |group: &'static Group| {
+        let effect = Effect {
+            severity: group.severity,
+            why: &group.why,
+        };
+        group.names.iter().map(move |name| (name.as_str(), effect))
+    };
+    groups.iter().flat_map(of).collect()
 }
 
 impl Onnx {

@@ -74,6 +74,77 @@ rules! {
          for them.",
         "Find out which code that is, and whether you trust it.",
         [829], ["AML.T0010", "LLM03:2025"];
+    COREML_BROKEN = "coreml/broken", Medium, "A Core ML model is broken",
+        "The file is not what the format asks for; what comes behind the fault was not looked at.",
+        "Get the file again from its source.",
+        [20], ["LLM03:2025"];
+    COREML_CUSTOM = "coreml/custom-code", Medium, "A Core ML model calls code of the app",
+        "A layer, or the whole model, is a class that the app has to bring along. What it does is \
+         not in the file.",
+        "Find out which code that is, and whether you trust it.",
+        [829], ["AML.T0010", "LLM03:2025"];
+    COREML_PATH = "coreml/path", High, "A Core ML model names a file outside of its folder",
+        "A linked model, or a file of weights, lies outside of the model's folder. Whoever loads the \
+         model reads that file.",
+        "Do not load the model.",
+        [22, 73], ["AML.T0018", "LLM03:2025"];
+    PADDLE_BROKEN = "paddle/broken", Medium, "A PaddlePaddle model is broken",
+        "The file is not what the format asks for; what comes behind the fault was not looked at.",
+        "Get the file again from its source.",
+        [20], ["LLM03:2025"];
+    PADDLE_OPERATOR = "paddle/operator", High, "A PaddlePaddle program reaches beyond its tensors",
+        "An operator of the program reads or writes files, opens connections, or calls functions of \
+         Python.",
+        "Do not run the model unless you know why it does that.",
+        [829, 73], ["AML.T0011.000", "AML.T0018", "LLM03:2025"];
+    FEAST_BROKEN = "feast/broken", Medium, "A Feast registry is broken",
+        "The file is not what the format asks for; what comes behind the fault was not looked at.",
+        "Get the file again from its source.",
+        [20], ["LLM03:2025"];
+    FEAST_FUNCTION = "feast/function", Medium, "A Feast registry carries a function as a pickle",
+        "Whoever loads the registry unpickles the function, and a pickle runs what it says.",
+        "Load registries only from where you would run programs from.",
+        [502], ["AML.T0011.000", "LLM03:2025"];
+    EXECUTORCH_BROKEN = "executorch/broken", Medium, "An ExecuTorch program is broken",
+        "Tables or segments of the program lie outside of the file, or are none. Runtimes that do not \
+         verify a program first read other memory.",
+        "Get the file again from its source.",
+        [125, 20], ["LLM03:2025"];
+    EXECUTORCH_CUSTOM = "executorch/custom-operator", Medium, "An ExecuTorch program needs code from elsewhere",
+        "The program has operators that are not of the runtime, or a part that is compiled for other \
+         hardware. To run it, code for them has to be in the app.",
+        "Find out which code that is, and whether you trust it.",
+        [829], ["AML.T0010", "LLM03:2025"];
+    TENSORRT_LIBRARY = "tensorrt/embedded-library", High, "A TensorRT engine carries machine code for the host",
+        "A library or program for the host's processor lies in the engine. Engines that were built \
+         with plugins or a runtime in them run it when they are loaded.",
+        "Build the engine again from a model that you trust.",
+        [829, 506], ["AML.T0011.000", "LLM03:2025"];
+    MXNET_BROKEN = "mxnet/broken", Medium, "An MXNet model is broken",
+        "The file is not what the format asks for; what comes behind the fault was not looked at.",
+        "Get the file again from its source.",
+        [20], ["LLM03:2025"];
+    MXNET_NAME = "mxnet/operator-name", High, "A name in an MXNet graph keeps the loader busy",
+        "A name of an operator or node is of a kind that keeps a regular expression of the loader \
+         busy for a long time.",
+        "Do not load the file.",
+        [1333, 400], ["AML.T0029", "LLM10:2025"];
+    MXNET_CUSTOM = "mxnet/custom-operator", Medium, "An MXNet graph calls a Python program",
+        "A node is an operator that a Python program registers. What it does is not in the file.",
+        "Find out which program that is, and whether you trust it.",
+        [829], ["AML.T0010", "LLM03:2025"];
+    CNTK_BROKEN = "cntk/broken", Medium, "A CNTK model is broken",
+        "The file is not what the format asks for; what comes behind the fault was not looked at.",
+        "Get the file again from its source.",
+        [20], ["LLM03:2025"];
+    CNTK_FUNCTION = "cntk/user-function", High, "A CNTK model imports a Python module",
+        "A function of the model is one of a Python module that the model names. The loader imports \
+         that module, and calls what the model says.",
+        "Do not load the model unless you know that module.",
+        [470, 829], ["AML.T0011.000", "LLM03:2025"];
+    RKNN_BROKEN = "rknn/broken", Medium, "An RKNN model is broken",
+        "The header says something that the file is not.",
+        "Get the file again from its source.",
     HDF5_BROKEN = "hdf/broken", Medium, "An HDF5 file is broken",
         "A structure of the file is not what the format asks for; what it leads to was not looked at.",
         "Get the file again from its source.",
