@@ -49,11 +49,6 @@ rules! {
         "A file that the model reads or writes lies outside of the model's folder.",
         "Do not load the model.",
         [22, 73], ["AML.T0018", "LLM03:2025"];
-    TENSORFLOW_LAMBDA = "tensorflow/lambda", High, "A saved Keras model carries a program",
-        "The metadata of the model holds a Lambda layer with a Python program. Keras runs it when the \
-         model is loaded.",
-        "Do not load the model. Layers belong into a package that can be reviewed.",
-        [94, 502], ["AML.T0011.000", "AML.T0018", "LLM03:2025"];
     TENSORFLOW_CHECKPOINT = "tensorflow/checkpoint", Medium, "The index of a checkpoint is broken",
         "Names and places of values in the index do not fit together, or lie behind the end of the \
          files that hold them.",
@@ -145,6 +140,7 @@ rules! {
     RKNN_BROKEN = "rknn/broken", Medium, "An RKNN model is broken",
         "The header says something that the file is not.",
         "Get the file again from its source.",
+        [20], ["LLM03:2025"];
     HDF5_BROKEN = "hdf/broken", Medium, "An HDF5 file is broken",
         "A structure of the file is not what the format asks for; what it leads to was not looked at.",
         "Get the file again from its source.",

@@ -4,9 +4,9 @@
 use std::ops::Range;
 
 use custos_core::finding::Location;
-use serde_json::Value;
 
 use super::{holds, may_begin, schema};
+use crate::graphs::keras;
 use crate::route::Head;
 use crate::rules::{self, Rule};
 use crate::wire::messages::{Visitor, walk};
@@ -15,8 +15,6 @@ use crate::work::{Input, Limited, Look};
 
 /// Largest object that is read.
 const MAX_OBJECT: usize = 16 << 20;
-/// Most values of an object that are looked at.
-const MAX_VALUES: usize = 1_000_000;
 
 /// Returns true if the fields are those of Keras metadata.
 pub(crate) fn recognises(head: &Head, input: &Input<'_>) -> bool {
@@ -58,60 +56,16 @@ impl Visitor for Layers {
         let bytes = field
             .bytes()
             .and_then(|range| wire.bytes(range, MAX_OBJECT));
-        let object = bytes.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-        let Some(object) = object else {
-            look.gap("the metadata of a layer is no JSON, or too large");
+        let Some(bytes) = bytes else {
+            look.gap("the metadata of a layer is larger than is read");
             return Ok(());
         };
-        layer(look, range.start, &object);
+        let at = Location {
+            offset: Some(range.start),
+            ..look.here()
+        };
+        // Like HDF5, it is loaded without the safe mode.
+        keras::config(look, &at, &bytes, keras::Home::Hdf5);
         Ok(())
     }
-}
-
-// A Lambda layer with a program as bytes of a code object, wherever it lies.
-fn layer(look: &mut Look<'_, '_, '_>, at: u64, object: &Value) {
-    let mut rest = vec![object];
-    let mut seen = 0_usize;
-    while let Some(value) = rest.pop() {
-        seen = seen.saturating_add(1);
-        if seen > MAX_VALUES {
-            look.gap("the metadata of a layer has more values than are looked at");
-            return;
-        }
-        match value {
-            Value::Array(items) => rest.extend(items),
-            Value::Object(map) => {
-                if map.get("class_name").and_then(Value::as_str) == Some("Lambda") {
-                    lambda(look, at, map.get("config"));
-                }
-                rest.extend(map.values());
-            }
-            _ => {}
-        }
-    }
-}
-
-fn lambda(look: &mut Look<'_, '_, '_>, at: u64, config: Option<&Value>) {
-    let function = config.and_then(|config| config.get("function"));
-    // `{"class_name": "function", "items": [CODE, DEFAULTS, CLOSURE]}`, a list, or a name.
-    let code = function.and_then(|function| match function {
-        Value::Array(items) => items.first(),
-        Value::Object(map) => map
-            .get("items")
-            .and_then(|items| items.get(0))
-            .or_else(|| map.get("config").and_then(|config| config.get("code"))),
-        _ => None,
-    });
-    let Some(code) = code.and_then(Value::as_str) else {
-        return;
-    };
-    let here = Location {
-        offset: Some(at),
-        ..look.here()
-    };
-    let message = "a Lambda layer carries a program as bytes of a Python code object";
-    let mut finding = rules::graphs::TENSORFLOW_LAMBDA.finding(here, message);
-    finding.evidence = Some(code.chars().take(120).collect());
-    finding.cves = vec!["CVE-2024-3660".to_owned()];
-    look.work.find(finding);
 }
