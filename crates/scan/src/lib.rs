@@ -47,6 +47,7 @@ mod executable;
 #[doc(hidden)]
 pub mod fuzz;
 mod graphs;
+pub mod hub;
 mod media;
 mod neighbours;
 mod pickle;

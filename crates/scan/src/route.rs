@@ -8,7 +8,7 @@ use custos_core::finding::Location;
 use crate::archive::{self, zip};
 use crate::source::read_full;
 use crate::work::{Covered, Input, Look, Work};
-use crate::{classic, executable, graphs, media, pickle, rules, supply, tensors, text};
+use crate::{classic, executable, graphs, hub, media, pickle, rules, supply, tensors, text};
 
 /// How many bytes of the beginning decide.
 const HEAD: usize = 4 << 10;
@@ -53,6 +53,7 @@ static GROUPS: &[&[Format]] = &[
     media::FORMATS,
     supply::FORMATS,
     executable::FORMATS,
+    hub::FORMATS,
     text::FORMATS,
 ];
 

@@ -7,6 +7,7 @@ pub(crate) mod archive;
 pub(crate) mod classic;
 pub(crate) mod executable;
 pub(crate) mod graphs;
+pub(crate) mod hub;
 pub(crate) mod media;
 pub(crate) mod pickle;
 pub(crate) mod scanning;
@@ -74,6 +75,7 @@ static GROUPS: &[&[&Rule]] = &[
     text::RULES,
     supply::RULES,
     executable::RULES,
+    hub::RULES,
     media::RULES,
     scanning::RULES,
 ];
@@ -107,6 +109,7 @@ static LISTS: &[&[&str]] = &[
     crate::media::DATA,
     crate::supply::DATA,
     crate::executable::DATA,
+    crate::hub::DATA,
     crate::text::DATA,
 ];
 

@@ -96,6 +96,7 @@ impl Archive<'_, '_, '_, '_> {
             self.look.covered.parsed(at..start);
             at = self.entry(header, start)?;
         }
+        self.broken(size, "it has no end, and may have been cut");
         Ok(())
     }
 

@@ -1,7 +1,12 @@
 //! Zip archives whose headers lie, and their honest twins.
 
+mod packed;
+mod programs;
+mod tar;
+
 use custos_core::finding::Severity;
 use custos_scan::{FileReport, State};
+use proptest::prelude::*;
 
 use crate::pickle::{Assembler, look};
 
@@ -270,4 +275,322 @@ fn links_duplicates_and_overlaps_are_told() {
         rules(&report).contains(&"pickle/dangerous-call"),
         "{report:#?}"
     );
+}
+
+#[test]
+fn what_real_writers_add_is_understood() {
+    let inner = harmless();
+    let plain = archive(&[Member::new("m/data.pkl", &inner)]);
+    // Something before, with offsets that do not know of it, and with a comment behind.
+    let behind_script = [b"#!/bin/sh\nexit 0\n".to_vec(), plain.clone()].concat();
+    let report = look(&behind_script);
+    assert_eq!(report.coverage.unknown, 0, "{report:#?}");
+    assert_eq!(report.state(Severity::High), State::Clean, "{report:#?}");
+    let mut commented = plain.clone();
+    let at = commented.len() - 2;
+    commented[at] = 5;
+    commented.extend(b"hello");
+    // Sizes that follow the bytes, with a mark and without, of four bytes and of eight.
+    let mut cases = vec![commented, wide(&plain)];
+    for (mark, is_wide) in [(true, false), (false, false), (true, true), (false, true)] {
+        cases.push(described("m/data.pkl", &inner, (mark, is_wide)));
+    }
+    for (number, case) in cases.iter().enumerate() {
+        let report = look(case);
+        assert_eq!(report.coverage.unknown, 0, "{number}: {report:#?}");
+        assert_eq!(
+            report.state(Severity::Info),
+            State::Clean,
+            "{number}: {report:#?}"
+        );
+    }
+}
+
+// A member whose local header knows no sizes.
+fn described(name: &str, bytes: &[u8], (mark, is_wide): (bool, bool)) -> Vec<u8> {
+    let mut member = Member::new(name, bytes);
+    member.flags = 8;
+    member.local_flags = 8;
+    let mut out = archive(&[member.clone()]);
+    // Checksum and sizes of the local header are zero.
+    out[14..26].fill(0);
+    let mut after = Vec::new();
+    if mark {
+        after.extend(b"PK\x07\x08");
+    }
+    after.extend(member.checksum.to_le_bytes());
+    let size = bytes.len() as u64;
+    for _ in 0..2 {
+        if is_wide {
+            after.extend(size.to_le_bytes());
+        } else {
+            after.extend((size as u32).to_le_bytes());
+        }
+    }
+    insert(&mut out, 30 + name.len() + bytes.len(), &after);
+    out
+}
+
+// Puts bytes before the directory, whose place the end record names.
+fn insert(archive: &mut Vec<u8>, at: usize, bytes: &[u8]) {
+    let start = archive.len() - 6;
+    let said = u32::from_le_bytes(archive[start..start + 4].try_into().unwrap());
+    let moved = said + u32::try_from(bytes.len()).unwrap();
+    archive[start..start + 4].copy_from_slice(&moved.to_le_bytes());
+    archive.splice(at..at, bytes.iter().copied());
+}
+
+// The same archive with a zip64 end record.
+fn wide(plain: &[u8]) -> Vec<u8> {
+    let end = plain.len() - 22;
+    let (before, record) = plain.split_at(end);
+    let number = |at: usize| u64::from(u32::from_le_bytes(record[at..at + 4].try_into().unwrap()));
+    let mut out = before.to_vec();
+    out.extend(b"PK\x06\x06");
+    out.extend(44_u64.to_le_bytes());
+    out.extend([45, 0, 45, 0]);
+    out.extend([0; 8]);
+    out.extend(1_u64.to_le_bytes());
+    out.extend(1_u64.to_le_bytes());
+    out.extend(number(12).to_le_bytes());
+    out.extend(number(16).to_le_bytes());
+    out.extend(b"PK\x06\x07");
+    out.extend([0; 4]);
+    out.extend((end as u64).to_le_bytes());
+    out.extend(1_u32.to_le_bytes());
+    out.extend(b"PK\x05\x06");
+    out.extend([0; 4]);
+    out.extend([0xff; 12]);
+    out.extend([0; 2]);
+    out
+}
+
+#[test]
+fn bytes_that_belong_to_nothing_are_looked_at() {
+    let name = "m/data.pkl";
+    let plain = archive(&[Member::new(name, &harmless())]);
+    let at = 30 + name.len() + harmless().len();
+    for (stray, state) in [(payload(), State::Findings), (harmless(), State::Clean)] {
+        let mut between = plain.clone();
+        insert(&mut between, at, &stray);
+        let behind = [plain.clone(), stray.clone()].concat();
+        for file in [between, behind] {
+            let report = look(&file);
+            assert!(rules(&report).contains(&"zip/stray-bytes"), "{report:#?}");
+            assert_eq!(report.state(Severity::High), state, "{report:#?}");
+        }
+    }
+    let mut padded = plain.clone();
+    insert(&mut padded, at, &[0; 50]);
+    assert_eq!(look(&padded).state(Severity::Info), State::Clean);
+    // What is nothing known is a gap, and not a clean file.
+    let report = look(&[plain, b"\xee\xfe\xef\xfb".repeat(9)].concat());
+    assert_eq!(
+        report.state(Severity::High),
+        State::Incomplete,
+        "{report:#?}"
+    );
+}
+
+#[test]
+fn a_second_directory_does_not_hide_members() {
+    let honest = archive(&[Member::new("m/data.pkl", &harmless())]);
+    for (bytes, state) in [(payload(), State::Findings), (harmless(), State::Findings)] {
+        // Programs that trust the offset of the end record find the first directory, and those that
+        // count backwards from it the second.
+        let first = archive(&[Member::new("m/data.pkl", &bytes)]);
+        let mut file = first[..first.len() - 22].to_vec();
+        let second = Member::new("m/data.pkl", &harmless());
+        let shown = archive(&[second]);
+        file.extend(&shown[..shown.len() - 22]);
+        let mut end = first[first.len() - 22..].to_vec();
+        let size = u32::from_le_bytes(end[12..16].try_into().unwrap());
+        assert_eq!(size, 46 + 10);
+        end[10] = 1;
+        file.extend(end);
+        let report = look(&file);
+        assert!(
+            rules(&report).contains(&"zip/two-directories"),
+            "{report:#?}"
+        );
+        assert_eq!(report.state(Severity::High), state);
+        let is_bad = bytes == payload();
+        assert_eq!(rules(&report).contains(&"pickle/dangerous-call"), is_bad);
+        // An end record in the comment of another.
+        let mut outer = first.clone();
+        let at = outer.len() - 2;
+        outer[at..].copy_from_slice(&u16::try_from(honest.len()).unwrap().to_le_bytes());
+        outer.extend(&honest);
+        let report = look(&outer);
+        assert!(
+            rules(&report).contains(&"zip/two-directories"),
+            "{report:#?}"
+        );
+        assert_eq!(
+            rules(&report).contains(&"pickle/dangerous-call"),
+            is_bad,
+            "{report:#?}"
+        );
+    }
+}
+
+#[test]
+fn overlaps_and_archives_of_themselves_end() {
+    // Fifield's bomb in its simplest form: all members are one stream of bytes.
+    let kernel = deflated(&vec![0; 20 << 20]);
+    let mut one = Member::new("0", &kernel);
+    one.method = 8;
+    let plain = archive(&[one]);
+    let directory = u32::from_le_bytes(plain[plain.len() - 6..plain.len() - 2].try_into().unwrap());
+    let (body, rest) = plain.split_at(directory as usize);
+    let entry = &rest[..rest.len() - 22];
+    let mut bomb = body.to_vec();
+    for number in 0..2_000_u32 {
+        let mut entry = entry.to_vec();
+        *entry.last_mut().unwrap() = u8::try_from(number % 200).unwrap() + 32;
+        bomb.extend(entry);
+    }
+    let mut end = plain[plain.len() - 22..].to_vec();
+    end[12..16].copy_from_slice(&(entry.len() as u32 * 2_000).to_le_bytes());
+    bomb.extend(end);
+    let report = look(&bomb);
+    assert!(
+        rules(&report).contains(&"zip/overlap"),
+        "{:?}",
+        rules(&report)
+    );
+    assert!(rules(&report).contains(&"scan/limit"));
+    assert_ne!(report.state(Severity::Critical), State::Clean);
+    // Nested deeper than is looked at.
+    let mut nested = harmless();
+    for _ in 0..12 {
+        nested = archive(&[Member::new("a.zip", &nested)]);
+    }
+    let report = look(&nested);
+    assert!(rules(&report).contains(&"scan/limit"), "{report:#?}");
+    assert_eq!(report.state(Severity::High), State::Incomplete);
+}
+
+fn deflated(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder =
+        flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut encoder, bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn sizes_and_encryption_that_are_not_so() {
+    // Deflated, and the headers say less than there is.
+    for (bytes, bad) in [(payload(), true), (harmless(), false)] {
+        let mut member = Member::new("m/data.pkl", &deflated(&bytes));
+        member.method = 8;
+        member.checksum = crc32fast::hash(&bytes);
+        let report = look(&archive(&[member]));
+        assert_eq!(rules(&report).contains(&"pickle/dangerous-call"), bad);
+        let differs = deflated(&bytes).len() != bytes.len();
+        assert_eq!(
+            rules(&report).contains(&"zip/headers-differ"),
+            differs,
+            "{report:#?}"
+        );
+    }
+    // Really encrypted: not clean, and not a lie either.
+    let mut member = Member::new(
+        "m/data.pkl",
+        b"\xf1\x22\x8e\x10\x9c\xd5\x77\x01\x55\xaa\xfe\xbb\xe9",
+    );
+    member.flags = 1;
+    member.local_flags = 1;
+    let report = look(&archive(&[member]));
+    assert_eq!(rules(&report), ["archive/encrypted"], "{report:#?}");
+    assert_eq!(report.state(Severity::High), State::Incomplete);
+}
+
+#[test]
+fn checksums_of_large_files_are_compared_in_the_one_pass() {
+    let filler = Member::new("m/zeros.pkl", &harmless());
+    let mut large = harmless();
+    // Many streams in a row are one member of more than what is held in memory.
+    while large.len() < 2 << 20 {
+        large.extend(harmless());
+    }
+    for wrong in [0, 1] {
+        let mut member = Member::new("m/large.pkl", &large);
+        member.checksum ^= wrong;
+        let report = look(&archive(&[
+            filler.clone(),
+            member,
+            filler_named("m/last.pkl"),
+        ]));
+        let expected: &[&str] = if wrong == 0 { &[] } else { &["zip/checksum"] };
+        assert_eq!(rules(&report), expected, "{report:#?}");
+        assert_eq!(report.coverage.unknown, 0);
+    }
+}
+
+fn filler_named(name: &str) -> Member {
+    Member::new(name, &harmless())
+}
+
+proptest! {
+    #[test]
+    fn wrapping_lowers_nothing(ways in proptest::collection::vec(0..8_usize, 1..5)) {
+        let mut file = payload();
+        for way in ways {
+            file = wrap(way, &file);
+        }
+        let report = look(&file);
+        prop_assert_eq!(report.worst(), Some(Severity::Critical), "{:#?}", report);
+    }
+}
+
+fn wrap(way: usize, file: &[u8]) -> Vec<u8> {
+    match way {
+        0 => archive(&[Member::new("a", file)]),
+        1 => {
+            let mut member = Member::new("b", &deflated(file));
+            member.method = 8;
+            archive(&[member])
+        }
+        2 => tar::archive(&[("c", file)]),
+        3 => packed::gzip(file),
+        4 => packed::bzip2(file),
+        5 => packed::zstd(file),
+        6 => packed::lz4(file),
+        _ => packed::zlib(file),
+    }
+}
+
+/// Valid files of the formats of this group, for the tests that damage them.
+pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
+    let zip = archive(&[
+        Member::new("m/", b""),
+        Member::new("m/data.pkl", &harmless()),
+    ]);
+    let mut samples = vec![
+        ("zip", described("m/data.pkl", &harmless(), (true, false))),
+        ("zip", wide(&zip)),
+        ("zip", zip),
+    ];
+    samples.extend(packed::samples());
+    samples.extend(tar::samples());
+    samples.extend(programs::samples());
+    samples
+}
+
+#[test]
+fn samples_are_clean() {
+    for (name, bytes) in samples() {
+        let report = look(&bytes);
+        assert!(
+            report.formats.iter().any(|one| one.format == name),
+            "{name}: {report:#?}"
+        );
+        assert_eq!(
+            report.state(Severity::High),
+            State::Clean,
+            "{name}: {report:#?}"
+        );
+        assert_eq!(report.coverage.unknown, 0, "{name}: {report:#?}");
+    }
 }
