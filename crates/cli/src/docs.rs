@@ -114,9 +114,25 @@ fn the_page_of_limits_has_the_numbers_of_the_work() {
             "a policy",
             format!("{files} files, {file} KiB each, {total} MiB together, {rules} rules"),
         ),
+        (
+            "a scan of one file, unless `custos scan` is told otherwise",
+            scan_limits(),
+        ),
         ("waiting for the log's lock", format!("{wait} s")),
         ("a policy evaluation", format!("{deadline} s")),
     ]);
+}
+
+fn scan_limits() -> String {
+    let scan = custos_scan::Limits::default();
+    let wide = |number: u64| thousands(usize::try_from(number).unwrap());
+    format!(
+        "{} levels, {} members, {} GiB unpacked, {} to 1",
+        scan.max_depth,
+        wide(scan.max_members),
+        scan.max_unpacked >> 30,
+        wide(scan.max_ratio)
+    )
 }
 
 fn expect_limits(rows: &[(&str, String)]) {

@@ -91,6 +91,11 @@ impl Term {
         self.format
     }
 
+    /// Returns true if remarks are not wanted: what is fine needs no word.
+    pub const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Returns true if nobody wants progress: `--quiet`, CI, no terminal or a dumb one.
     pub fn hides_progress(&self) -> bool {
         self.quiet

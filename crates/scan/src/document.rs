@@ -368,8 +368,11 @@ mod tests {
         assert_eq!(answer(odd, false), Answer::Pass);
         assert_eq!(answer(odd, true), Answer::Fail);
         assert_eq!(answer(fine, true), Answer::Pass);
-        assert_eq!(answer(b"\xff\xfe\x00\x81\x02", false), Answer::Undecided);
-        assert_eq!(answer(b"\xff\xfe\x00\x81\x02", true), Answer::Fail);
+        assert_eq!(
+            answer(b"\xc1\x03\x81\x02\x00\x93", false),
+            Answer::Undecided
+        );
+        assert_eq!(answer(b"\xc1\x03\x81\x02\x00\x93", true), Answer::Fail);
         for (strict, expected) in [(false, Answer::Undecided), (true, Answer::Fail)] {
             let nothing = Report::new(settings(high, strict), Vec::new(), Vec::new());
             assert_eq!(nothing.summary.answer, expected);

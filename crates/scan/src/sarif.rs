@@ -308,7 +308,7 @@ mod tests {
     fn report() -> Report {
         let files = [
             ("dir/a b.pkl", b"cos\nsystem\n(S'id'\ntR.".as_slice()),
-            ("odd", b"\xff\xfe\x00\x81\x02"),
+            ("odd", b"\xc1\x03\x81\x02\x00\x93"),
         ];
         let files = files.map(|(path, bytes)| {
             FileResult::from(scan(path, &bytes.to_vec(), &Options::default()))

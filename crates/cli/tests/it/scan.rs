@@ -1,9 +1,10 @@
 //! `custos scan`: what comes out, with which status, and what becomes of it.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Stdio;
 
+use custos_core::digest::Algorithm;
 use serde_json::Value;
 
 use crate::sandbox::{Said, Sandbox, finish, words};
@@ -12,7 +13,7 @@ const BAD: &[u8] = b"cos\nsystem\n(S'id'\ntR.";
 const UNKNOWN: &[u8] = b"cacme.things\nthing\n(S'x'\ntR.";
 const FINE: &[u8] = b"\x80\x04}\x94.";
 // Of no format that anybody knows.
-const ODD: &[u8] = b"\xff\xfe\x00\x81\x02\x93\x00\xf1";
+const ODD: &[u8] = b"\xc1\x03\x81\x02\x00\x93\x00\xf1";
 
 fn files() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -189,7 +190,7 @@ fn suppressions_have_an_owner_and_an_end() {
     };
     sandbox.write("s.toml", entry("2099-01-01"));
     let line = "scan m --suppressions s.toml";
-    sandbox.line(line).ok().says("1 findings suppressed");
+    sandbox.line(line).ok().says("1 finding suppressed");
     let said = sandbox.json(&words(line)).ok().json();
     let finding = &said["files"][0]["findings"][0];
     assert_eq!(finding["standing"], "suppressed");
@@ -283,6 +284,102 @@ fn rules_explain_themselves() {
         .says("pickle/dangerous-call");
 }
 
+// A registry that has what it is given, by path.
+fn registry(files: Vec<(String, &'static str, Vec<u8>)>) -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = String::new();
+            let mut lines = std::io::BufReader::new(stream.try_clone().unwrap());
+            while !head.ends_with("\r\n\r\n") {
+                if lines.read_line(&mut head).unwrap_or(0) == 0 {
+                    break;
+                }
+            }
+            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            let found = files.iter().find(|(name, ..)| *name == path);
+            let (status, kind, body): (_, _, &[u8]) = match found {
+                Some((_, kind, body)) => ("200 OK", *kind, body),
+                None if path == "/v2/" => ("200 OK", "application/json", b"{}"),
+                None => ("404 Not Found", "text/plain", b"nothing"),
+            };
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\
+                 Connection: close\r\n\r\n"
+            );
+            let _ = stream
+                .write_all(answer.as_bytes())
+                .and_then(|()| stream.write_all(body));
+        }
+    });
+    port
+}
+
+#[test]
+fn the_layers_of_an_image_are_looked_into() {
+    const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    let sandbox = Sandbox::new();
+    let digest = |bytes: &[u8]| Algorithm::Sha256.digest(bytes).to_string();
+    let descriptor = |bytes: &[u8], title: &str| {
+        serde_json::json!({
+            "mediaType": "application/octet-stream",
+            "digest": digest(bytes),
+            "size": bytes.len(),
+            "annotations": { "org.opencontainers.image.title": title },
+        })
+    };
+    let config = b"{}";
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": descriptor(config, "config"),
+        "layers": [descriptor(BAD, "model.pkl"), descriptor(FINE, "fine.pkl"), descriptor(ODD, "gone")],
+    });
+    let manifest = serde_json::to_vec(&manifest).unwrap();
+    let name = |kind: &str, bytes: &[u8]| format!("/v2/m/{kind}/{}", digest(bytes));
+    let blob = "application/octet-stream";
+    let port = registry(vec![
+        (name("manifests", &manifest), MANIFEST, manifest.clone()),
+        (name("blobs", config), blob, config.to_vec()),
+        (name("blobs", BAD), blob, BAD.to_vec()),
+        // Not what the manifest names.
+        (name("blobs", FINE), blob, b"\x80\x04N.".to_vec()),
+    ]);
+    let image = format!("oci://127.0.0.1:{port}/m@{}", digest(&manifest));
+    let said = sandbox.json(&["scan", &image]);
+    assert_eq!(said.status, 1, "{}", said.stderr);
+    let report = said.json();
+    let states: Vec<(String, &str)> = report["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| {
+            let path = file["path"].as_str().unwrap();
+            (
+                path.rsplit('!').next().unwrap().to_owned(),
+                file["state"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let states: Vec<(&str, &str)> = states
+        .iter()
+        .map(|(name, state)| (name.as_str(), *state))
+        .collect();
+    assert_eq!(
+        states,
+        [
+            ("manifest.json", "clean"),
+            ("config.json", "clean"),
+            ("model.pkl", "findings"),
+            ("fine.pkl", "error"),
+            ("gone", "error"),
+        ]
+    );
+}
+
 const POLICY: &str = r#"package custos.gate
 import rego.v1
 import data.custos.lib.facts
@@ -302,7 +399,8 @@ fn a_statement_is_signed_verified_and_seen_by_policy() {
     sandbox.write("m/sub/b.pkl", FINE);
     sandbox.write("policy/gate.rego", POLICY);
     let gate = "gate m --policy policy --key other";
-    assert_eq!(sandbox.line(gate).status, 1);
+    // Nothing is stored yet, and nothing is a yes.
+    assert_ne!(sandbox.line(gate).status, 0);
     sandbox
         .line("scan m --attest --key scanner --bundle scan.json")
         .ok()

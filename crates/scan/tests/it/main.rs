@@ -15,6 +15,7 @@ mod graphs;
 mod keras;
 mod media;
 mod pickle;
+mod report;
 mod supply;
 mod tensors;
 mod text;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use custos_core::finding::Severity;
 use custos_core::text::{is_hidden, shown as sign};
-use custos_scan::document::{FileResult, Listed, Report};
+use custos_scan::document::{Answer, FileResult, Listed, Report};
 use custos_scan::standing::SuppressionOutcome;
 use custos_scan::{State, rules};
 
@@ -34,7 +34,9 @@ pub fn human(report: &Report, term: &Term) -> String {
         text: String::new(),
     };
     show.files();
-    show.totals();
+    if !(term.is_quiet() && report.summary.answer == Answer::Pass) {
+        show.totals();
+    }
     show.text
 }
 
@@ -110,7 +112,7 @@ impl<'a> Show<'a> {
         let mut files: Vec<&'a FileResult> = self.report.files.iter().collect();
         // The worst first; files of one kind stay in their order.
         files.sort_by_key(|file| std::cmp::Reverse((rank(file.state), file.worst())));
-        let few = self.report.summary.files <= FEW_FILES;
+        let few = self.report.summary.files <= FEW_FILES && !self.term.is_quiet();
         let worth = |file: &&FileResult| few || file.state != State::Clean;
         let files: Vec<&FileResult> = files.into_iter().filter(worth).collect();
         for file in files.iter().take(SHOWN_FILES) {
@@ -154,7 +156,7 @@ impl<'a> Show<'a> {
             } else {
                 format!("{inner}: ")
             };
-            self.push(&format!("not looked at: {place}{}", plain(&gap.reason)), 12);
+            self.push(&format!("not covered: {place}{}", plain(&gap.reason)), 12);
         }
         let more = file.gaps.len().saturating_sub(SHOWN_GAPS);
         if more > 0 {
@@ -267,11 +269,8 @@ impl<'a> Show<'a> {
             0,
         );
         if sum.suppressed > 0 || sum.known > 0 {
-            let (suppressed, known) = (sum.suppressed, sum.known);
-            self.push(
-                &format!("{suppressed} findings suppressed, {known} known before"),
-                0,
-            );
+            let (suppressed, known) = (count(sum.suppressed, "finding"), sum.known);
+            self.push(&format!("{suppressed} suppressed, {known} known before"), 0);
         }
         self.suppressions();
         self.notes();
