@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use custos_core::finding::Severity;
+use custos_scan::Limits;
 
 use super::KeyArgs;
 
@@ -105,16 +106,16 @@ pub struct LimitArgs {
     #[arg(long, value_name = "SECONDS")]
     pub max_time: Option<u32>,
     /// Deepest nesting of files in files.
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().max_depth)]
     pub max_depth: u32,
     /// Most members of all archives in one file.
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().max_members)]
     pub max_members: u64,
     /// Most GiB that are unpacked from one file.
     #[arg(long, value_name = "GIB", default_value_t = 64)]
     pub max_unpacked: u32,
     /// Most unpacked bytes for each packed one.
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().max_ratio)]
     pub max_ratio: u64,
     /// Most GiB of disk for what is unpacked or comes from standard input.
     #[arg(long, value_name = "GIB", default_value_t = 64)]
