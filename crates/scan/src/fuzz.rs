@@ -3,7 +3,7 @@
 use custos_core::finding::{Finding, Location, Severity};
 
 use crate::report::State;
-use crate::supply::secrets;
+use crate::supply::{requirement_line, secrets};
 use crate::work::{Input, Look, Work};
 use crate::{Options, route, scan};
 
@@ -51,6 +51,17 @@ pub fn format(name: &str, bytes: &[u8]) {
 
 /// Looks for secrets in a text.
 pub fn secrets(text: &str) -> Vec<Finding> {
+    findings(text, |look, at| secrets::inspect(look, at, text))
+}
+
+/// Looks at a command that may install packages.
+pub fn command(line: &str) -> Vec<Finding> {
+    findings(line, |look, at| {
+        requirement_line(look, at, line);
+    })
+}
+
+fn findings(text: &str, examine: impl FnOnce(&mut Look<'_, '_, '_>, &Location)) -> Vec<Finding> {
     let bytes = text.as_bytes().to_vec();
     let options = Options::default();
     let mut work = Work::new(&options);
@@ -67,6 +78,6 @@ pub fn secrets(text: &str) -> Vec<Finding> {
         offset: Some(0),
         ..look.here()
     };
-    secrets::inspect(&mut look, &at, text);
+    examine(&mut look, &at);
     work.into_parts().2
 }

@@ -69,7 +69,7 @@ mod work;
 
 pub use neighbours::{Neighbour, Neighbours};
 pub use report::{Coverage, FileReport, Gap, Recognised, State};
-pub use supply::Knowledge;
+pub use supply::{Advisories, AdvisoriesBuilder, AdvisoryError, Knowledge, Snapshot};
 pub use tree::{Tree, TreeOptions};
 pub use unpack::{NoShelf, Place, Shelf};
 pub use work::Limits;

@@ -116,7 +116,11 @@ fn compare_name(input: &Input<'_>, found: &[&Format], work: &mut Work<'_>) {
     if extension.is_empty() || found.iter().any(meant) {
         return;
     }
-    let Some(expected) = formats().find(|format| meant(format)) else {
+    // No extension promises a list of dependencies.
+    let promised = GROUPS
+        .iter()
+        .filter(|group| !std::ptr::eq(**group, supply::FORMATS));
+    let Some(expected) = promised.copied().flatten().find(meant) else {
         return;
     };
     let found: Vec<&str> = found.iter().map(|format| format.name).collect();

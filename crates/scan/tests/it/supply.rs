@@ -1,3 +1,7 @@
 //! Dependencies and secrets.
 
+mod advisories;
+mod lists;
 mod secrets;
+
+pub use lists::samples;
