@@ -116,7 +116,9 @@ pub(super) fn environment(look: &mut Look<'_, '_, '_>) {
 
 fn listed(document: &Value) -> impl Iterator<Item = &Value> {
     let lists = ["dependencies", "build_dependencies"];
-    let lists = lists.into_iter().filter_map(|key| document.get(key)?.as_array());
+    let lists = lists
+        .into_iter()
+        .filter_map(|key| document.get(key)?.as_array());
     lists.flatten()
 }
 
@@ -219,8 +221,7 @@ pub(super) fn pnpm(look: &mut Look<'_, '_, '_>) {
         let tarball = resolution
             .and_then(|one| one.get("tarball"))
             .and_then(Value::as_str);
-        if let Some((name, version)) = key.rsplit_once('@').filter(|(name, _)| !name.is_empty())
-        {
+        if let Some((name, version)) = key.rsplit_once('@').filter(|(name, _)| !name.is_empty()) {
             let place = tarball.map_or(Origin::Unsaid, |url| Origin::Index(url.to_owned()));
             let version = version.split('_').next().unwrap_or(version);
             let mut one = Dependency::new(Ecosystem::Npm, name)
