@@ -7,6 +7,7 @@ mod feast;
 mod hdf5;
 pub(crate) mod keras;
 mod lists;
+mod markup;
 mod mxnet;
 mod onnx;
 mod ort;
@@ -202,4 +203,7 @@ pub(crate) static FORMATS: &[Format] = &[
     hdf5::FORMAT,
     keras::ARCHIVE,
     keras::CONFIG,
+    markup::FORMAT,
+    markup::openvino::FORMAT,
+    markup::pmml::FORMAT,
 ];

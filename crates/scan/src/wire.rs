@@ -9,6 +9,7 @@ pub(crate) mod proto;
 pub(crate) mod tables;
 pub(crate) mod thrift;
 pub(crate) mod values;
+pub(crate) mod xml;
 
 use std::cell::RefCell;
 use std::ops::Range;

@@ -213,4 +213,63 @@ rules! {
          here.",
         "Find out what wrote the archive.",
         [20], ["LLM03:2025"];
+    XML_ENTITY = "xml/external-entity", High, "A document has an entity that lies elsewhere",
+        "A parser that puts entities in reads a file or an address that the document names, and hands \
+         it to whoever sees the result (XXE).",
+        "Do not parse it with a parser that resolves entities.",
+        [611], ["LLM03:2025"];
+    XML_EXPANSION = "xml/entity-expansion", High, "Entities of a document grow beyond all bounds",
+        "Entities hold each other, so that a parser which puts them in runs out of memory (billion \
+         laughs).",
+        "Do not parse it with a parser that resolves entities.",
+        [776], ["AML.T0029", "LLM10:2025"];
+    XML_DOCTYPE = "xml/document-type", Low, "A document declares its own type",
+        "The document has entities of its own, or its rules lie elsewhere. Models have no use for \
+         either.",
+        "Find out what wrote the document.",
+        [611], ["LLM03:2025"];
+    XML_INCLUDE = "xml/include", Medium, "A document takes in another file",
+        "XInclude or a style sheet names a file or an address that a parser reads.",
+        "Do not parse it with a parser that follows it.",
+        [829, 611], ["LLM03:2025"];
+    OPENVINO_BROKEN = "openvino/broken", Medium, "An OpenVINO graph is broken",
+        "The document is not what the format asks for; what comes behind the fault was not looked at.",
+        "Get the file again from its source.",
+        [20], ["LLM03:2025"];
+    OPENVINO_LIBRARY = "openvino/library", High, "An OpenVINO graph names a library",
+        "An attribute of the graph is the file name of a library of machine code. A plugin that loads \
+         it runs it.",
+        "Do not load the model.",
+        [829, 114], ["AML.T0011.000", "LLM03:2025"];
+    OPENVINO_CUSTOM = "openvino/custom-layer", Medium, "An OpenVINO graph needs operators from elsewhere",
+        "Layers of the graph are of no set of operators that the runtime has. To run it, somebody has \
+         to load a library of machine code.",
+        "Find out which library that is, and whether you trust it.",
+        [829], ["AML.T0010", "LLM03:2025"];
+    OPENVINO_TENSOR = "openvino/tensor-size", High, "A constant of an OpenVINO graph lies about its size",
+        "Shape and type of a constant make another number of bytes than it has. A runtime that trusts \
+         them reads other memory.",
+        "Do not load the file.",
+        [125, 190], ["LLM03:2025"];
+    OPENVINO_WEIGHTS = "openvino/weights", Medium, "The weights of an OpenVINO graph do not fit",
+        "The file of weights beside the graph is shorter than what the graph reads, or a link.",
+        "Get graph and weights again from their source.",
+        [125, 59], ["LLM03:2025"];
+    PMML_BROKEN = "pmml/broken", Medium, "A PMML model is broken",
+        "The document is not what the format asks for; what comes behind the fault was not looked at.",
+        "Get the file again from its source.",
+        [20], ["LLM03:2025"];
+    PMML_EXTENSION = "pmml/extension", Medium, "An extension of a PMML model holds a program",
+        "Extensions are for notes of the tool that wrote the model. This one holds what looks like \
+         commands or a script.",
+        "Look at what it says; do not let a tool run it.",
+        [94], ["AML.T0018", "LLM03:2025"];
+    PMML_FUNCTION = "pmml/function", Medium, "A PMML model applies a function from elsewhere",
+        "The name of the function is that of a class, which engines in Java load and call.",
+        "Find out which class that is, and whether you trust it.",
+        [470, 829], ["AML.T0010", "LLM03:2025"];
+    PMML_EXTERNAL = "pmml/external-table", Medium, "A PMML model reads a table from elsewhere",
+        "A table of the model is named by where it lies, and not part of the document.",
+        "Find out where the table is, and whether you trust it.",
+        [829], ["LLM03:2025"];
 }

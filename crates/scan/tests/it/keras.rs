@@ -8,6 +8,8 @@
     reason = "sizes of what is written here are small"
 )]
 
+mod markup;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use custos_core::finding::Severity;
@@ -250,11 +252,13 @@ fn dense(activation: &str) -> String {
 
 pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
     let config = dense("\"relu\"");
-    vec![
+    let mut samples = vec![
         ("hdf5", model_file(&config)),
         ("keras", model_archive(&config)),
         ("keras-config", config.into_bytes()),
-    ]
+    ];
+    samples.extend(markup::samples());
+    samples
 }
 
 #[test]
@@ -768,11 +772,8 @@ fn circles_and_shared_bytes_end() {
 fn what_is_cut_or_changed_is_no_surprise() {
     for (format, bytes) in samples() {
         // A text that breaks off is a text, and so are two letters.
-        let ends = if format == "keras-config" {
-            0
-        } else {
-            bytes.len()
-        };
+        let is_text = !matches!(format, "hdf5" | "keras");
+        let ends = if is_text { 0 } else { bytes.len() };
         for end in (8..ends).step_by(7) {
             let report = look(&bytes[..end]);
             assert_ne!(report.state(Severity::Info), State::Clean, "{format} {end}");
