@@ -13,6 +13,7 @@ use crate::report::{Coverage, FileReport, Gap, Recognised, State};
 use crate::rules;
 use crate::sources::Note;
 use crate::standing::{Standing, SuppressionUse, Used};
+use crate::supply::Snapshot;
 
 /// The `schema` of a report.
 pub const SCHEMA: &str = "custos.scan/1";
@@ -90,21 +91,6 @@ pub struct Settings {
     /// The report of before, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Digest>,
-}
-
-/// A database of known vulnerabilities.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(
-    clippy::exhaustive_structs,
-    reason = "plain data of a versioned schema"
-)]
-pub struct Snapshot {
-    /// Number of its entries.
-    pub entries: u64,
-    /// The latest change of any entry; absent if there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub modified: Option<String>,
 }
 
 /// The answer to a whole scan.

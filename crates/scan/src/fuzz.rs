@@ -1,8 +1,11 @@
 //! What fuzzing calls: one format after another, whatever the bytes look like.
 
+use custos_core::clock::Timestamp;
 use custos_core::finding::{Finding, Location, Severity};
 
+use crate::document::{FileResult, Listed};
 use crate::report::State;
+use crate::standing::{Baseline, Standing, Suppressions};
 use crate::supply::{requirement_line, secrets};
 use crate::work::{Input, Look, Work};
 use crate::{Options, route, scan};
@@ -80,4 +83,29 @@ fn findings(text: &str, examine: impl FnOnce(&mut Look<'_, '_, '_>, &Location)) 
     };
     examine(&mut look, &at);
     work.into_parts().2
+}
+
+/// Reads what is known before a scan: suppressions and a report of before.
+///
+/// # Panics
+///
+/// If something is suppressed that nobody answers for.
+#[allow(clippy::panic, reason = "that is how a fuzzer hears of a fault")]
+pub fn known(bytes: &[u8]) {
+    let model = b"cos\nsystem\n(S'id'\ntR.".to_vec();
+    let mut files = [FileResult::from(scan("x", &model, &Options::default()))];
+    if let Ok(baseline) = Baseline::parse(bytes) {
+        baseline.apply(&mut files);
+    }
+    if let Ok(Ok(known)) = std::str::from_utf8(bytes).map(Suppressions::parse) {
+        known.apply(&mut files, Timestamp::from_seconds(0));
+    }
+    let answered = |one: &Listed| {
+        let used = one.suppressed_by.as_ref();
+        let owner = used.is_some_and(|used| !used.owner.trim().is_empty());
+        one.standing != Standing::Suppressed || owner
+    };
+    if !files.iter().flat_map(|file| &file.findings).all(answered) {
+        panic!("suppressed by nobody");
+    }
 }

@@ -365,6 +365,20 @@ mod tests {
     use super::*;
     use crate::{Options, scan};
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_read_suppresses_nothing_that_nobody_answers_for(
+            lines in proptest::collection::vec(
+                "(\\[\\[suppress\\]\\]|(sha256|rule|owner|reason|expires|x) = (\"[a-z/ -]{0,20}\"|20[0-9]{2}-01-01|1))",
+                0..12,
+            ),
+        ) {
+            let digest = Algorithm::Sha256.digest(BAD).to_hex();
+            let text = lines.join("\n").replace("aa", &digest);
+            crate::fuzz::known(text.as_bytes());
+        }
+    }
+
     const BAD: &[u8] = b"cos\nsystem\n(S'id'\ntR.";
 
     fn file(path: &str, bytes: &[u8]) -> FileResult {

@@ -6,10 +6,10 @@ use std::num::NonZeroUsize;
 use custos_core::clock::Timestamp;
 use custos_core::digest::{Algorithm, Digest};
 use custos_core::finding::Severity;
-use custos_scan::document::{FileResult, Report, Settings, Snapshot};
+use custos_scan::document::{FileResult, Report, Settings};
 use custos_scan::sources::{Held, Many, Note, Source, Stop, scan_all};
 use custos_scan::standing::{Baseline, Suppressions};
-use custos_scan::{Limits, NoShelf};
+use custos_scan::{Limits, NoShelf, Snapshot};
 use serde_json::Value;
 
 const BAD: &[u8] = b"cos\nsystem\n(S'id'\ntR.";
@@ -42,8 +42,10 @@ fn reports() -> Vec<Report> {
         fail_on: Severity::High,
         strict: true,
         osv: Some(Snapshot {
-            entries: 3,
-            modified: Some("2026-11-01T00:00:00Z".into()),
+            digest: digest(b"all"),
+            newest: "2026-11-01T00:00:00Z".into(),
+            advisories: 3,
+            unreadable: 1,
         }),
         internal_names: Some(2),
         baseline,

@@ -5,9 +5,11 @@ use std::path::Path;
 use custos_core::clock::Timestamp;
 use custos_core::digest::{Algorithm, Digest};
 use custos_core::limits::Limits;
-use custos_scan::Knowledge;
-use custos_scan::document::{FileResult, Snapshot};
+use custos_scan::document::FileResult;
+use custos_scan::source::ReadAt as _;
+use custos_scan::sources::Source as _;
 use custos_scan::standing::{Baseline, SuppressionUse, Suppressions};
+use custos_scan::{Advisories, Knowledge, Snapshot, Tree, TreeOptions};
 
 use crate::args::KnownArgs;
 use crate::context::Context;
@@ -16,6 +18,8 @@ use crate::report::Failure;
 
 /// Largest file of suppressions, in bytes.
 const MAX_SUPPRESSIONS: u64 = 32 << 20;
+/// Largest record of a vulnerability, in bytes.
+const MAX_RECORD: u64 = 16 << 20;
 /// Largest file of names, in bytes.
 const MAX_NAMES: u64 = 16 << 20;
 
@@ -57,6 +61,10 @@ impl Known {
 
     fn packages(&mut self, args: &KnownArgs, context: &Context) -> Result<(), Failure> {
         let mut knowledge = Knowledge::default();
+        if let Some(path) = &args.osv {
+            knowledge.advisories = Some(advisories(&context.resolve(path))?);
+            self.snapshot = knowledge.snapshot().cloned();
+        }
         if let Some(file) = &args.internal_names {
             let text = read_text(&context.resolve(file), MAX_NAMES)?;
             let lines = text
@@ -105,4 +113,55 @@ fn baseline(file: &Path) -> Result<(Baseline, Digest), Failure> {
             .help("write one with `custos scan PATH --write-baseline FILE`")
     })?;
     Ok((baseline, Algorithm::Sha256.digest(&bytes)))
+}
+
+// A folder of records, or an archive of them; in a folder both are looked for, at any depth.
+fn advisories(path: &Path) -> Result<Advisories, Failure> {
+    let unsound = |place: &str, why: String| {
+        Failure::usage(
+            "E1007",
+            "the database of known vulnerabilities is not accepted",
+        )
+        .at(place)
+        .because(why)
+        .help("name a folder or zip of OSV records, such as all.zip of an ecosystem")
+    };
+    let tree = Tree::open(path, &TreeOptions::default())
+        .map_err(|error| Failure::io(shown(path), &error))?;
+    let mut builder = Advisories::builder();
+    for (index, item) in tree.items().iter().enumerate() {
+        let place = item.path.as_str();
+        let is = |extension: &str| {
+            let found = Path::new(place).extension();
+            found.is_some_and(|found| found.eq_ignore_ascii_case(extension))
+        };
+        if !(is("json") || is("zip")) {
+            continue;
+        }
+        let file = tree
+            .open(index)
+            .map_err(|error| Failure::io(place, &error))?;
+        if is("zip") {
+            builder
+                .add_zip(file.as_ref())
+                .map_err(|error| unsound(place, error.to_string()))?;
+            continue;
+        }
+        if file.len() > MAX_RECORD {
+            let why = format!("a record of {} bytes is none", file.len());
+            return Err(unsound(place, why));
+        }
+        let mut bytes = vec![0; usize::try_from(file.len()).unwrap_or(0)];
+        let read = file
+            .read_at(0, &mut bytes)
+            .map_err(|error| Failure::io(place, &error))?;
+        bytes.truncate(read);
+        // One that is no record is counted, and told with the snapshot.
+        let _ = builder.add(&bytes);
+    }
+    let advisories = builder.finish();
+    if advisories.snapshot().advisories == 0 {
+        return Err(unsound(&shown(path), "there is no record in it".to_owned()));
+    }
+    Ok(advisories)
 }

@@ -275,15 +275,11 @@ impl<'a> Show<'a> {
         self.suppressions();
         self.notes();
         let rules = self.report.engine.rules.short();
-        let osv = self
-            .report
-            .settings
-            .osv
-            .as_ref()
-            .map(|osv| match &osv.modified {
-                Some(modified) => format!(", known vulnerabilities up to {}", plain(modified)),
-                None => String::new(),
-            });
+        let osv = self.report.settings.osv.as_ref();
+        let osv = osv.map(|osv| {
+            let (known, newest) = (osv.advisories, plain(&osv.newest));
+            format!(", {known} known vulnerabilities up to {newest}")
+        });
         let line = format!("rules {rules}{}", osv.unwrap_or_default());
         self.push(&self.term.paint(Role::Faint, &line), 0);
     }

@@ -6,10 +6,12 @@
 
 use std::path::Path;
 
+use custos_core::clock::Timestamp;
 use custos_core::digest::{Algorithm, DigestSet};
 use custos_core::oms::{Exclusions, ManifestBuilder, Method, Serialization};
-use custos_core::predicate;
 use custos_core::predicate::scan as said;
+use custos_core::predicate::vulns::{self, Vulnerabilities, Vulnerability};
+use custos_core::predicate::{self, Predicate};
 use custos_core::statement::{Statement, Subject};
 use custos_scan::State;
 use custos_scan::document::{Answer, FileResult, Listed, Report};
@@ -28,6 +30,10 @@ use crate::term::Role;
 const MAX_SUBJECTS: usize = 10_000;
 /// Most findings, and most gaps, of one file that are written out.
 const MAX_PER_FILE: usize = 1000;
+/// Who Custos says it is in a vulnerability report.
+const SCANNER: &str = "urn:custos:scanner:cli:v1";
+/// Rules about packages that an advisory names.
+const KNOWN_BAD: [&str; 2] = ["supply/known-vulnerability", "supply/malicious-package"];
 /// The signature of a folder, which is no part of it.
 const SIGNATURE: &str = "model.sig";
 
@@ -52,8 +58,13 @@ pub fn record(
         return Err(Failure::undecided("E1008", "the scan cannot be stated")
             .because("nothing was read as a whole, so there is no digest to speak of"));
     }
-    let statement = statement(subjects, &scanned.predicate())?;
-    let recorded = recording.one(statement)?;
+    let mut statements = Vec::new();
+    if let Some(known) = scanned.vulnerabilities() {
+        statements.push(statement(subjects.clone(), &known)?);
+    }
+    statements.push(statement(subjects, &scanned.predicate())?);
+    let recorded = recording.many(&statements)?.pop();
+    let recorded = recorded.ok_or_else(|| Failure::internal("a statement was lost on the way"))?;
     if let Some(file) = bundle {
         let file = context.resolve(file);
         write_atomic(&file, &recorded.bytes)?;
@@ -62,7 +73,7 @@ pub fn record(
     Ok(recorded)
 }
 
-fn statement(subjects: Vec<Subject>, said: &said::Scan) -> Result<Statement, Failure> {
+fn statement<P: Predicate>(subjects: Vec<Subject>, said: &P) -> Result<Statement, Failure> {
     predicate::write(subjects, said).map_err(|error| {
         Failure::undecided("E1008", "the scan cannot be stated").because(error.to_string())
     })
@@ -105,6 +116,32 @@ impl Scanned<'_> {
         subjects
     }
 
+    // The same for readers of in-toto's own type, where a database was given.
+    fn vulnerabilities(&self) -> Option<Vulnerabilities> {
+        let osv = self.report.settings.osv.as_ref()?;
+        let files = self.report.files.iter();
+        let result = files
+            .flat_map(|file| &file.findings)
+            .filter(|one| KNOWN_BAD.contains(&one.finding.rule.as_str()))
+            .map(vulnerability);
+        Some(Vulnerabilities {
+            scanner: vulns::Scanner {
+                uri: SCANNER.to_owned(),
+                version: Some(self.report.engine.version.clone()),
+                db: vulns::Database {
+                    uri: None,
+                    version: Some(osv.digest.to_string()),
+                    last_update: osv.newest.parse().unwrap_or(Timestamp::from_seconds(0)),
+                },
+                result: result.collect(),
+            },
+            metadata: vulns::ScanMetadata {
+                scan_started_on: self.run.started,
+                scan_finished_on: self.run.finished,
+            },
+        })
+    }
+
     fn predicate(&self) -> said::Scan {
         let report = self.report;
         let sum = &report.summary;
@@ -123,11 +160,7 @@ impl Scanned<'_> {
             let files = files.iter().enumerate();
             files.map(move |(at, result)| file(name(input, at, result), result))
         });
-        let until = report
-            .settings
-            .osv
-            .as_ref()
-            .and_then(|osv| osv.modified.clone());
+        let until = report.settings.osv.as_ref().map(|osv| osv.newest.clone());
         said::Scan {
             scanner: said::Scanner {
                 name: report.engine.name.clone(),
@@ -158,6 +191,34 @@ impl Scanned<'_> {
                 finished_on: self.run.finished,
             },
         }
+    }
+}
+
+// An advisory stands in brackets behind the package: `pkg:pypi/x@1 (GHSA-...; ...)`.
+fn vulnerability(one: &Listed) -> Vulnerability {
+    let finding = &one.finding;
+    let evidence = finding.evidence.as_deref().unwrap_or_default();
+    let (package, rest) = evidence.split_once(" (").unwrap_or((evidence, ""));
+    let advisory = rest.split([';', ')']).next().unwrap_or_default();
+    let id = finding.cves.first().map_or(advisory, String::as_str);
+    let id = if id.is_empty() {
+        finding.rule.as_str()
+    } else {
+        id
+    };
+    let note = |name: &str, value: &str| (name.to_owned(), value.into());
+    let notes = [
+        note("package", package),
+        note("advisory", advisory),
+        note("place", &finding.location.path),
+    ];
+    Vulnerability {
+        id: id.to_owned(),
+        severity: vec![vulns::Severity {
+            method: "custos".to_owned(),
+            score: finding.severity.name().to_owned(),
+        }],
+        annotations: vec![notes.into_iter().collect()],
     }
 }
 
