@@ -380,6 +380,43 @@ fn the_layers_of_an_image_are_looked_into() {
     );
 }
 
+#[test]
+fn known_vulnerabilities_come_from_a_folder_and_go_into_a_statement() {
+    let sandbox = Sandbox::with_keys(&["scanner"]);
+    sandbox.write("m/requirements.txt", "leaky==1.0 --hash=sha256:00\n");
+    let record = serde_json::json!({
+        "schema_version": "1.6.0",
+        "id": "GHSA-aaaa-bbbb-cccc",
+        "aliases": ["CVE-2099-0001"],
+        "modified": "2026-10-01T00:00:00Z",
+        "summary": "leaks",
+        "affected": [{
+            "package": { "ecosystem": "PyPI", "name": "leaky" },
+            "ranges": [{
+                "type": "ECOSYSTEM",
+                "events": [{ "introduced": "0" }, { "fixed": "2.0" }],
+            }],
+        }],
+    });
+    sandbox.write("osv/GHSA-aaaa-bbbb-cccc.json", record.to_string());
+    let said = sandbox.json(&["scan", "m", "--osv", "osv"]).json();
+    assert_eq!(said["settings"]["osv"]["advisories"], 1);
+    let found = said["files"][0]["findings"].as_array().unwrap();
+    let found = found
+        .iter()
+        .find(|one| one["rule"] == "supply/known-vulnerability");
+    assert_eq!(found.unwrap()["cves"][0], "CVE-2099-0001");
+    let line = "scan m --osv osv --attest --key scanner";
+    assert_ne!(sandbox.line(line).status, 2);
+    assert_eq!(sandbox.log_size(), 2);
+    sandbox.write("none/readme.txt", "x");
+    sandbox.line("scan m --osv none").failed(2, "E1007");
+    sandbox.line("scan m --osv missing").failed(2, "E0003");
+    sandbox.write("names.txt", "# ours\nleaky\n");
+    let said = sandbox.json(&["scan", "m", "--internal-names", "names.txt"]);
+    assert_eq!(said.json()["settings"]["internalNames"], 1);
+}
+
 const POLICY: &str = r#"package custos.gate
 import rego.v1
 import data.custos.lib.facts

@@ -6,7 +6,6 @@ use custos_core::clock::Timestamp;
 use custos_core::digest::{Algorithm, Digest};
 use custos_core::limits::Limits;
 use custos_scan::document::FileResult;
-use custos_scan::source::ReadAt as _;
 use custos_scan::sources::Source as _;
 use custos_scan::standing::{Baseline, SuppressionUse, Suppressions};
 use custos_scan::{Advisories, Knowledge, Snapshot, Tree, TreeOptions};
