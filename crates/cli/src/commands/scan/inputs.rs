@@ -72,17 +72,18 @@ fn tree<'a>(path: &str, args: &ScanArgs, context: &Context) -> Result<Input<'a>,
     if let Ok(home) = context.home() {
         options.leave_out.push(home.root().to_owned());
     }
-    let outputs = &args.reports;
-    let reports = [
-        &outputs.json,
-        &outputs.sarif,
-        &outputs.cyclonedx,
-        &outputs.write_baseline,
+    // What this command reads and writes itself is no part of what it looks at.
+    let (known, reports) = (&args.known, &args.reports);
+    let own = [
+        &known.suppressions,
+        &known.baseline,
+        &reports.json,
+        &reports.sarif,
+        &reports.cyclonedx,
+        &reports.write_baseline,
+        &args.bundle,
     ];
-    let own = reports
-        .into_iter()
-        .flatten()
-        .map(|file| context.resolve(file));
+    let own = own.into_iter().flatten().map(|file| context.resolve(file));
     options.leave_out.extend(own);
     let path = Path::new(path);
     let tree = Tree::open(path, &options).map_err(|error| match error.kind() {
