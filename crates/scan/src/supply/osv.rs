@@ -1,8 +1,8 @@
 //! Known vulnerabilities, offline: a snapshot of an OSV database, given as a zip archive or document
 //! by document.
 //!
-//! Schema: [OSV 1.7](https://ossf.github.io/osv-schema/). Packages of PyPI (ordered by PEP 440), npm,
-//! crates.io and Go (ordered by SemVer) are kept; ranges of Git commits are not, since nothing here
+//! Schema: [OSV 1.7](https://ossf.github.io/osv-schema/). Packages of Python (ordered by PEP 440), npm,
+//! crates.io and Go (ordered by semantic version) are kept; ranges of Git commits are not, since nothing here
 //! knows commits. Withdrawn advisories are left out. What is kept of an advisory is little, so that
 //! the database of a whole ecosystem fits into a few dozen MiB.
 //!
@@ -27,7 +27,7 @@ use documents::Document;
 #[derive(Debug)]
 pub struct Advisories {
     snapshot: Snapshot,
-    advisories: Vec<Advisory>,
+    known: Vec<Advisory>,
     packages: HashMap<(Ecosystem, Box<str>), Vec<Affected>>,
 }
 
@@ -67,7 +67,7 @@ pub enum AdvisoryError {
 /// Collects advisories.
 #[derive(Debug, Default)]
 pub struct AdvisoriesBuilder {
-    advisories: Vec<Advisory>,
+    known: Vec<Advisory>,
     packages: HashMap<(Ecosystem, Box<str>), Vec<Affected>>,
     digests: Vec<Digest>,
     newest: String,
@@ -111,16 +111,16 @@ impl AdvisoriesBuilder {
             snapshot: Snapshot {
                 digest: hasher.finish(),
                 newest: self.newest,
-                advisories: u64::try_from(self.advisories.len()).unwrap_or(u64::MAX),
+                advisories: u64::try_from(self.known.len()).unwrap_or(u64::MAX),
                 unreadable: self.unreadable,
             },
-            advisories: self.advisories,
+            known: self.known,
             packages: self.packages,
         }
     }
 
     fn keep(&mut self, document: Document) {
-        let Ok(number) = u32::try_from(self.advisories.len()) else {
+        let Ok(number) = u32::try_from(self.known.len()) else {
             return;
         };
         let mut kept = false;
@@ -138,7 +138,7 @@ impl AdvisoriesBuilder {
             });
         }
         if kept {
-            self.advisories.push(Advisory {
+            self.known.push(Advisory {
                 severity: document.severity(),
                 id: document.id.into_boxed_str(),
                 aliases: document
@@ -226,12 +226,12 @@ impl Advisories {
         let mut hits: Vec<Hit<'_>> = Vec::new();
         for affected in self.packages.get(&key).into_iter().flatten() {
             let number = usize::try_from(affected.advisory).unwrap_or(usize::MAX);
-            let Some(advisory) = self.advisories.get(number) else {
+            let Some(advisory) = self.known.get(number) else {
                 continue;
             };
             let fixed = match &dependency.version {
                 Some(version) => match affected.fix(ecosystem, version) {
-                    Some(fixed) => fixed,
+                    Some(Fix(fixed)) => fixed,
                     None => continue,
                 },
                 None if advisory.is_malware() && affected.has_no_end() => None,
@@ -274,9 +274,12 @@ fn join<'a>(hits: &mut Vec<Hit<'a>>, advisory: &'a Advisory, fixed: Option<Strin
     });
 }
 
+// The version that mends it, if one is known.
+struct Fix(Option<String>);
+
 impl Affected {
     // Returns nothing if the version is not affected, and otherwise the version that mends it.
-    fn fix(&self, ecosystem: Ecosystem, version: &str) -> Option<Option<String>> {
+    fn fix(&self, ecosystem: Ecosystem, version: &str) -> Option<Fix> {
         let mut affected = self
             .versions
             .lines()
@@ -286,7 +289,7 @@ impl Affected {
             affected |= range.contains(ecosystem, version);
             fixed = fixed.or_else(|| range.fix(ecosystem, version));
         }
-        affected.then_some(fixed)
+        affected.then_some(Fix(fixed))
     }
 
     fn has_no_end(&self) -> bool {
@@ -330,6 +333,6 @@ impl Range {
             _ => None,
         });
         let first = fixes.min_by(|a, b| versions::order(ecosystem, a, b));
-        first.map(|fixed| fixed.to_string())
+        first.map(ToString::to_string)
     }
 }

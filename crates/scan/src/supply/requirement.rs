@@ -134,7 +134,8 @@ pub(super) fn parse(text: &str) -> Option<Dependency> {
     let at = rest.find(';').unwrap_or(rest.len());
     let (specifiers, after) = rest.split_at_checked(at)?;
     marker(after)?;
-    dependency.version = exact(specifiers)?;
+    let Exact(version) = exact(specifiers)?;
+    dependency.version = version;
     dependency.bounded = !specifiers.trim().is_empty();
     Some(dependency)
 }
@@ -194,8 +195,10 @@ fn marker(text: &str) -> Option<()> {
     (text.is_empty() || (begins && text.chars().all(plain))).then_some(())
 }
 
+struct Exact(Option<String>);
+
 // Returns the one version that is allowed, if it is one; nothing if these are no bounds.
-fn exact(specifiers: &str) -> Option<Option<String>> {
+fn exact(specifiers: &str) -> Option<Exact> {
     let text = specifiers.trim();
     let text = text
         .strip_prefix('(')
@@ -219,7 +222,7 @@ fn exact(specifiers: &str) -> Option<Option<String>> {
             exact = Some(version.to_owned());
         }
     }
-    Some(exact)
+    Some(Exact(exact))
 }
 
 #[cfg(test)]

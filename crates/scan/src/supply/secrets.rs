@@ -249,7 +249,7 @@ struct Lines<'t, 'a> {
     text: &'t [u8],
     at: &'a Location,
     counted: usize,
-    lines: u32,
+    passed: u32,
 }
 
 impl<'t, 'a> Lines<'t, 'a> {
@@ -258,7 +258,7 @@ impl<'t, 'a> Lines<'t, 'a> {
             text: text.as_bytes(),
             at,
             counted: 0,
-            lines: 0,
+            passed: 0,
         }
     }
 
@@ -269,13 +269,13 @@ impl<'t, 'a> Lines<'t, 'a> {
             return place;
         }
         let between = self.text.get(self.counted..to).unwrap_or_default();
-        let more = between.iter().filter(|byte| **byte == b'\n').count();
-        self.lines = self
-            .lines
+        let more = between.split(|byte| *byte == b'\n').skip(1).count();
+        self.passed = self
+            .passed
             .saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
         self.counted = to.max(self.counted);
         let within = u64::try_from(to).unwrap_or(u64::MAX);
-        place.line = Some(place.line.unwrap_or(1).saturating_add(self.lines));
+        place.line = Some(place.line.unwrap_or(1).saturating_add(self.passed));
         place.offset = place.offset.map(|offset| offset.saturating_add(within));
         place
     }

@@ -1,7 +1,5 @@
 //! Dependencies and secrets.
 
 mod advisories;
-mod lists;
+pub mod lists;
 mod secrets;
-
-pub use lists::samples;
