@@ -90,7 +90,7 @@ pub(crate) fn unpack<'a, R: Read>(
     work: &mut Work<'_>,
 ) -> Result<Outcome, Limited> {
     let mut outcome = Outcome::default();
-    outcome.more(path, packed, unpacker, work)?;
+    outcome.more((path, packed), unpacker, work)?;
     Ok(outcome)
 }
 
@@ -98,15 +98,14 @@ impl Outcome {
     /// Unpacks a further stream that begins where the last one ended.
     pub(crate) fn more<'a, R: Read>(
         &mut self,
-        path: &str,
-        packed: &'a dyn ReadAt,
+        (path, packed): (&str, &'a dyn ReadAt),
         unpacker: impl FnOnce(Packed<'a>) -> io::Result<R>,
         work: &mut Work<'_>,
     ) -> Result<(), Limited> {
         let counter = Counter::default();
         let source = Packed::new(packed, self.read, counter.clone());
         let read = match unpacker(source) {
-            Ok(reader) => self.drain(path, reader, &counter, work),
+            Ok(reader) => self.drain(path, (reader, &counter), work),
             Err(error) => Ok(Err(error)),
         };
         self.read = counter.get();
@@ -126,7 +125,7 @@ impl Outcome {
         let mut outcome = Self::default();
         let counter = Counter::default();
         counter.set(size);
-        if let Err(error) = outcome.drain(path, reader, &counter, work)? {
+        if let Err(error) = outcome.drain(path, (reader, &counter), work)? {
             outcome.broken = Some(error.to_string());
         }
         Ok(outcome)
@@ -135,8 +134,7 @@ impl Outcome {
     fn drain(
         &mut self,
         path: &str,
-        mut reader: impl Read,
-        counter: &Counter,
+        (mut reader, counter): (impl Read, &Counter),
         work: &mut Work<'_>,
     ) -> Result<io::Result<()>, Limited> {
         let mut buffer = vec![0; STEP];

@@ -286,7 +286,7 @@ fn all_streams(look: &mut Look<'_, '_, '_>, packing: Packing) -> Result<(), Limi
             Next::Stream => {
                 let start = outcome.read;
                 let open = |packed| packing.open(packed);
-                outcome.more(&input.path, input.bytes, open, look.work)?;
+                outcome.more((&input.path, input.bytes), open, look.work)?;
                 let stream = start..outcome.read;
                 if outcome.broken.is_none() && !packing.ended(input.bytes, &stream) {
                     outcome.broken = Some("it breaks off".into());
@@ -392,7 +392,5 @@ fn lzma_in_zip(packed: &mut Packed<'_>, size: Option<u64>) -> io::Result<LzmaStr
         return Err(io::ErrorKind::OutOfMemory.into());
     }
     let size = size.unwrap_or(u64::MAX);
-    Ok(LzmaStream::new_with_props(
-        size, properties, dictionary, None,
-    )?)
+    LzmaStream::new_with_props(size, properties, dictionary, None)
 }

@@ -236,7 +236,7 @@ impl Archive<'_, '_, '_, '_> {
             b'3' | b'4' | b'6' => Kind::Device,
             _ => Kind::Plain,
         };
-        self.links.add(kind, name, &header.link, start);
+        self.links.add(kind, (name, &header.link), start);
     }
 
     // Blocks of zeros end it; what follows them, some programs read.

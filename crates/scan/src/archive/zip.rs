@@ -14,8 +14,9 @@ use std::sync::Arc;
 
 use crate::route::Head;
 use crate::rules;
-use crate::source::{self, ReadAt};
+use crate::source::{self, Cursor, ReadAt};
 use crate::tensors::torch::Torch;
+use crate::text;
 use crate::work::{Input, Limited, Look};
 
 use directory::{Central, End, Local};
@@ -163,6 +164,7 @@ impl Archive<'_, '_, '_, '_> {
         let mut known = BTreeSet::new();
         for end in ends {
             self.take(&end.range, "the end record");
+            self.comment(&end);
             self.take(&end.directory, "the directory");
             let (entries, whole) = directory::entries(bytes, &end);
             if !whole {
@@ -196,6 +198,17 @@ impl Archive<'_, '_, '_, '_> {
             );
             let at = Some(end.range.start);
             self.look.see(&rules::archive::ZIP_BROKEN, at, message);
+        }
+    }
+
+    // A comment is for people, and what hides in it is looked for.
+    fn comment(&mut self, end: &End) {
+        let len = end.range.end.saturating_sub(end.comment);
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        let bytes = Cursor::at(self.look.input.bytes, end.comment).take(len);
+        if let Some(bytes) = bytes.ok().filter(|bytes| !bytes.is_empty()) {
+            let here = self.look.here();
+            text::inspect(self.look, &here, &String::from_utf8_lossy(&bytes));
         }
     }
 
@@ -352,6 +365,10 @@ impl Archive<'_, '_, '_, '_> {
         let local = &member.local;
         let at = Some(local.start);
         for name in BTreeSet::from([member.name(), local.name.as_str()]) {
+            if !name.is_ascii() {
+                let here = self.look.here();
+                text::inspect(self.look, &here, name);
+            }
             if leads_out(name) {
                 let message = format!("`{name}` leads out of the folder that it is unpacked into");
                 self.look.see(&rules::archive::ARCHIVE_PATH, at, message);

@@ -105,7 +105,7 @@ fn be16(cursor: &mut Cursor<'_>) -> Result<u16, CursorError> {
     cursor.array().map(u16::from_be_bytes)
 }
 
-/// Returns true if a header of CPython's cache begins, and a code object follows it.
+/// Returns true if a header of Python's cache begins, and a code object follows it.
 pub(super) fn is_pyc(head: &Head, _: &Input<'_>) -> bool {
     // 3.0 to 3.6 have a header of twelve bytes, and later ones have sixteen.
     let magic = head.bytes().first_chunk().copied().map(u16::from_le_bytes);

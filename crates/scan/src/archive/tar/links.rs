@@ -45,8 +45,8 @@ struct Odd {
 }
 
 impl Links {
-    /// Adds a member.
-    pub(super) fn add(&mut self, kind: Kind, name: &str, to: &str, at: u64) {
+    /// Adds a member: its name, and where it leads if it is a link.
+    pub(super) fn add(&mut self, kind: Kind, (name, to): (&str, &str), at: u64) {
         let name = name.trim_start_matches("./").trim_end_matches('/');
         let first = name.split('/').next().unwrap_or_default();
         if let Some(place) = SYSTEM.iter().position(|folder| *folder == first) {

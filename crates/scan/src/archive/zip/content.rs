@@ -154,7 +154,7 @@ impl Archive<'_, '_, '_, '_> {
             self.look.member(name, &outcome.bytes)?;
             return Ok(Seen::default());
         }
-        let coverage = self.look.unpacked(name, &outcome.bytes, range.start..end)?;
+        let coverage = self.unpacked(name, &outcome.bytes, range.start..end)?;
         if sized && end < range.end {
             self.stray(end..range.end)?;
         }
@@ -163,6 +163,28 @@ impl Archive<'_, '_, '_, '_> {
         Ok(Seen {
             end: Some(end),
             ..Seen::of(coverage)
+        })
+    }
+
+    fn unpacked(
+        &mut self,
+        name: &str,
+        bytes: &dyn ReadAt,
+        range: Range<u64>,
+    ) -> Result<Coverage, Limited> {
+        // Loaders of torch archives take packed storages as well.
+        let is_storage = match &mut self.torch {
+            Some(torch) => torch.storage(self.look, name, bytes.len()),
+            None => false,
+        };
+        if !is_storage {
+            return self.look.unpacked(name, bytes, range);
+        }
+        self.look.work.opaque_member(self.look.input, name, bytes)?;
+        self.look.covered.opaque(range);
+        Ok(Coverage {
+            opaque: bytes.len(),
+            ..Coverage::default()
         })
     }
 

@@ -19,6 +19,8 @@ const MAX_NAME: usize = 4 << 10;
 pub(super) struct End {
     /// Where it is, comment included.
     pub(super) range: Range<u64>,
+    /// Where the comment begins, at its end.
+    pub(super) comment: u64,
     /// Where the directory is.
     pub(super) directory: Range<u64>,
     /// How many bytes stand before the archive.
@@ -235,17 +237,20 @@ impl Record {
             .then(|| (self.count.into(), self.size.into(), self.offset.into()));
         let said = wide.map(|(_, numbers)| numbers).into_iter().chain(narrow);
         let range = start..self.end.min(bytes.len());
-        said.flat_map(|numbers| placed(&range, numbers)).collect()
+        let comment = self.at.saturating_add(22).min(range.end);
+        let place = |numbers| placed(&range, comment, numbers);
+        said.flat_map(place).collect()
     }
 }
 
 // Where the directory really is: right before the end record. What the record says is relative to
 // the beginning of the archive, which is not that of the file if something stands before; some
 // programs go to where it says all the same.
-fn placed(range: &Range<u64>, (count, size, offset): (u64, u64, u64)) -> Vec<End> {
+fn placed(range: &Range<u64>, comment: u64, (count, size, offset): (u64, u64, u64)) -> Vec<End> {
     let end = |start: u64, prefix| {
         Some(End {
             range: range.clone(),
+            comment,
             directory: start..start.checked_add(size)?,
             prefix,
             count,
