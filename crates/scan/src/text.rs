@@ -4,6 +4,7 @@
 //! of any size into tokens, and those of a bounded one into a [`document`] whose values know where
 //! they stand.
 
+mod code;
 pub(crate) mod document;
 pub(crate) mod json;
 mod plain;
@@ -26,4 +27,15 @@ pub(crate) static FORMATS: &[Format] = &[plain::FORMAT];
 pub(crate) fn inspect(look: &mut Look<'_, '_, '_>, at: &Location, text: &str) {
     secrets::inspect(look, at, text);
     unicode::inspect(look, at, text);
+}
+
+/// Returns a text from a file as evidence shows it: short, and on one line.
+fn shortened(text: &str) -> String {
+    const MAX: usize = 240;
+    let mut shown: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((at, _)) = shown.char_indices().nth(MAX) {
+        shown.truncate(at);
+        shown.push('…');
+    }
+    shown
 }
