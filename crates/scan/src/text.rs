@@ -5,23 +5,39 @@
 //! they stand.
 
 mod code;
+mod config;
 pub(crate) mod document;
 pub(crate) mod json;
+mod notebook;
+mod object;
 mod plain;
 pub(crate) mod python;
+mod shell;
 pub(crate) mod template;
 pub(crate) mod unicode;
+mod yaml;
 
 use custos_core::finding::Location;
 
+use crate::pickle;
 use crate::route::Format;
 use crate::supply::secrets;
 use crate::work::Look;
 
 /// The lists that a verdict depends on.
-pub(crate) static DATA: &[&str] = &[];
+pub(crate) static DATA: &[&str] = &[config::DATA, python::DATA];
 
-pub(crate) static FORMATS: &[Format] = &[plain::FORMAT];
+pub(crate) static FORMATS: &[Format] = &[
+    object::FORMAT,
+    yaml::FORMAT,
+    yaml::CARD,
+    template::FORMAT,
+    python::FORMAT,
+    python::PATHS,
+    shell::SCRIPT,
+    shell::DOCKERFILE,
+    plain::FORMAT,
+];
 
 /// Looks at a text that some format holds: metadata, a description, a cell, a row.
 pub(crate) fn inspect(look: &mut Look<'_, '_, '_>, at: &Location, text: &str) {
@@ -38,4 +54,9 @@ fn shortened(text: &str) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// Returns what something of this name does, if it is known to do harm.
+fn danger(module: &str, name: &str) -> Option<&'static str> {
+    pickle::danger(module, name).map(|(does, _)| does)
 }

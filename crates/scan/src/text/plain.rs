@@ -124,6 +124,27 @@ pub(super) fn decode(bytes: &[u8]) -> Option<String> {
     Some(unmarked.unwrap_or(text))
 }
 
+/// Returns all of the input as a text; what is too long for that, or no text, is a gap.
+pub(super) fn whole(look: &mut Look<'_, '_, '_>, most: usize) -> Option<String> {
+    let size = look.input.bytes.len();
+    let Some(size) = usize::try_from(size).ok().filter(|size| *size <= most) else {
+        look.gap(format!(
+            "it is longer than the {most} bytes that are read of such a file"
+        ));
+        return None;
+    };
+    let mut bytes = vec![0; size];
+    if let Err(error) = read_full(look.input.bytes, 0, &mut bytes) {
+        look.gap(format!("it cannot be read: {error}"));
+        return None;
+    }
+    let text = decode(&bytes);
+    if text.is_none() {
+        look.gap("part of it is no text");
+    }
+    text
+}
+
 /// Returns true if it begins as a text does.
 pub(super) fn is_text(head: &Head) -> bool {
     Encoding::of(head.bytes()).is_some()

@@ -1,10 +1,148 @@
 //! Programs in Python, as they lie beside models and in packages.
+//!
+//! What runs when a program is imported is told apart from what only a caller runs; what a module
+//! calls at its top counts as run, and so on from there. Functions are known by their full names,
+//! through imports, aliases, `getattr`, `__import__`, and names in pieces. Nothing that a program
+//! says in its texts is a finding, unless it runs that text. The Python Language Reference, 7 and 8.
 
-use custos_core::finding::Location;
+mod judge;
+mod sinks;
+mod values;
+mod walk;
 
-use crate::work::Look;
+use custos_core::finding::{Finding, Location};
+
+use crate::route::{Format, Head};
+use crate::work::{Input, Look};
+
+use super::{plain, shortened};
+
+pub(super) use sinks::DATA;
+
+/// Longest program that is read.
+const MAX_PROGRAM: usize = 8 << 20;
+/// Most findings of one program.
+const MAX_TOLD: usize = 100;
+
+/// Programs: by their names, by their first line, or by what most lines begin with.
+pub(super) const FORMAT: Format = Format {
+    name: "python",
+    extensions: &["py", "pyw", "pyi", "pyx"],
+    recognises,
+    examine: examine_file,
+};
+
+/// Lists of paths, of which Python runs the lines that begin with `import` whenever it starts.
+pub(super) const PATHS: Format = Format {
+    name: "python path file",
+    extensions: &[],
+    recognises: recognises_paths,
+    examine: examine_paths,
+};
 
 /// Looks at a program that lies at a place.
 pub(crate) fn examine(look: &mut Look<'_, '_, '_>, at: &Location, source: &str) {
-    let _ = (look, at, source);
+    if source.len() > MAX_PROGRAM {
+        return look.gap("a program is longer than is read");
+    }
+    let name = look.input.name().to_ascii_lowercase();
+    let installs = matches!(name.as_str(), "setup.py" | "conf.py");
+    for (count, sight) in walk::walk(source, installs).into_iter().enumerate() {
+        if count >= MAX_TOLD {
+            return look.gap("more was seen in a program than is kept");
+        }
+        let line = at
+            .line
+            .unwrap_or(1)
+            .saturating_add(sight.line.saturating_sub(1));
+        let location = Location {
+            offset: None,
+            line: Some(line),
+            ..at.clone()
+        };
+        let shown = source
+            .lines()
+            .nth(usize::try_from(sight.line).unwrap_or(1).saturating_sub(1));
+        look.work.find(Finding {
+            severity: sight.severity,
+            confidence: sight.confidence,
+            evidence: shown.map(shortened).filter(|text| !text.is_empty()),
+            ..sight.rule.finding(location, sight.message)
+        });
+    }
+}
+
+fn recognises(head: &Head, input: &Input<'_>) -> bool {
+    if !plain::is_text(head) {
+        return false;
+    }
+    if matches!(input.extension().as_str(), "py" | "pyw" | "pyi" | "pyx") {
+        return true;
+    }
+    let text = String::from_utf8_lossy(head.bytes());
+    let text = text.trim_start_matches('\u{feff}');
+    let first = text.lines().next().unwrap_or_default();
+    first.starts_with("#!") && first.contains("python") || is_program(text)
+}
+
+/// Returns true if there are statements that only Python has, at the left of the page.
+pub(super) fn is_program(text: &str) -> bool {
+    let word = |word: &str| {
+        !word.is_empty()
+            && word
+                .chars()
+                .all(|c| c.is_alphanumeric() || "._, ".contains(c))
+    };
+    text.lines().take(200).any(|line| {
+        let line = line.split([';', '#']).next().unwrap_or_default().trim_end();
+        let import = line.strip_prefix("import ").is_some_and(|rest| {
+            let count = rest.split_whitespace().count();
+            word(rest) && (count == 1 || rest.contains(',') || rest.contains(" as "))
+        });
+        let from = line
+            .strip_prefix("from ")
+            .and_then(|rest| rest.split_once(" import "));
+        let from = from.is_some_and(|(module, _)| word(module) && !module.contains(' '));
+        let def = (line.starts_with("def ")
+            || line.starts_with("class ")
+            || line.starts_with("async def "))
+            && line.ends_with(':');
+        let call = (line.starts_with("exec(")
+            || line.starts_with("eval(")
+            || line.starts_with("__import__("))
+            && line.ends_with(')');
+        import || from || def || call
+    })
+}
+
+fn examine_file(look: &mut Look<'_, '_, '_>) {
+    if let Some(text) = plain::whole(look, MAX_PROGRAM) {
+        let here = look.here();
+        examine(look, &here, &text);
+    }
+    plain::examine(look);
+}
+
+fn recognises_paths(head: &Head, input: &Input<'_>) -> bool {
+    input.extension() == "pth" && plain::is_text(head)
+}
+
+fn examine_paths(look: &mut Look<'_, '_, '_>) {
+    if let Some(text) = plain::whole(look, MAX_PROGRAM) {
+        // Other lines are paths, and kept as empty ones so that lines are counted right.
+        let program: String = text
+            .lines()
+            .map(|line| {
+                let runs = line.starts_with("import ") || line.starts_with("import\t");
+                if runs {
+                    format!("{line}\n")
+                } else {
+                    "\n".to_owned()
+                }
+            })
+            .collect();
+        let here = look.here();
+        examine(look, &here, &program);
+    }
+    plain::examine(look);
 }

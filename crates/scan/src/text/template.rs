@@ -11,12 +11,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use custos_core::finding::{Location, Severity};
 
+use crate::route::{Format, Head};
 use crate::rules::{self, Rule};
 use crate::source::read_full;
-use crate::work::Look;
+use crate::work::{Input, Look};
 
 use super::code::{self, Argument, Dialect, Expr, Id, Lexer, Node, Parser, Value};
-use super::shortened;
+use super::{plain, python, shortened};
 use split::{Part, Parts};
 
 /// Longest template that is read.
@@ -112,8 +113,25 @@ const STATEMENTS: [&str; 41] = [
     "load",
 ];
 
+/// Files that are templates: by their names, or by statements of the language.
+pub(super) const FORMAT: Format = Format {
+    name: "jinja template",
+    extensions: &["jinja", "jinja2", "j2"],
+    recognises,
+    examine: examine_file,
+};
+
 /// Looks at a template that lies at a place.
 pub(crate) fn examine(look: &mut Look<'_, '_, '_>, at: &Location, source: &str) {
+    look_at(look, at, source, true);
+}
+
+/// Looks at a text that may be a template, or of another language that has the same brackets.
+pub(super) fn examine_doubtful(look: &mut Look<'_, '_, '_>, at: &Location, source: &str) {
+    look_at(look, at, source, false);
+}
+
+fn look_at(look: &mut Look<'_, '_, '_>, at: &Location, source: &str, sure: bool) {
     if !source.contains("{{") && !source.contains("{%") {
         return;
     }
@@ -125,6 +143,9 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>, at: &Location, source: &str) 
     reader.read();
     let in_gguf = is_gguf(look);
     for sight in reader.finish() {
+        if !sure && sight.rule.id == rules::text::TEMPLATE_UNPARSABLE.id {
+            continue;
+        }
         let line = at
             .line
             .unwrap_or(1)
@@ -148,6 +169,32 @@ fn is_gguf(look: &Look<'_, '_, '_>) -> bool {
     let mut magic = [0; 4];
     let count = read_full(look.input.bytes, 0, &mut magic).unwrap_or(0);
     count == 4 && &magic == b"GGUF"
+}
+
+fn recognises(head: &Head, input: &Input<'_>) -> bool {
+    if !plain::is_text(head) {
+        return false;
+    }
+    let text = String::from_utf8_lossy(head.bytes());
+    let statement = text.split("{%").skip(1).any(|tag| {
+        let tag = tag.trim_start_matches(['-', '+']).trim_start();
+        ["for ", "if ", "set ", "macro "]
+            .iter()
+            .any(|word| tag.starts_with(word))
+            && tag.contains("%}")
+    });
+    let document =
+        text.trim_start().starts_with(['{', '[', '<']) && text.trim_start().get(1..2) != Some("%");
+    statement && !python::is_program(&text) && (!document || text.trim_start().starts_with("{{"))
+        || matches!(input.extension().as_str(), "jinja" | "jinja2" | "j2")
+}
+
+fn examine_file(look: &mut Look<'_, '_, '_>) {
+    if let Some(text) = plain::whole(look, MAX_TEMPLATE) {
+        let here = look.here();
+        examine(look, &here, &text);
+    }
+    plain::examine(look);
 }
 
 struct Sight {

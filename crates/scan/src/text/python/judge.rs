@@ -1,0 +1,499 @@
+//! How bad a call is: by what is called, with what, and whether importing is enough to run it.
+
+use custos_core::finding::{Confidence, Severity};
+
+use crate::rules::{self, Rule};
+use crate::text::code::Value;
+use crate::text::shortened;
+
+use super::sinks::Kind;
+use super::values::{Signs, Val};
+
+/// What was seen, and how bad it is where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Verdict {
+    pub(super) rule: &'static Rule,
+    /// If importing the program runs it.
+    pub(super) on_import: Option<Severity>,
+    /// If only a caller does.
+    pub(super) in_function: Option<Severity>,
+    pub(super) confidence: Confidence,
+    pub(super) message: String,
+}
+
+impl Verdict {
+    fn new(
+        rule: &'static Rule,
+        on_import: Severity,
+        in_function: Severity,
+        message: String,
+    ) -> Self {
+        Self {
+            rule,
+            on_import: Some(on_import),
+            in_function: Some(in_function),
+            confidence: Confidence::High,
+            message,
+        }
+    }
+
+    fn likely(mut self) -> Self {
+        self.confidence = Confidence::Medium;
+        self
+    }
+}
+
+/// A call whose callee is listed.
+pub(super) struct Called<'a> {
+    pub(super) path: &'a str,
+    pub(super) kind: Kind,
+    /// The name of what is called was hidden.
+    pub(super) signs: Signs,
+    pub(super) arguments: &'a [Val],
+    /// The program builds or documents a package, and is not part of one.
+    pub(super) builds: bool,
+    /// Named arguments, by their names.
+    pub(super) named: &'a [(&'a str, Val)],
+}
+
+/// Returns what there is to say about a call.
+pub(super) fn call(called: &Called<'_>) -> Option<Verdict> {
+    let hidden = called
+        .signs
+        .any(Signs::COMPUTED.and(Signs::DECODED).and(Signs::FETCHED));
+    let verdict = match called.kind {
+        Kind::RunsText => runs_text(called),
+        Kind::RunsCommand => runs_command(called),
+        Kind::Speaks => speaks(called),
+        Kind::Unpickles => unpickles(called),
+        Kind::LoadsNative => loads_native(called),
+        Kind::Removes => removes(called),
+        Kind::TakesOver => Some(Verdict::new(
+            &rules::text::PYTHON_COMMAND,
+            Severity::Medium,
+            Severity::Low,
+            format!(
+                "`{}` puts one open file in the place of another, as remote shells do",
+                called.path
+            ),
+        )),
+        Kind::Decodes | Kind::TellsSecrets => None,
+    };
+    if !hidden || matches!(called.kind, Kind::Decodes | Kind::TellsSecrets) {
+        return verdict;
+    }
+    let message = format!(
+        "`{}` is called by a name that is put together of pieces",
+        called.path
+    );
+    let dangerous = matches!(called.kind, Kind::RunsText | Kind::RunsCommand);
+    let least = if dangerous {
+        Severity::High
+    } else {
+        Severity::Medium
+    };
+    let hidden = Verdict::new(
+        &rules::text::PYTHON_HIDDEN,
+        Severity::High.max(least),
+        least,
+        message,
+    );
+    match verdict {
+        Some(verdict)
+            if verdict.on_import >= Some(Severity::High) && verdict.in_function >= Some(least) =>
+        {
+            Some(verdict)
+        }
+        _ => Some(hidden),
+    }
+}
+
+fn all_signs(called: &Called<'_>) -> Signs {
+    let named = called.named.iter().map(|(_, value)| value);
+    let all = called.arguments.iter().chain(named);
+    all.fold(Signs::default(), |all, one| all.and(one.signs))
+}
+
+fn runs_text(called: &Called<'_>) -> Option<Verdict> {
+    let rule = &rules::text::PYTHON_EXEC;
+    let signs = called
+        .arguments
+        .first()
+        .map(|first| first.signs)
+        .unwrap_or_default();
+    let known = called
+        .arguments
+        .first()
+        .is_some_and(|first| first.value.is_known());
+    let path = called.path;
+    if signs.any(Signs::FETCHED) {
+        let message = format!("`{path}` runs what was fetched from another machine");
+        return Some(Verdict::new(rule, Severity::Critical, Severity::High, message));
+    }
+    if signs.any(Signs::DECODED) {
+        let message = format!("`{path}` runs text that is decoded first");
+        return Some(Verdict::new(rule, Severity::Critical, Severity::High, message));
+    }
+    if signs.any(Signs::COMPUTED) && known {
+        let message = format!("`{path}` runs text that is put together of pieces");
+        return Some(Verdict::new(rule, Severity::High, Severity::Medium, message).likely());
+    }
+    // A function is made of code, or measured: nothing is hidden by that.
+    if path.starts_with("types.") || path.starts_with("timeit.") {
+        return None;
+    }
+    let message = format!("`{path}` runs text as a program");
+    let on_import = if known {
+        Severity::Low
+    } else {
+        Severity::Medium
+    };
+    Some(Verdict::new(rule, on_import, Severity::Low, message))
+}
+
+fn runs_command(called: &Called<'_>) -> Option<Verdict> {
+    let rule = &rules::text::PYTHON_COMMAND;
+    let first = called.arguments.first().or_else(|| {
+        let args = called
+            .named
+            .iter()
+            .find(|(name, _)| matches!(*name, "args" | "cmd" | "command"));
+        args.map(|(_, value)| value)
+    });
+    let command = first.map(|first| words(&first.value)).unwrap_or_default();
+    let signs = all_signs(called);
+    let path = called.path;
+    let shown = shortened(&command);
+    if signs.any(Signs::FETCHED.and(Signs::DECODED)) {
+        let message = format!("`{path}` runs a command that is decoded or fetched first");
+        return Some(Verdict::new(
+            rule,
+            Severity::Critical,
+            Severity::High,
+            message,
+        ));
+    }
+    match alarm(&command) {
+        Some(Alarm::Attack) => {
+            let message = format!("`{path}` runs the command `{shown}`");
+            return Some(Verdict::new(
+                rule,
+                Severity::Critical,
+                Severity::High,
+                message,
+            ));
+        }
+        Some(Alarm::Strange) => {
+            let message = format!("`{path}` runs the command `{shown}`");
+            return Some(Verdict::new(
+                rule,
+                Severity::High,
+                Severity::Medium,
+                message,
+            ));
+        }
+        None => {}
+    }
+    let program = command.split_whitespace().next().unwrap_or_default();
+    let program = program.rsplit('/').next().unwrap_or_default();
+    if is_usual(program) || command.starts_with("cat /proc/") {
+        let message = format!("`{path}` runs `{shown}`");
+        return Some(Verdict::new(rule, Severity::Low, Severity::Info, message).likely());
+    }
+    // What a build runs of its own source.
+    if called.builds && (program.ends_with(".sh") || matches!(program, "python" | "python3" | "npm" | "yarn")) {
+        let message = format!("`{path}` runs `{shown}`");
+        return Some(Verdict::new(rule, Severity::Medium, Severity::Info, message).likely());
+    }
+    let known = !command.is_empty();
+    let shell = matches!(
+        path,
+        "os.system" | "os.popen" | "posix.system" | "nt.system"
+    );
+    let message = if known {
+        format!("`{path}` runs the command `{shown}`")
+    } else {
+        format!("`{path}` runs a command")
+    };
+    let on_import = if known || shell {
+        Severity::High
+    } else {
+        Severity::Medium
+    };
+    let verdict = Verdict::new(rule, on_import, Severity::Low, message);
+    Some(if known { verdict } else { verdict.likely() })
+}
+
+fn speaks(called: &Called<'_>) -> Option<Verdict> {
+    let path = called.path;
+    if all_signs(called).any(Signs::SECRET) && !path.ends_with("Request") {
+        let message =
+            format!("`{path}` sends what is in the environment of the user to another machine");
+        return Some(
+            Verdict::new(
+                &rules::text::PYTHON_NETWORK,
+                Severity::High,
+                Severity::Medium,
+                message,
+            )
+            .likely(),
+        );
+    }
+    // What only prepares a request says nothing yet.
+    if path.ends_with("Request") || path.starts_with("socket.get") {
+        return None;
+    }
+    let target = called
+        .arguments
+        .iter()
+        .find_map(|argument| match &argument.value {
+            Value::Text(text) => Some(shortened(text)),
+            Value::List(items) => items.first().and_then(Value::text).map(shortened),
+            _ => None,
+        });
+    let with = target.map_or(String::new(), |target| format!(": `{target}`"));
+    let message = format!("`{path}` speaks to another machine{with}");
+    Some(Verdict::new(
+        &rules::text::PYTHON_NETWORK,
+        Severity::Medium,
+        Severity::Info,
+        message,
+    ))
+}
+
+fn unpickles(called: &Called<'_>) -> Option<Verdict> {
+    let rule = &rules::text::PYTHON_UNPICKLE;
+    let path = called.path;
+    let safe = called.named.iter().any(|(name, value)| {
+        *name == "weights_only" && value.path.as_deref() == Some("builtins.True")
+    });
+    if safe {
+        return None;
+    }
+    let first = called.arguments.first();
+    let signs = first.map(|first| first.signs).unwrap_or_default();
+    let literal = first.is_some_and(|first| matches!(first.value, Value::Bytes(_)));
+    if signs.any(Signs::FETCHED.and(Signs::DECODED)) || literal {
+        let message =
+            format!("`{path}` loads objects out of bytes that the program holds or fetches");
+        return Some(Verdict::new(rule, Severity::High, Severity::Medium, message));
+    }
+    let message = format!("`{path}` loads objects that can run code");
+    Some(Verdict::new(rule, Severity::Medium, Severity::Info, message))
+}
+
+fn loads_native(called: &Called<'_>) -> Option<Verdict> {
+    let rule = &rules::text::PYTHON_NATIVE;
+    let name = called
+        .arguments
+        .first()
+        .map(|first| words(&first.value))
+        .unwrap_or_default();
+    let outside = ["/tmp/", "/dev/shm/", "/var/tmp/", "http"]
+        .iter()
+        .any(|start| name.starts_with(start));
+    let path = called.path;
+    if outside {
+        let message = format!("`{path}` loads the library `{}`", shortened(&name));
+        return Some(Verdict::new(
+            rule,
+            Severity::High,
+            Severity::Medium,
+            message,
+        ));
+    }
+    let message = format!("`{path}` loads a library of machine code");
+    Some(Verdict::new(rule, Severity::Low, Severity::Info, message))
+}
+
+fn removes(called: &Called<'_>) -> Option<Verdict> {
+    let name = called
+        .arguments
+        .first()
+        .map(|first| words(&first.value))
+        .unwrap_or_default();
+    let wide = matches!(
+        name.trim_end_matches(['/', '*']),
+        "" | "~" | "/home" | "/etc" | "/usr" | "/root" | "C:\\" | "."
+    );
+    if name.is_empty() || !wide {
+        return None;
+    }
+    let message = format!("`{}` removes `{}`", called.path, shortened(&name));
+    Some(Verdict::new(
+        &rules::text::PYTHON_COMMAND,
+        Severity::Critical,
+        Severity::High,
+        message,
+    ))
+}
+
+/// Returns what opening a file for writing means, if anything.
+pub(super) fn opened(name: &str, mode: &str) -> Option<Verdict> {
+    const PLACES: [&str; 14] = [
+        ".ssh/",
+        "authorized_keys",
+        ".bashrc",
+        ".bash_profile",
+        ".zshrc",
+        "/.profile",
+        "/etc/cron",
+        "crontab",
+        "/etc/passwd",
+        "/etc/ld.so.preload",
+        "sitecustomize.py",
+        "usercustomize.py",
+        "/etc/systemd",
+        "LaunchAgents",
+    ];
+    let writes = mode.contains(['w', 'a', '+', 'x']);
+    let place = PLACES.iter().any(|place| name.contains(place));
+    (writes && place).then(|| {
+        let message = format!(
+            "the program writes `{}`, which others run or trust",
+            shortened(name)
+        );
+        Verdict::new(
+            &rules::text::PYTHON_WRITES,
+            Severity::High,
+            Severity::Medium,
+            message,
+        )
+    })
+}
+
+enum Alarm {
+    // Nothing else looks like that.
+    Attack,
+    // Seldom in a program, and never without need.
+    Strange,
+}
+
+fn alarm(command: &str) -> Option<Alarm> {
+    const ATTACKS: [&str; 12] = [
+        "/dev/tcp/",
+        "/dev/udp/",
+        "nc -e",
+        "ncat -e",
+        "netcat -e",
+        "base64 -d",
+        "base64 --decode",
+        "mkfifo ",
+        "bash -i",
+        "-enc ",
+        "-EncodedCommand",
+        "| sudo bash",
+    ];
+    const STRANGE: [&str; 10] = [
+        "curl ",
+        "wget ",
+        "chmod +x",
+        "chmod 777",
+        "rm -rf",
+        "powershell",
+        "nohup ",
+        "/etc/passwd",
+        "crontab",
+        ".ssh/",
+    ];
+    let piped = ["sh", "bash", "python", "python3", "zsh", "perl"]
+        .iter()
+        .any(|shell| {
+            command.contains(&format!("| {shell}")) || command.contains(&format!("|{shell}"))
+        });
+    let fetches = command.contains("curl") || command.contains("wget") || command.contains("http");
+    if ATTACKS.iter().any(|attack| command.contains(attack)) || piped && fetches {
+        return Some(Alarm::Attack);
+    }
+    (STRANGE.iter().any(|word| command.contains(word)) || piped).then_some(Alarm::Strange)
+}
+
+// What programs ask about the machine they are on, and how they are built.
+fn is_usual(program: &str) -> bool {
+    const USUAL: [&str; 71] = [
+        "git",
+        "hg",
+        "svn",
+        "nvcc",
+        "nvidia-smi",
+        "rocm-smi",
+        "amd-smi",
+        "rocminfo",
+        "hipcc",
+        "hipconfig",
+        "uname",
+        "which",
+        "where",
+        "whereis",
+        "gcc",
+        "g++",
+        "clang",
+        "clang++",
+        "cc",
+        "c++",
+        "ld",
+        "ldd",
+        "ldconfig",
+        "cl",
+        "cmake",
+        "make",
+        "ninja",
+        "ar",
+        "nm",
+        "objdump",
+        "patchelf",
+        "otool",
+        "install_name_tool",
+        "lipo",
+        "xcrun",
+        "xcode-select",
+        "sw_vers",
+        "sysctl",
+        "lscpu",
+        "lspci",
+        "dpkg",
+        "rpm",
+        "brew",
+        "conda",
+        "pkg-config",
+        "java",
+        "javac",
+        "mpicc",
+        "mpirun",
+        "mpiexec",
+        "clear",
+        "cls",
+        "color",
+        "tput",
+        "stty",
+        "locale",
+        "hostname",
+        "llvm-config",
+        "cython",
+        "swig",
+        "protoc",
+        "pandoc",
+        "ffmpeg",
+        "ffprobe",
+        "dot",
+        "sphinx-build",
+        "xcodebuild", "free", "df", "ps", "lsb_release",
+    ];
+    USUAL.contains(&program.trim_end_matches(".exe"))
+}
+
+// The words of a command, however it is given.
+fn words(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
+        Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::List(items) => {
+            let words: Vec<&str> = items
+                .iter()
+                .map(|item| item.text().unwrap_or("?"))
+                .collect();
+            words.join(" ").trim_matches(['?', ' ']).to_owned()
+        }
+        _ => String::new(),
+    }
+}

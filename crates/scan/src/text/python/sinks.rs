@@ -1,0 +1,66 @@
+//! What functions of Python do, by their full names.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+/// The list, as it is part of the rule set's digest.
+pub(in crate::text) const DATA: &str = include_str!("../../../data/text/python.toml");
+
+/// What a function does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Kind {
+    Decodes,
+    LoadsNative,
+    Removes,
+    RunsCommand,
+    RunsText,
+    Speaks,
+    TakesOver,
+    TellsSecrets,
+    Unpickles,
+}
+
+/// Returns what a function of this name does, if it is listed.
+pub(super) fn kind(path: &str) -> Option<Kind> {
+    LIST.get(path).copied()
+}
+
+static LIST: LazyLock<HashMap<String, Kind>> = LazyLock::new(|| {
+    let list: List = toml::from_str(DATA).unwrap_or_default();
+    let mut kinds = HashMap::new();
+    for entry in list.kind {
+        for name in entry.names {
+            // The first that is listed says what it is: `marshal.loads` decodes, too.
+            kinds.entry(name).or_insert(entry.kind);
+        }
+    }
+    kinds
+});
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    kind: Vec<Entry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    kind: Kind,
+    names: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_parses() {
+        assert_eq!(kind("os.system"), Some(Kind::RunsCommand));
+        assert_eq!(kind("marshal.loads"), Some(Kind::Unpickles));
+        assert_eq!(kind("os.path.join"), None);
+    }
+}
