@@ -57,7 +57,6 @@ pub(crate) fn recognises(head: &Head, input: &Input<'_>) -> bool {
             | b']'
             | b'}'
             | b'c'
-            | b'i'
             | b'S'
             | b'V'
             | b'X'
@@ -101,10 +100,13 @@ fn is_stream(input: &Input<'_>) -> bool {
     impl machine::Observer for Watch {
         fn global(&mut self, _: u64, global: &machine::Global) {
             let plain = |text: &str| {
-                !text.is_empty()
-                    && text
+                // A name may end in a space, to look like another one; with one inside, it is a line
+                // of a text.
+                let named = text.trim_end();
+                !named.is_empty()
+                    && named
                         .chars()
-                        .all(|c| c.is_alphanumeric() || "._ ".contains(c))
+                        .all(|c| c.is_alphanumeric() || "._".contains(c))
             };
             self.0 |= plain(&global.module) && plain(&global.name);
         }

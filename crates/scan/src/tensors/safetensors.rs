@@ -30,8 +30,13 @@ pub(crate) fn recognises(head: &Head, _: &Input<'_>) -> bool {
     let Some((len, rest)) = head.bytes().split_first_chunk() else {
         return false;
     };
+    // Eight letters are no length, and begin a text that goes on with a brace.
+    let text = len
+        .iter()
+        .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
     let len = u64::from_le_bytes(*len);
-    len >= 2
+    !text
+        && len >= 2
         && rest.first() == Some(&b'{')
         && matches!(rest.get(1), Some(b'"' | b'}' | b' ' | b'\n'))
 }

@@ -426,8 +426,8 @@ impl<'s> Reader<'s> {
             Expr::Text(text, _) => Value::Text(text.clone()),
             Expr::Number(number) => Value::Number(*number),
             Expr::Name(name) => self.names.get(*name).cloned().unwrap_or_default(),
-            Expr::List(items) => Value::List(items.iter().map(known).collect()),
-            Expr::Dict(pairs) => Value::List(pairs.iter().map(|(key, _)| known(key)).collect()),
+            Expr::List(items) => code::list(items.iter().map(known).collect()),
+            Expr::Dict(pairs) => code::list(pairs.iter().map(|(key, _)| known(key)).collect()),
             Expr::Binary(sign, left, right) => code::binary(sign, &known(left), &known(right)),
             Expr::Unary(sign, operand) => code::unary(sign, &known(operand)),
             Expr::Item(of, index) => match nodes.get(*index).map(|node| &node.expr) {

@@ -5,6 +5,8 @@
 
 /// Longest text, and most items of a list.
 const MAX: usize = 64 << 10;
+/// Deepest list.
+const MAX_NESTED: u32 = 8;
 
 /// A value as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -50,6 +52,15 @@ impl Value {
     }
 }
 
+/// Returns a list, unless it is too large or too deep to be worth it.
+pub(crate) fn list(items: Vec<Value>) -> Value {
+    let list = Value::List(items);
+    match weight(&list, MAX_NESTED) {
+        Some(weight) if weight <= MAX => list,
+        _ => Value::Unknown,
+    }
+}
+
 /// Returns `left sign right`.
 pub(crate) fn binary(sign: &str, left: &Value, right: &Value) -> Value {
     let value = match (sign, left, right) {
@@ -60,7 +71,7 @@ pub(crate) fn binary(sign: &str, left: &Value, right: &Value) -> Value {
             Value::Bytes([a.as_slice(), b].concat())
         }),
         ("+", Value::List(a), Value::List(b)) => {
-            bounded(a.len(), b.len(), || Value::List([a.as_slice(), b].concat()))
+            bounded(a.len(), b.len(), || list([a.as_slice(), b].concat()))
         }
         ("~", a, b) => a
             .written()
@@ -129,7 +140,7 @@ pub(crate) fn slice(value: &Value, parts: [Option<&Value>; 3]) -> Value {
             Value::Text(sliced(&chars, numbers).into_iter().collect())
         }
         Value::Bytes(bytes) => Value::Bytes(sliced(bytes, numbers)),
-        Value::List(items) => Value::List(sliced(items, numbers)),
+        Value::List(items) => list(sliced(items, numbers)),
         _ => Value::Unknown,
     }
 }
@@ -202,6 +213,26 @@ pub(crate) fn method(value: &Value, name: &str, arguments: &[Value]) -> Value {
         _ => None,
     };
     made.unwrap_or_default()
+}
+
+// How much a value holds; `None` if it is deeper than it may be.
+fn weight(value: &Value, depth: u32) -> Option<usize> {
+    match value {
+        Value::Text(text) => Some(text.len()),
+        Value::Bytes(bytes) => Some(bytes.len()),
+        Value::List(items) => {
+            let below = depth.checked_sub(1)?;
+            let mut sum = items.len();
+            for item in items {
+                sum = sum.saturating_add(weight(item, below)?);
+                if sum > MAX {
+                    return None;
+                }
+            }
+            Some(sum)
+        }
+        _ => Some(1),
+    }
 }
 
 fn bounded(a: usize, b: usize, make: impl FnOnce() -> Value) -> Option<Value> {
@@ -487,6 +518,10 @@ mod tests {
             (method(&Value::Bytes(b"os".to_vec()), "decode", &[]), "os"),
         ] {
             assert_eq!(value, text(expected));
+        }
+        let mut deep = Value::Number(1);
+        for _ in 0..100_000 {
+            deep = list(vec![deep.clone(), deep]);
         }
         assert_eq!(
             binary("*", &text("ab"), &Value::Number(1 << 40)),

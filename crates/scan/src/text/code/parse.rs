@@ -3,8 +3,9 @@
 use super::lex::{Kind, Lexer, Token};
 use super::{Argument, Dialect, Expr, Id, Node};
 
-/// Deepest nesting of brackets, prefixes and choices; Python itself takes 200 brackets.
-const MAX_DEPTH: u32 = 150;
+/// Deepest nesting of brackets, prefixes and choices that is followed; what is deeper is read as if
+/// it stood side by side.
+const MAX_DEPTH: u32 = 60;
 
 /// Reads expressions from tokens.
 pub(crate) struct Parser<'s> {
@@ -409,6 +410,17 @@ impl<'s> Parser<'s> {
         arguments
     }
 
+    // An expression without a choice at its end.
+    fn operand(&mut self) -> Id {
+        if self.depth >= MAX_DEPTH {
+            return self.expression();
+        }
+        self.depth = self.depth.saturating_add(1);
+        let id = self.strength(0);
+        self.depth = self.depth.saturating_sub(1);
+        id
+    }
+
     // An expression that may be repeated by `for`.
     fn element(&mut self) -> Id {
         let place = self.place();
@@ -424,10 +436,10 @@ impl<'s> Parser<'s> {
                 self.bump();
             }
             self.bump();
-            let over = self.strength(0);
+            let over = self.operand();
             value = self.push(Expr::Each(value, target, over), place);
             while self.eat_word("if") {
-                self.strength(0);
+                self.operand();
             }
         }
         value
@@ -811,6 +823,14 @@ mod tests {
             "x if ".repeat(50_000),
             "f'{".repeat(5_000),
             "a**".repeat(100_000),
+            "[x for x in ".repeat(50_000),
+            "[x for x in y if ".repeat(50_000),
+            "f(a=".repeat(50_000),
+            "x[".repeat(50_000),
+            "{a:".repeat(50_000),
+            "lambda:".repeat(50_000),
+            "a is ".repeat(50_000),
+            "a|b(".repeat(50_000),
         ] {
             for dialect in [Dialect::Python, Dialect::Jinja] {
                 let tokens = Lexer::new(&source, dialect).tokens();

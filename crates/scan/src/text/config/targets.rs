@@ -7,7 +7,6 @@ use serde::Deserialize;
 
 use crate::text::danger;
 
-
 /// The list, as it is part of the rule set's digest.
 pub(in crate::text) const DATA: &str = include_str!("../../../data/text/targets.toml");
 

@@ -128,11 +128,21 @@ fn runs_text(called: &Called<'_>) -> Option<Verdict> {
     let path = called.path;
     if signs.any(Signs::FETCHED) {
         let message = format!("`{path}` runs what was fetched from another machine");
-        return Some(Verdict::new(rule, Severity::Critical, Severity::High, message));
+        return Some(Verdict::new(
+            rule,
+            Severity::Critical,
+            Severity::High,
+            message,
+        ));
     }
     if signs.any(Signs::DECODED) {
         let message = format!("`{path}` runs text that is decoded first");
-        return Some(Verdict::new(rule, Severity::Critical, Severity::High, message));
+        return Some(Verdict::new(
+            rule,
+            Severity::Critical,
+            Severity::High,
+            message,
+        ));
     }
     if signs.any(Signs::COMPUTED) && known {
         let message = format!("`{path}` runs text that is put together of pieces");
@@ -201,7 +211,9 @@ fn runs_command(called: &Called<'_>) -> Option<Verdict> {
         return Some(Verdict::new(rule, Severity::Low, Severity::Info, message).likely());
     }
     // What a build runs of its own source.
-    if called.builds && (program.ends_with(".sh") || matches!(program, "python" | "python3" | "npm" | "yarn")) {
+    if called.builds
+        && (program.ends_with(".sh") || matches!(program, "python" | "python3" | "npm" | "yarn"))
+    {
         let message = format!("`{path}` runs `{shown}`");
         return Some(Verdict::new(rule, Severity::Medium, Severity::Info, message).likely());
     }
@@ -276,10 +288,20 @@ fn unpickles(called: &Called<'_>) -> Option<Verdict> {
     if signs.any(Signs::FETCHED.and(Signs::DECODED)) || literal {
         let message =
             format!("`{path}` loads objects out of bytes that the program holds or fetches");
-        return Some(Verdict::new(rule, Severity::High, Severity::Medium, message));
+        return Some(Verdict::new(
+            rule,
+            Severity::High,
+            Severity::Medium,
+            message,
+        ));
     }
     let message = format!("`{path}` loads objects that can run code");
-    Some(Verdict::new(rule, Severity::Medium, Severity::Info, message))
+    Some(Verdict::new(
+        rule,
+        Severity::Medium,
+        Severity::Info,
+        message,
+    ))
 }
 
 fn loads_native(called: &Called<'_>) -> Option<Verdict> {
@@ -477,7 +499,11 @@ fn is_usual(program: &str) -> bool {
         "ffprobe",
         "dot",
         "sphinx-build",
-        "xcodebuild", "free", "df", "ps", "lsb_release",
+        "xcodebuild",
+        "free",
+        "df",
+        "ps",
+        "lsb_release",
     ];
     USUAL.contains(&program.trim_end_matches(".exe"))
 }

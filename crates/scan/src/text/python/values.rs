@@ -73,9 +73,15 @@ impl Val {
         let path = self.path.as_ref().filter(|path| path.len() < 200);
         let path = path.map(|path| plain(&format!("{path}.{name}")));
         // One variable of the environment is a setting; all of them are not.
-        let setting = path.as_deref().is_some_and(|path| path.starts_with("os.environ.") && !path.ends_with(".copy"));
+        let setting = path
+            .as_deref()
+            .is_some_and(|path| path.starts_with("os.environ.") && !path.ends_with(".copy"));
         if setting {
-            return Self { value: Value::Unknown, path, signs: Signs::default() };
+            return Self {
+                value: Value::Unknown,
+                path,
+                signs: Signs::default(),
+            };
         }
         let tells = path.as_deref().and_then(sinks::kind) == Some(Kind::TellsSecrets);
         let signs = if tells {
@@ -209,7 +215,7 @@ fn mapped(arguments: &[Val], signs: Signs) -> Option<Val> {
         .iter()
         .map(|item| one(item).map(|made| made.value))
         .collect();
-    Some(Val::constant(Value::List(items?)).with(signs))
+    Some(Val::constant(code::list(items?)).with(signs))
 }
 
 fn bytes_of(value: &Value) -> Value {

@@ -542,7 +542,7 @@ impl Walker {
             },
             Expr::List(items) => {
                 let values = items.iter().map(|id| known(id).value).collect();
-                Val::constant(Value::List(values)).with(signs(items))
+                Val::constant(code::list(values)).with(signs(items))
             }
             Expr::Dict(pairs) => {
                 let values: Vec<Id> = pairs.iter().map(|(_, value)| *value).collect();
@@ -607,7 +607,7 @@ impl Walker {
             .collect();
         let signs = over.signs.and(Signs::COMPUTED);
         match made {
-            Some(made) => Val::constant(Value::List(made)).with(signs),
+            Some(made) => Val::constant(code::list(made)).with(signs),
             None => Val::default().with(over.signs),
         }
     }
@@ -907,7 +907,17 @@ fn called(callee: Id, arguments: &[Argument<'_>], run: &Line<'_>) -> Val {
         let value = code::method(&of.value, name, &values);
         let made = !matches!(value, Value::Unknown)
             && !matches!(*name, "decode" | "encode" | "strip" | "lower" | "upper");
-        let more = if made {
+        let codec = given
+            .first()
+            .and_then(|codec| codec.value.text())
+            .unwrap_or("utf-8");
+        let plain = ["utf", "ascii", "latin", "iso"]
+            .iter()
+            .any(|one| codec.to_ascii_lowercase().starts_with(one));
+        let unreadable = matches!(*name, "decode" | "encode") && !plain;
+        let more = if unreadable {
+            Signs::DECODED
+        } else if made {
             Signs::COMPUTED
         } else {
             Signs::default()
