@@ -469,7 +469,7 @@ mod tests {
 
     #[test]
     fn texts_in_pieces() {
-        let list = Value::List(vec![text("sys"), text("tem")]);
+        let parts = Value::List(vec![text("sys"), text("tem")]);
         let minus = Value::Number(-1);
         for (value, expected) in [
             (binary("+", &text("a"), &text("b")), "ab"),
@@ -483,8 +483,8 @@ mod tests {
                 "_x",
             ),
             (binary("*", &text("_"), &Value::Number(2)), "__"),
-            (joined(&list, ""), "system"),
-            (method(&text(""), "join", &[list]), "system"),
+            (joined(&parts, ""), "system"),
+            (method(&text(""), "join", &[parts]), "system"),
             (slice(&text("metsys"), [None, None, Some(&minus)]), "system"),
             (
                 slice(&text("xsystem"), [Some(&Value::Number(1)), None, None]),
