@@ -49,7 +49,7 @@ pub(crate) fn recognises(head: &Head, input: &Input<'_>) -> bool {
         .all(&whole, 2)
         .take(64)
         .filter_map(|entry| wire.text_of(entry.bytes()?, 1, 64));
-    schema().fits(&wire, "Dictionary", &whole, 2)
+    schema().fits(&wire, ("Dictionary", &whole), 2)
         && schema().holds(&wire, ("Dictionary", &whole), (&[2, 2], 2))
         && keys.any(|key| KEYS.contains(&key.as_str()))
 }

@@ -71,12 +71,12 @@ fn examine(
     for (offset, size) in &program.segments {
         let start = base.checked_add(*offset);
         let end = start.and_then(|start| start.checked_add(*size));
-        match (start, end.filter(|end| *end <= buffer.len())) {
-            (Some(start), Some(end)) => segment(look, &mut walked, start..end)?,
-            _ => {
-                let message = format!("a segment of {size} bytes at {offset} is not there");
-                look.see(&rules::graphs::EXECUTORCH_BROKEN, None, message);
-            }
+        let end = end.filter(|end| *end <= buffer.len());
+        if let (Some(start), Some(end)) = (start, end) {
+            segment(look, &mut walked, start..end)?;
+        } else {
+            let message = format!("a segment of {size} bytes at {offset} is not there");
+            look.see(&rules::graphs::EXECUTORCH_BROKEN, None, message);
         }
     }
     walked.cover(look, &buffer);

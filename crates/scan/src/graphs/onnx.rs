@@ -60,7 +60,7 @@ pub(crate) fn recognises(head: &Head, input: &Input<'_>) -> bool {
         wire.last(&whole, model::IR_VERSION)
             .and_then(|field| field.varint())
     };
-    schema().fits(&wire, "ModelProto", &whole, 2)
+    schema().fits(&wire, ("ModelProto", &whole), 2)
         && (version().is_some_and(|version| version < 1000) || holds(model::OPSET))
         && (holds(model::GRAPH) || holds(model::FUNCTIONS))
 }

@@ -86,7 +86,7 @@ pub(crate) fn is_fingerprint(head: &Head, input: &Input<'_>) -> bool {
         let field = wire.last(&wire.whole(), number);
         field.is_some_and(|field| matches!(field.value, Value::Varint(hash) if hash > 1 << 32))
     });
-    numbers && schema().fits(&wire, "FingerprintDef", &wire.whole(), 4)
+    numbers && schema().fits(&wire, ("FingerprintDef", &wire.whole()), 4)
 }
 
 /// Looks at a saved model.

@@ -12,7 +12,7 @@ use custos_core::finding::Severity;
 use crate::graphs::lists;
 use crate::route::Head;
 use crate::rules::{self, Rule};
-use crate::wire::flat::{Broken, Buffer, Table};
+use crate::wire::flat::{Broken, Buffer, Table, Vector};
 use crate::wire::tables::{Schema, Visitor, Walked, walk};
 use crate::work::{Input, Look};
 
@@ -87,25 +87,17 @@ impl Model {
     ) -> Result<(), Broken> {
         let mut sizes = Vec::new();
         let buffers = buffer.vector_of(table, 4, 4)?;
-        for place in buffers
-            .iter()
-            .flat_map(|buffers| buffers.places())
-            .take(MAX_SIZES)
-        {
+        for place in buffers.iter().flat_map(Vector::places).take(MAX_SIZES) {
             let one = buffer.table(place)?;
             let data = buffer.vector_of(&one, 0, 1)?;
             let elsewhere = number(buffer, &one, 2)?;
             sizes.push(data.map_or(elsewhere, |data| u64::from(data.len)));
         }
         let graphs = buffer.vector_of(table, 2, 4)?;
-        for place in graphs.iter().flat_map(|graphs| graphs.places()) {
+        for place in graphs.iter().flat_map(Vector::places) {
             let graph = buffer.table(place)?;
             let tensors = buffer.vector_of(&graph, 0, 4)?;
-            for place in tensors
-                .iter()
-                .flat_map(|tensors| tensors.places())
-                .take(MAX_SIZES)
-            {
+            for place in tensors.iter().flat_map(Vector::places).take(MAX_SIZES) {
                 let tensor = buffer.table(place)?;
                 self.tensor(look, buffer, (&tensor, &sizes))?;
             }
@@ -132,7 +124,7 @@ impl Model {
             .unwrap_or(0);
         let shape = buffer.vector_of(tensor, 0, 4)?;
         let is_sparse = buffer.table_of(tensor, 6)?.is_some();
-        let dims = shape.iter().flat_map(|shape| shape.places());
+        let dims = shape.iter().flat_map(Vector::places);
         let product = dims.take(64).try_fold(1_u64, |product, at| {
             // -1 is a size that is known later.
             let dim = buffer.i32(at).and_then(|dim| u64::try_from(dim).ok());
@@ -224,29 +216,23 @@ fn operator(look: &mut Look<'_, '_, '_>, buffer: &Buffer<'_>, table: &Table) -> 
     }
     let mut at = look.here();
     at.offset = Some(table.at);
-    let finding = match name.strip_prefix("Flex") {
-        Some(flex) => match lists::tensorflow(flex) {
-            Some(effect) => {
-                let message = format!("the operator {flex} of TensorFlow {}", effect.why);
-                let mut finding = rules::graphs::TENSORFLOW_OPERATOR.finding(at, message);
-                finding.severity = effect.severity;
-                finding
-            }
-            None => {
-                let message = format!("the operator `{name}` is one of TensorFlow");
-                let mut finding = rules::graphs::TFLITE_CUSTOM_OPERATOR.finding(at, message);
-                finding.severity = Severity::Info;
-                finding
-            }
-        },
-        None => {
-            let message = format!("the operator `{name}` is none of the runtime");
-            let mut finding = rules::graphs::TFLITE_CUSTOM_OPERATOR.finding(at, message);
-            if lists::operators().tflite.is_known(&name) {
-                finding.severity = Severity::Info;
-            }
-            finding
+    let flex = name.strip_prefix("Flex");
+    let finding = if let Some(effect) = flex.and_then(lists::tensorflow) {
+        let operator = flex.unwrap_or_default();
+        let message = format!("the operator {operator} of TensorFlow {}", effect.why);
+        let mut finding = rules::graphs::TENSORFLOW_OPERATOR.finding(at, message);
+        finding.severity = effect.severity;
+        finding
+    } else {
+        let message = match flex {
+            Some(_) => format!("the operator `{name}` is one of TensorFlow"),
+            None => format!("the operator `{name}` is none of the runtime"),
+        };
+        let mut finding = rules::graphs::TFLITE_CUSTOM_OPERATOR.finding(at, message);
+        if flex.is_some() || lists::operators().tflite.is_known(&name) {
+            finding.severity = Severity::Info;
         }
+        finding
     };
     look.work.find(finding);
     Ok(())

@@ -88,6 +88,9 @@ pub(crate) struct Broken {
 /// What is wrong with a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
+    /// A text does not end with a zero.
+    #[error("a text does not end")]
+    Open,
     /// Something lies outside of the bytes that are there.
     #[error("something lies outside of the file")]
     Outside,
@@ -116,11 +119,6 @@ impl<'a> Buffer<'a> {
     /// Returns how many bytes there are.
     pub(crate) const fn len(&self) -> u64 {
         self.window.len()
-    }
-
-    /// Returns the four bytes that name the format.
-    pub(crate) fn identifier(&self) -> Option<[u8; 4]> {
-        self.window.array(4)
     }
 
     /// Returns the table that the buffer begins with.
@@ -297,7 +295,6 @@ mod tests {
     fn tables_texts_and_vectors_are_found() {
         let bytes = sample();
         let buffer = Buffer::new(&bytes);
-        assert_eq!(buffer.identifier(), Some(*b"TEST"));
         let root = buffer.root().unwrap();
         assert_eq!((root.range(), root.vtable_range()), (20..36, 8..18));
         let number = buffer.field(&root, 0, 4).unwrap().unwrap();

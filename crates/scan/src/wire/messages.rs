@@ -76,7 +76,12 @@ impl Schema {
 
     /// Returns true if a range may be a message of a kind: its first fields are such fields, and
     /// at least `least` of them. Fields that nobody knows are left out, as readers do.
-    pub(crate) fn fits(&self, wire: &Wire<'_>, name: &str, range: &Range<u64>, least: u32) -> bool {
+    pub(crate) fn fits(
+        &self,
+        wire: &Wire<'_>,
+        (name, range): (&str, &Range<u64>),
+        least: u32,
+    ) -> bool {
         const MOST: usize = 512;
         let Some(message) = self.numbers.get(name).and_then(|at| self.messages.get(*at)) else {
             return false;
@@ -93,11 +98,25 @@ impl Schema {
                 Some((_, Kind::Number)) if field.bytes().is_some() => {
                     unknown = unknown.saturating_add(1);
                 }
+                Some((_, Kind::Message(inner))) if !self.begins(wire, inner, &field) => {
+                    unknown = unknown.saturating_add(1);
+                }
                 Some(_) => known = known.saturating_add(1),
                 None => unknown = unknown.saturating_add(1),
             }
         }
         known >= least && known > unknown
+    }
+
+    // Returns true if the first field of a message is one of its kind, or if it is empty.
+    fn begins(&self, wire: &Wire<'_>, message: usize, field: &Field) -> bool {
+        let message = self.messages.get(message);
+        let first = field.bytes().map(|range| wire.fields(range.clone()).next());
+        match (message, first) {
+            (Some(message), Some(Some(Ok(first)))) => message.find(&first).is_some(),
+            (Some(_), Some(None)) => true,
+            _ => false,
+        }
     }
 
     /// Returns true if a message of a kind holds another, which holds another, and so on, by the
@@ -110,7 +129,7 @@ impl Schema {
     ) -> bool {
         const TRIED: usize = 3;
         let Some((number, rest)) = numbers.split_first() else {
-            return self.fits(wire, name, range, least);
+            return self.fits(wire, (name, range), least);
         };
         let message = self.numbers.get(name).and_then(|at| self.messages.get(*at));
         let inner = message.and_then(|message| message.inner(*number));
@@ -118,7 +137,7 @@ impl Schema {
             return false;
         };
         let mut tried = wire.all(range, *number).take(TRIED);
-        self.fits(wire, name, range, 1)
+        self.fits(wire, (name, range), 1)
             && tried.any(|field| {
                 field
                     .bytes()

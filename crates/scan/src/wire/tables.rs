@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::rules::{self, Rule};
-use crate::wire::flat::{Broken, Buffer, Table, Vector};
+use crate::wire::flat::{Broken, Buffer, Fault, Table, Vector};
 use crate::wire::values;
 use crate::work::{Limited, Look};
 
@@ -325,6 +325,13 @@ impl<V: Visitor> Walk<'_, '_, '_, '_, '_, '_, V> {
     fn text(&mut self, place: u64, is_name: bool) -> Result<(), Broken> {
         let vector = self.buffer.vector(place, 1)?;
         let range = vector.range();
+        if self.buffer.u8(range.end) != Some(0) {
+            let fault = Fault::Open;
+            return Err(Broken {
+                at: vector.at,
+                fault,
+            });
+        }
         self.walked.parsed(vector.at..range.end.saturating_add(1));
         values::text(self.look, self.buffer.window(), &range, is_name);
         Ok(())

@@ -29,6 +29,8 @@ const LINK: [&str; 1] = ["CVE-2026-34447"];
 
 /// A tensor whose values are elsewhere.
 pub(super) struct Tensor<'a> {
+    /// Where it lies.
+    pub(super) at: u64,
     /// Its name.
     pub(super) name: &'a str,
     /// Keys and values.
@@ -51,7 +53,6 @@ impl Files {
         &mut self,
         look: &mut Look<'_, '_, '_>,
         wire: &Wire<'_>,
-        at: u64,
         tensor: &Tensor<'_>,
     ) {
         let mut values = BTreeMap::new();
@@ -62,34 +63,33 @@ impl Files {
                 (Some(key), value) => {
                     let value = value.unwrap_or_default();
                     if values.insert(key, value).is_some() {
-                        self.fault(look, at, "gives a key of its external data twice", tensor);
+                        self.fault(look, "gives a key of its external data twice", tensor);
                     }
                 }
-                (None, _) => self.fault(look, at, "has external data without a key", tensor),
+                (None, _) => self.fault(look, "has external data without a key", tensor),
             }
         }
         let Some(location) = values.get("location") else {
-            self.fault(look, at, "has external data without a location", tensor);
+            self.fault(look, "has external data without a location", tensor);
             return;
         };
         let size = match self.seen.get(location) {
             Some(size) => *size,
-            None => self.file(look, at, location, tensor),
+            None => self.file(look, location, tensor),
         };
-        self.place(look, at, (&values, size), tensor);
+        self.place(look, (&values, size), tensor);
     }
 
     // Looks at a file that is named for the first time, and returns its size.
     fn file(
         &mut self,
         look: &mut Look<'_, '_, '_>,
-        at: u64,
         location: &str,
         tensor: &Tensor<'_>,
     ) -> Option<u64> {
         let name = tensor.name;
         let here = Location {
-            offset: Some(at),
+            offset: Some(tensor.at),
             ..look.here()
         };
         text::inspect(look, &here, location);
@@ -146,7 +146,6 @@ impl Files {
     fn place(
         &mut self,
         look: &mut Look<'_, '_, '_>,
-        at: u64,
         (values, size): (&BTreeMap<String, String>, Option<u64>),
         tensor: &Tensor<'_>,
     ) {
@@ -155,38 +154,32 @@ impl Files {
             Some(value) => value.parse::<u64>().map(Some).map_err(|_| ()),
         };
         let (Ok(offset), Ok(length)) = (number("offset"), number("length")) else {
-            self.fault(
-                look,
-                at,
-                "has an offset or length that is no number",
-                tensor,
-            );
+            self.fault(look, "has an offset or length that is no number", tensor);
             return;
         };
         let offset = offset.unwrap_or(0);
         let needed = length.or(tensor.needed).unwrap_or(0);
         let Some(end) = offset.checked_add(needed) else {
-            self.fault(look, at, "ends behind all numbers", tensor);
+            self.fault(look, "ends behind all numbers", tensor);
             return;
         };
         if size.is_some_and(|size| end > size) {
-            self.fault(look, at, "ends behind the file that holds it", tensor);
+            self.fault(look, "ends behind the file that holds it", tensor);
         }
         if length.is_some() && tensor.needed.is_some() && length != tensor.needed {
             self.fault(
                 look,
-                at,
                 "has a length that its dimensions and type do not",
                 tensor,
             );
         }
     }
 
-    fn fault(&mut self, look: &mut Look<'_, '_, '_>, at: u64, what: &str, tensor: &Tensor<'_>) {
+    fn fault(&mut self, look: &mut Look<'_, '_, '_>, what: &str, tensor: &Tensor<'_>) {
         self.told = self.told.saturating_add(1);
         if self.told <= TOLD {
             let message = format!("`{}` {what}", tensor.name);
-            look.see(&rules::graphs::ONNX_EXTERNAL_DATA, at, message);
+            look.see(&rules::graphs::ONNX_EXTERNAL_DATA, tensor.at, message);
         }
     }
 }

@@ -47,11 +47,12 @@ pub(super) fn check(
             Size::Overflow | Size::Unknown => None,
         };
         let tensor = external::Tensor {
+            at: range.start,
             name: &tensor.name,
             entries: &tensor.external,
             needed,
         };
-        files.check(look, wire, range.start, &tensor);
+        files.check(look, wire, &tensor);
         return;
     }
     if let (Some(raw), Size::Bytes(needed)) = (tensor.raw, needed) {
@@ -104,10 +105,9 @@ fn bytes(dims: &[u64], kind: u64) -> Size {
         product.checked_mul(*dim)
     });
     match product.and_then(|product| product.checked_mul(bits.max(1))) {
-        None => Size::Overflow,
         Some(_) if kind == STRING => Size::Unknown,
         Some(bits) if dims.len() <= MAX_DIMS => Size::Bytes(bits.div_ceil(8)),
-        Some(_) => Size::Overflow,
+        _ => Size::Overflow,
     }
 }
 

@@ -89,7 +89,7 @@ fn tensor(
     }
     let description = cursor.take(usize::try_from(len).unwrap_or(0))?;
     let wire = Wire::new(&description);
-    if !schema().fits(&wire, "VarType.TensorDesc", &wire.whole(), 1) {
+    if !schema().fits(&wire, ("VarType.TensorDesc", &wire.whole()), 1) {
         return Ok(Some("its description is none"));
     }
     let kind = match wire.last(&wire.whole(), 1).map(|field| field.value) {

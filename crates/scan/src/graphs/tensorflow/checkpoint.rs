@@ -120,7 +120,7 @@ impl Index<'_, '_, '_, '_> {
         })?;
         for place in places {
             self.each(&place, |this, name, value| {
-                this.entry(place.start, name, value.to_vec())
+                this.entry(place.start, name, value)
             })?;
         }
         Ok(())
@@ -135,23 +135,18 @@ impl Index<'_, '_, '_, '_> {
         let Some(mut block) = self.block(place) else {
             return Ok(());
         };
-        loop {
-            match block.next() {
-                Some(Some(value)) => {
-                    self.entries = self.entries.saturating_add(1);
-                    if self.entries > MAX_ENTRIES {
-                        self.look.gap("more tensors than are looked at");
-                        return Ok(());
-                    }
-                    let value = block.bytes.get(value).unwrap_or_default();
-                    entry(self, &block.key, value)?;
-                }
-                Some(None) => break,
-                None => {
-                    self.fault(place.start, "a block of the index is broken");
-                    return Ok(());
-                }
+        while !block.is_at_end() {
+            let Some(value) = block.next() else {
+                self.fault(place.start, "a block of the index is broken");
+                return Ok(());
+            };
+            self.entries = self.entries.saturating_add(1);
+            if self.entries > MAX_ENTRIES {
+                self.look.gap("more tensors than are looked at");
+                return Ok(());
             }
+            let value = block.bytes.get(value).unwrap_or_default();
+            entry(self, &block.key, value)?;
         }
         let end = place.end.saturating_add(TRAILER);
         self.look.covered.parsed(place.start..end);
@@ -183,7 +178,8 @@ impl Index<'_, '_, '_, '_> {
         block
     }
 
-    fn entry(&mut self, at: u64, name: &[u8], value: Vec<u8>) -> Result<(), Limited> {
+    fn entry(&mut self, at: u64, name: &[u8], value: &[u8]) -> Result<(), Limited> {
+        let value = value.to_vec();
         let wire = Wire::new(&value);
         let whole = wire.whole();
         let kind = if name.is_empty() {
@@ -191,7 +187,7 @@ impl Index<'_, '_, '_, '_> {
         } else {
             "BundleEntryProto"
         };
-        let known = schema().fits(&wire, kind, &whole, 0) || whole.is_empty();
+        let known = schema().fits(&wire, (kind, &whole), 0) || whole.is_empty();
         if !known {
             self.fault(at, "an entry of the index is broken");
             return Ok(());
@@ -293,11 +289,12 @@ impl Block {
         })
     }
 
-    // Goes to the next entry: none if it is broken, else where its value is, or the end.
-    fn next(&mut self) -> Option<Option<Range<usize>>> {
-        if self.at >= self.bytes.len() {
-            return Some(None);
-        }
+    fn is_at_end(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
+    // Goes to the next entry and returns where its value is; none if it is broken.
+    fn next(&mut self) -> Option<Range<usize>> {
         let shared = self.varint()?;
         let fresh = self.varint()?;
         let len = self.varint()?;
@@ -310,7 +307,7 @@ impl Block {
         self.key.truncate(shared);
         self.key.extend_from_slice(fresh);
         self.at = value.end;
-        (value.end <= self.bytes.len()).then_some(Some(value))
+        (value.end <= self.bytes.len()).then_some(value)
     }
 
     fn varint(&mut self) -> Option<usize> {

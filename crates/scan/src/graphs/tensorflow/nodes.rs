@@ -94,7 +94,7 @@ impl Nodes {
         if SAVERS.contains(&operator.as_str()) {
             self.saver(look, wire, (range, &operator));
         } else if let Some(effect) = lists::tensorflow(&operator) {
-            self.tell(look, wire, (range, &operator), effect);
+            self.tell(look, wire, (range, &operator, effect));
         }
     }
 
@@ -102,8 +102,7 @@ impl Nodes {
         &mut self,
         look: &mut Look<'_, '_, '_>,
         wire: &Wire<'_>,
-        (range, operator): (&Range<u64>, &str),
-        effect: Effect,
+        (range, operator, effect): (&Range<u64>, &str, Effect),
     ) {
         if !self.counts(operator) {
             return;
