@@ -131,15 +131,10 @@ fn is_marked(cell: &[u8]) -> bool {
     match cell {
         [0x80, 0..=5, ..] => cell.ends_with(b".") || cell.len() > 64,
         [b'c', ..] => cell.contains(&b'\n') && cell.ends_with(b"."),
-        _ => [
-            &b"PK\x03\x04"[..],
-            b"\x7fELF",
-            b"MZ\x90\0",
-            b"MZ\0\0",
-            b"#!/",
-        ]
-        .iter()
-        .any(|mark| cell.starts_with(mark)),
+        // A script of the system is an ordinary text in a table of programs.
+        _ => [&b"PK\x03\x04"[..], b"\x7fELF", b"MZ\x90\0", b"MZ\0\0"]
+            .iter()
+            .any(|mark| cell.starts_with(mark)),
     }
 }
 

@@ -205,6 +205,9 @@ impl File<'_, '_, '_, '_> {
             return Ok(());
         }
         self.taken.push(start..end);
+        if column.place(2) == Some(end) {
+            self.repeated(end);
+        }
         if column.get(8).is_some() {
             return Ok(());
         }
@@ -215,6 +218,21 @@ impl File<'_, '_, '_, '_> {
             range: start..end,
         };
         Pages::new(self.look, &chunk).walk()
+    }
+
+    // Old writers put the description of a column behind it as well.
+    fn repeated(&mut self, at: u64) {
+        const MOST: u64 = 64 << 10;
+        let left = self.end.saturating_sub(at).min(MOST);
+        let mut cursor = Cursor::at(self.look.input.bytes, at);
+        let bytes = cursor.peek(usize::try_from(left).unwrap_or(0));
+        let Ok((described, len)) = Struct::read(bytes) else {
+            return;
+        };
+        if described.place(7).is_some() && described.place(9).is_some() {
+            let end = at.saturating_add(u64::try_from(len).unwrap_or(0));
+            super::parts::metadata(self.look, at..end, "the description of a column");
+        }
     }
 
     // Places of pages and their bounds, and filters, lie between the data and the footer.

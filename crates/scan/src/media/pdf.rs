@@ -57,8 +57,9 @@ pub(super) fn examine(look: &mut Look<'_, '_, '_>) {
         at = end;
     }
     seen.tell(look);
-    if let Some(end) = last_end(look) {
-        parts::tail(look, end);
+    match last_end(look) {
+        Some(end) => parts::tail(look, end),
+        None => parts::broken(look, size, "it has no end"),
     }
 }
 
@@ -148,10 +149,10 @@ fn names(text: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 fn plain(look: &mut Look<'_, '_, '_>, seen: &mut Seen, range: std::ops::Range<u64>) {
     let mut at = range.start;
     while at < range.end {
-        let mut buffer = vec![0; STEP];
-        let count = read_full(look.input.bytes, at, &mut buffer).unwrap_or(0);
         let left = usize::try_from(range.end.saturating_sub(at)).unwrap_or(usize::MAX);
-        let bytes = buffer.get(..count.min(left)).unwrap_or_default();
+        let mut buffer = vec![0; STEP.min(left)];
+        let count = read_full(look.input.bytes, at, &mut buffer).unwrap_or(0);
+        let bytes = buffer.get(..count).unwrap_or_default();
         if bytes.is_empty() {
             return;
         }
@@ -178,9 +179,9 @@ fn plain(look: &mut Look<'_, '_, '_>, seen: &mut Seen, range: std::ops::Range<u6
 fn packed(look: &mut Look<'_, '_, '_>, seen: &mut Seen, (mark, end): (u64, u64)) {
     let from = mark.saturating_sub(MAX_DICTIONARY);
     let len = usize::try_from(mark.saturating_sub(from)).unwrap_or(0);
-    let before = Cursor::at(look.input.bytes, from)
-        .take(len)
-        .unwrap_or_default();
+    let mut before = vec![0; len];
+    let read = read_full(look.input.bytes, from, &mut before).unwrap_or(0);
+    before.truncate(read);
     let object = before
         .windows(4)
         .rposition(|four| four == b" obj")
@@ -229,7 +230,8 @@ fn unpacked(look: &mut Look<'_, '_, '_>, seen: &mut Seen, (part, attached): (&Pa
 
 // Returns where a mark stands next.
 fn find(look: &Look<'_, '_, '_>, range: std::ops::Range<u64>, mark: &[u8]) -> Option<u64> {
-    let mut buffer = vec![0; STEP];
+    // Marks are near as a rule: the first piece is small.
+    let mut buffer = vec![0; 512];
     let mut at = range.start;
     loop {
         let count = read_full(look.input.bytes, at, &mut buffer).unwrap_or(0);
@@ -243,6 +245,7 @@ fn find(look: &Look<'_, '_, '_>, range: std::ops::Range<u64>, mark: &[u8]) -> Op
         }
         let step = count.saturating_sub(mark.len());
         at = at.saturating_add(u64::try_from(step).ok()?);
+        buffer.resize(STEP.min(buffer.len().saturating_mul(4)), 0);
     }
 }
 

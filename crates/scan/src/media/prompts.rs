@@ -94,20 +94,31 @@ fn styles(text: &str) -> impl Iterator<Item = Sign<'_>> {
         .filter(|(_, attributes)| unseen(attributes))
         .chain(between(text, "\\textcolor{white", "}\n"))
         .chain(between(text, "\\color{white", "}\n"))
-        .map(|(offset, attributes)| {
-            let start = offset.saturating_add(attributes.len());
-            let rest = shorten(text.get(start..).unwrap_or_default(), UNSEEN);
-            let close = rest.find("</").unwrap_or(rest.len());
-            let inside = if attributes.len() > close {
-                attributes
-            } else {
-                rest.get(..close).unwrap_or(rest)
-            };
-            Sign {
-                offset,
-                how: "text that is not shown",
-                severity: Severity::Medium,
-                text: inside,
+        .filter_map({
+            let (mut last, mut next) = (0_usize, 0_usize);
+            move |(offset, attributes)| {
+                let start = offset.saturating_add(attributes.len());
+                // Each kind of mark begins anew at the beginning.
+                let again = offset < last;
+                last = offset;
+                if start < next && !again {
+                    return None;
+                }
+                let rest = shorten(text.get(start..).unwrap_or_default(), UNSEEN);
+                let close = rest.find("</").unwrap_or(rest.len());
+                // What one element hides is looked at once, so that no text takes long.
+                next = start.saturating_add(close);
+                let inside = if attributes.len() > close {
+                    attributes
+                } else {
+                    rest.get(..close).unwrap_or(rest)
+                };
+                Some(Sign {
+                    offset,
+                    how: "text that is not shown",
+                    severity: Severity::Medium,
+                    text: inside,
+                })
             }
         })
 }

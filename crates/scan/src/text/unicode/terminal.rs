@@ -9,9 +9,10 @@ use crate::rules;
 /// Returns the first sequence that does more than colour and move.
 pub(super) fn escapes(text: &str) -> Option<Sign> {
     for (at, c) in text.char_indices() {
-        let rest = text
-            .get(at.saturating_add(c.len_utf8())..)
-            .unwrap_or_default();
+        if !matches!(c, '\u{1b}' | '\u{9b}' | '\u{9d}') {
+            continue;
+        }
+        let rest = following(text, at.saturating_add(c.len_utf8()));
         let what = match c {
             '\u{1b}' => match rest.chars().next() {
                 Some('[') => control(rest.get(1..).unwrap_or_default()),
@@ -41,6 +42,17 @@ pub(super) fn escapes(text: &str) -> Option<Sign> {
         }
     }
     None
+}
+
+// What follows a place, as far as a sequence goes.
+fn following(text: &str, at: usize) -> &str {
+    const MOST: usize = 512;
+    let rest = text.get(at..).unwrap_or_default();
+    let mut end = rest.len().min(MOST);
+    while !rest.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    rest.get(..end).unwrap_or_default()
 }
 
 // CSI: parameters, and a letter.
