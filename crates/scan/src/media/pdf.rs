@@ -42,6 +42,7 @@ pub(super) fn examine(look: &mut Look<'_, '_, '_>) {
             break;
         };
         let after = stream.saturating_add(6);
+        let before = at;
         plain(look, &mut seen, at..after);
         let ended =
             stream >= 3 && Cursor::at(look.input.bytes, stream.saturating_sub(3)).peek(3) == b"end";
@@ -53,7 +54,7 @@ pub(super) fn examine(look: &mut Look<'_, '_, '_>) {
             parts::broken(look, stream, "a stream has no end");
             break;
         };
-        packed(look, &mut seen, (stream, end));
+        packed(look, &mut seen, (before, stream, end));
         at = end;
     }
     seen.tell(look);
@@ -64,6 +65,7 @@ pub(super) fn examine(look: &mut Look<'_, '_, '_>) {
 }
 
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "names that were met or not")]
 struct Seen {
     script: bool,
     launch: bool,
@@ -157,6 +159,10 @@ fn plain(look: &mut Look<'_, '_, '_>, seen: &mut Seen, range: std::ops::Range<u6
             return;
         }
         seen.names(bytes);
+        // Nothing of interest is as short as a mark.
+        if bytes.len() < 16 {
+            break;
+        }
         let text = String::from_utf8_lossy(bytes);
         let place = custos_core::finding::Location {
             offset: Some(at),
@@ -176,8 +182,8 @@ fn plain(look: &mut Look<'_, '_, '_>, seen: &mut Seen, range: std::ops::Range<u6
 }
 
 // A stream, from its mark to that of its end.
-fn packed(look: &mut Look<'_, '_, '_>, seen: &mut Seen, (mark, end): (u64, u64)) {
-    let from = mark.saturating_sub(MAX_DICTIONARY);
+fn packed(look: &mut Look<'_, '_, '_>, seen: &mut Seen, (before, mark, end): (u64, u64, u64)) {
+    let from = mark.saturating_sub(MAX_DICTIONARY).max(before);
     let len = usize::try_from(mark.saturating_sub(from)).unwrap_or(0);
     let mut before = vec![0; len];
     let read = read_full(look.input.bytes, from, &mut before).unwrap_or(0);

@@ -41,7 +41,7 @@ pub(super) fn examine(look: &mut Look<'_, '_, '_>) {
         }
         look.covered.parsed(at..start);
         look.covered.parsed(data.end..end);
-        checksum(look, &kind, at.saturating_add(4)..data.end);
+        checksum(look, kind, at.saturating_add(4)..data.end);
         chunk(look, kind, data);
         at = end;
         if &kind == b"IEND" {
@@ -119,7 +119,7 @@ fn packed_text(look: &mut Look<'_, '_, '_>, data: Range<u64>, international: boo
     }
 }
 
-fn checksum(look: &mut Look<'_, '_, '_>, kind: &[u8; 4], range: Range<u64>) {
+fn checksum(look: &mut Look<'_, '_, '_>, kind: [u8; 4], range: Range<u64>) {
     const STEP: usize = 32 << 10;
     let mut cursor = Cursor::at(look.input.bytes, range.start);
     let mut hasher = crc32fast::Hasher::new();
@@ -134,7 +134,7 @@ fn checksum(look: &mut Look<'_, '_, '_>, kind: &[u8; 4], range: Range<u64>) {
     }
     let said = be32(&mut cursor);
     if said.is_some_and(|said| said != hasher.finalize()) {
-        let name = String::from_utf8_lossy(kind);
+        let name = String::from_utf8_lossy(&kind);
         let message = format!("the checksum of the chunk `{name}` is wrong");
         look.see(&rules::media::MEDIA_CHECKSUM, range.start, message);
     }

@@ -7,7 +7,7 @@
 use custos_core::finding::{Confidence, Location, Severity};
 
 use crate::rules;
-use crate::text::unicode::show;
+use crate::text::unicode::{lines, show};
 use crate::work::Look;
 
 /// Most characters between a mark of hiding and the end of what it hides.
@@ -23,8 +23,7 @@ pub(crate) fn inspect(look: &mut Look<'_, '_, '_>, at: &Location, text: &str) {
     let before = text.as_bytes().get(..sign.offset).unwrap_or_default();
     let mut place = at.clone();
     if let Some(line) = &mut place.line {
-        let lines = before.iter().filter(|byte| **byte == b'\n').count();
-        *line = line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
+        *line = line.saturating_add(lines(before));
     }
     if let Some(offset) = &mut place.offset {
         *offset = offset.saturating_add(u64::try_from(sign.offset).unwrap_or(u64::MAX));
@@ -124,11 +123,6 @@ fn styles(text: &str) -> impl Iterator<Item = Sign<'_>> {
 }
 
 fn unseen(attributes: &str) -> bool {
-    let compact: String = shorten(attributes, HIDDEN)
-        .chars()
-        .filter(|c| !c.is_whitespace())
-        .flat_map(char::to_lowercase)
-        .collect();
     const MARKS: [&str; 12] = [
         "display:none",
         "visibility:hidden",
@@ -143,6 +137,11 @@ fn unseen(attributes: &str) -> bool {
         "max-height:0",
         "height:0",
     ];
+    let compact: String = shorten(attributes, HIDDEN)
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .flat_map(char::to_lowercase)
+        .collect();
     let white = ["color:white", "color:#fff", "color:rgb(255,255,255)"];
     let painted = compact.contains("background");
     MARKS.iter().any(|mark| compact.contains(mark))

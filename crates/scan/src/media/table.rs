@@ -180,6 +180,16 @@ impl Table<'_, '_, '_, '_> {
 
 // What a formula does, if it is one and acts.
 fn formula(cell: &[u8]) -> Option<(&'static str, Severity)> {
+    const CALLS: [&str; 4] = ["CALL(", "REGISTER(", "REGISTER.ID(", "EXEC("];
+    const SENDS: [&str; 7] = [
+        "WEBSERVICE(",
+        "HYPERLINK(",
+        "IMPORTXML(",
+        "IMPORTDATA(",
+        "IMPORTHTML(",
+        "IMPORTFEED(",
+        "IMPORTRANGE(",
+    ];
     let text = cell.trim_ascii_start();
     let [b'=' | b'+' | b'-' | b'@', rest @ ..] = text else {
         return None;
@@ -200,7 +210,6 @@ fn formula(cell: &[u8]) -> Option<(&'static str, Severity)> {
     if dde || upper.contains("DDE(") || upper.contains("CMD|") {
         return Some(("starts a program", Severity::High));
     }
-    const CALLS: [&str; 4] = ["CALL(", "REGISTER(", "REGISTER.ID(", "EXEC("];
     let starts = |name: &str| {
         upper
             .trim_start_matches(['+', '-', '@', '='])
@@ -209,15 +218,6 @@ fn formula(cell: &[u8]) -> Option<(&'static str, Severity)> {
     if CALLS.iter().any(|name| starts(name)) && upper.contains('"') {
         return Some(("calls a program", Severity::High));
     }
-    const SENDS: [&str; 7] = [
-        "WEBSERVICE(",
-        "HYPERLINK(",
-        "IMPORTXML(",
-        "IMPORTDATA(",
-        "IMPORTHTML(",
-        "IMPORTFEED(",
-        "IMPORTRANGE(",
-    ];
     let sends = SENDS.iter().any(|name| upper.contains(name));
     let address = upper.contains("://") || upper.contains("\\\\") || upper.contains("CONCAT");
     (sends && address).then_some(("reaches an address", Severity::Medium))

@@ -1,4 +1,4 @@
-//! TFRecord: records with masked checksums (CRC-32C), mostly of `tf.train.Example`.
+//! `TFRecord`: records with masked checksums (CRC-32C), mostly of `tf.train.Example`.
 
 use std::ops::Range;
 

@@ -25,7 +25,7 @@ pub(super) fn recognises(head: &Head, _: &Input<'_>) -> bool {
 pub(super) fn examine(look: &mut Look<'_, '_, '_>) {
     let mut cursor = Cursor::at(look.input.bytes, 0);
     let head = cursor.peek(4).to_vec();
-    let big = head.iter().any(|byte| *byte == b'+');
+    let big = head.contains(&b'+');
     let little = head.first() == Some(&b'I');
     let mut walk = Walk {
         look,

@@ -33,7 +33,6 @@ pub(crate) fn inspect(look: &mut Look<'_, '_, '_>, at: &Location, text: &str) {
 }
 
 /// Looks for letters that only look like others in a name: an identifier, a key, a column.
-#[allow(dead_code, reason = "called by the parsers of names")]
 pub(crate) fn inspect_name(look: &mut Look<'_, '_, '_>, at: &Location, name: &str) {
     if name.is_ascii() {
         return;
@@ -78,8 +77,7 @@ impl Sign {
             *offset = offset.saturating_add(within);
         }
         if let Some(line) = &mut location.line {
-            let lines = before.iter().filter(|byte| **byte == b'\n').count();
-            *line = line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
+            *line = line.saturating_add(lines(before));
         }
         let mut finding = self.rule.finding(location, self.message);
         finding.severity = self.severity;
@@ -186,6 +184,12 @@ impl Kinds {
             Kind::Control => 6,
         }
     }
+}
+
+/// Returns how many lines end in bytes.
+pub(crate) fn lines(bytes: &[u8]) -> u32 {
+    let ends = bytes.split(|byte| *byte == b'\n').count().saturating_sub(1);
+    u32::try_from(ends).unwrap_or(u32::MAX)
 }
 
 /// Returns a text as it can be shown: short, and with nothing in it that is invisible.

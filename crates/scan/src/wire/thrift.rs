@@ -101,7 +101,7 @@ impl<'a> Struct<'a> {
             Some(Value::List(list)) => Some(list),
             _ => None,
         };
-        list.into_iter().flat_map(|list| list.items())
+        list.into_iter().flat_map(List::items)
     }
 
     /// Returns the structures of a field that is a list.

@@ -88,9 +88,8 @@ impl Column {
             4 | 5 => roles.extend([Values, Places(4, &self.name), Texts]),
             19 | 20 => roles.extend([Values, Places(8, &self.name), Texts]),
             23 | 24 => roles.extend([Values, Views(&self.name)]),
-            13 | 16 => roles.push(Values),
             14 if self.dense => roles.extend([Values, Values]),
-            14 => roles.push(Values),
+            13 | 14 | 16 => roles.push(Values),
             25 | 26 => roles.extend([Values, Values, Values]),
             _ => roles.extend([Values, Values]),
         }

@@ -78,12 +78,11 @@ impl<'l, 'c, 'i, 'w, 's> Pages<'l, 'c, 'i, 'w, 's> {
         // Most headers are short.
         let short = cursor.peek(room.min(256)).to_vec();
         let mut long = Vec::new();
-        let (header, len) = match Struct::read(&short) {
-            Ok(read) => read,
-            Err(_) => {
-                long.extend_from_slice(cursor.peek(room.min(MAX_HEADER)));
-                Struct::read(&long).ok()?
-            }
+        let (header, len) = if let Ok(read) = Struct::read(&short) {
+            read
+        } else {
+            long.extend_from_slice(cursor.peek(room.min(MAX_HEADER)));
+            Struct::read(&long).ok()?
         };
         let start = at.checked_add(u64::try_from(len).ok()?)?;
         let end = start.checked_add(header.place(3)?)?;
@@ -308,7 +307,7 @@ fn deltas(bytes: &[u8]) -> Option<(Vec<i64>, &[u8])> {
     let mut numbers = vec![last];
     let wanted = usize::try_from(count).ok()?;
     while numbers.len() < wanted {
-        let least = zigzag(varint(&mut rest)?);
+        let base = zigzag(varint(&mut rest)?);
         let (widths, after) = rest.split_at_checked(usize::try_from(parts).ok()?)?;
         rest = after;
         for width in widths {
@@ -323,7 +322,7 @@ fn deltas(bytes: &[u8]) -> Option<(Vec<i64>, &[u8])> {
                     break;
                 }
                 let delta = unpack_bits(packed, index.checked_mul(u64::from(*width))?, *width)?;
-                last = last.wrapping_add(least).wrapping_add(delta.cast_signed());
+                last = last.wrapping_add(base).wrapping_add(delta.cast_signed());
                 numbers.push(last);
             }
         }
