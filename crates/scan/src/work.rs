@@ -286,11 +286,23 @@ impl Ranges {
 
     // Adds others, moved to `start` and cut at `end`.
     fn join(&mut self, others: &Self, start: u64, end: u64) {
-        for range in &others.0 {
+        const FEW: usize = 16;
+        let shifted = others.0.iter().filter_map(|range| {
             let from = range.start.saturating_add(start);
             let to = range.end.saturating_add(start).min(end);
-            if from < to {
-                self.add(from..to);
+            (from < to).then_some(from..to)
+        });
+        if others.0.len() <= FEW {
+            return shifted.for_each(|range| self.add(range));
+        }
+        // Many are merged at once: each by itself would move all that come after it.
+        let mut all = std::mem::take(&mut self.0);
+        all.extend(shifted);
+        all.sort_by_key(|range| range.start);
+        for range in all {
+            match self.0.last_mut() {
+                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                _ => self.0.push(range),
             }
         }
     }
@@ -636,6 +648,16 @@ mod tests {
             ranges.add(range);
         }
         assert_eq!(ranges.0, [0..9, 10..40, 50..60]);
+        let mut many = Ranges::default();
+        let mut one_by_one = ranges.clone();
+        for start in (1..200).step_by(6) {
+            many.add(start..start + 3);
+            one_by_one.add(start + 2..(start + 5).min(150));
+        }
+        let mut joined = ranges.clone();
+        joined.join(&many, 2, 150);
+        one_by_one.0.retain(|range| !range.is_empty());
+        assert_eq!(joined, one_by_one);
         ranges.add(2..100);
         assert_eq!(ranges.0.as_slice(), std::slice::from_ref(&(0..100)));
     }

@@ -122,7 +122,8 @@ fn what_is_cut_is_never_clean() {
         "mp4",
     ];
     for (format, bytes) in samples() {
-        for end in (1..bytes.len()).rev().step_by(7) {
+        // The end of the last line is no loss.
+        for end in (1..bytes.len() - 1).rev().step_by(7) {
             fuzz::format(format, &bytes[..end]);
             let report = look(&bytes[..end]);
             let known = report.formats.iter().any(|one| one.format == format);
