@@ -276,6 +276,49 @@ fn ordinary_models_are_clean() {
     assert_eq!(rules(&clean(custom.as_bytes())), ["keras/custom-object"]);
 }
 
+macro_rules! real {
+    ($name:literal) => {
+        include_bytes!(concat!("../../../../testdata/scan/", $name)).to_vec()
+    };
+}
+
+/// Files that h5py 3.16 and Keras 3.15 wrote, with the old layout and the new one.
+fn real_files() -> [Vec<u8>; 3] {
+    [
+        real!("hdf5/old.h5"),
+        real!("hdf5/new.h5"),
+        real!("keras/plain.keras"),
+    ]
+}
+
+#[test]
+fn files_of_the_libraries_are_understood_to_the_last_byte() {
+    for bytes in real_files() {
+        clean(&bytes);
+        for end in (8..bytes.len()).step_by(101) {
+            let report = look(&bytes[..end]);
+            assert_ne!(report.state(Severity::Info), State::Clean, "{end}");
+        }
+        for at in (0..bytes.len()).step_by(11) {
+            let mut other = bytes.clone();
+            other[at] ^= [0xff, 0x01, 0x10][at % 3];
+            fuzz::format("hdf5", &other);
+        }
+    }
+    found(
+        &real!("keras/lambda.h5"),
+        "keras/lambda",
+        Severity::High,
+        &["CVE-2025-9905"],
+    );
+    found(
+        &real!("keras/lambda.keras"),
+        "keras/lambda",
+        Severity::High,
+        &["CVE-2024-3660"],
+    );
+}
+
 /// A function as Python 3.11 and later compile it, with these names and texts.
 fn compiled(version: u8, names: &[&str], texts: &[&str]) -> String {
     let short = |text: &str| [&[0xda, text.len() as u8], text.as_bytes()].concat();

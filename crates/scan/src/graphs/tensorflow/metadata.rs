@@ -64,8 +64,8 @@ impl Visitor for Layers {
             offset: Some(range.start),
             ..look.here()
         };
-        // Like HDF5, it is loaded without the safe mode.
-        keras::config(look, &at, &bytes, keras::Home::Hdf5);
+        // It is a text of its own: what is said of HDF5 files does not hold for it.
+        keras::config(look, &at, &bytes, keras::Home::Text);
         Ok(())
     }
 }
