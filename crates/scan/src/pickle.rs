@@ -293,3 +293,8 @@ fn next_stream(input: &Input<'_>, from: u64) -> Option<u64> {
     }
     None
 }
+
+/// Returns true if something of this name runs, loads, reads, writes or sends, as is known.
+pub(crate) fn is_denied(module: &str, name: &str) -> bool {
+    matches!(lists::standing(module, name), lists::Standing::Denied(_))
+}

@@ -116,11 +116,12 @@ fn compare_name(input: &Input<'_>, found: &[&Format], work: &mut Work<'_>) {
     if extension.is_empty() || found.iter().any(meant) {
         return;
     }
-    // No extension promises a list of dependencies.
+    // No extension promises a list of dependencies. Of several formats, the last is the most
+    // general: `.txt` is a text, and a LightGBM model at times.
     let promised = GROUPS
         .iter()
         .filter(|group| !std::ptr::eq(**group, supply::FORMATS));
-    let Some(expected) = promised.copied().flatten().find(meant) else {
+    let Some(expected) = promised.copied().flatten().filter(|one| meant(one)).last() else {
         return;
     };
     let found: Vec<&str> = found.iter().map(|format| format.name).collect();

@@ -62,6 +62,36 @@ pub(crate) fn archive_at_end(input: &Input<'_>) -> Option<u64> {
     starts.min()
 }
 
+/// Where a member lies, as the directory has it.
+pub(crate) struct Place {
+    /// Its name.
+    pub(crate) name: String,
+    /// How it is packed.
+    pub(crate) method: u16,
+    /// Its bytes, packed or not.
+    pub(crate) range: Range<u64>,
+}
+
+/// Returns where the members lie.
+pub(crate) fn places(input: &Input<'_>) -> Vec<Place> {
+    let ends = directory::ends(input.bytes);
+    let Some(end) = ends.first() else {
+        return Vec::new();
+    };
+    let (entries, _) = directory::entries(input.bytes, end);
+    let place = |entry: Central| {
+        let start = entry.offset.saturating_add(end.prefix);
+        let local = Local::read(input.bytes, start)?;
+        let range = local.data..local.data.saturating_add(entry.packed);
+        Some(Place {
+            name: entry.name,
+            method: entry.method,
+            range,
+        })
+    };
+    entries.into_iter().filter_map(place).collect()
+}
+
 /// A member, by what its headers say.
 struct Member {
     central: Option<Central>,

@@ -6,17 +6,18 @@
 //! above 100 MB, duplicate names, holes, overlaps, and bytes behind the last tensor. What a strict
 //! loader refuses, a careless one reads: each of these is a finding, and not only an error.
 
-use std::collections::BTreeMap;
+mod header;
 
 use custos_core::finding::Location;
-use custos_core::json;
-use custos_core::limits::Limits;
-use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
 
+use crate::archive::zip::leads_out;
 use crate::route::Head;
 use crate::rules::{self, Rule};
+use crate::source::Part;
+use crate::text;
 use crate::work::{Input, Look};
+
+use header::{Header, Tensor, Unfit, Unreadable};
 
 /// Largest header that the reference reads.
 const MAX_HEADER: u64 = 100_000_000;
@@ -53,8 +54,8 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>) {
         look.covered.opaque(data..size);
         return;
     }
-    for tensor in header.tensors.values() {
-        let [from, to] = tensor.data_offsets;
+    for tensor in &header.tensors {
+        let [from, to] = tensor.place;
         let place = |offset: u64| data.saturating_add(offset).min(size);
         look.covered.opaque(place(from)..place(to));
     }
@@ -63,8 +64,7 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>) {
 // Reads the header, and returns where the data begins.
 fn header(look: &mut Look<'_, '_, '_>) -> Option<(Header, u64)> {
     let size = look.input.bytes.len();
-    let mut cursor = look.input.cursor();
-    let len = cursor.u64().ok()?;
+    let len = look.input.cursor().u64().ok()?;
     let data = 8_u64.saturating_add(len);
     if data > size {
         let message = format!("the header of {len} bytes is longer than the file");
@@ -76,25 +76,26 @@ fn header(look: &mut Look<'_, '_, '_>) -> Option<(Header, u64)> {
         look.broken(&rules::tensors::SAFETENSORS_HEADER, 0, message);
         return None;
     }
-    let bytes = usize::try_from(len)
-        .ok()
-        .and_then(|len| cursor.take(len).ok());
-    let Some(bytes) = bytes else {
-        look.gap("its header cannot be read");
-        return None;
-    };
-    look.covered.parsed(0..data);
-    // The strict parser sees what loaders do not agree on, such as a key that is there twice.
-    let limits = Limits::STATEMENT.with_max_bytes(bytes.len());
-    if let Err(error) = json::check(&bytes, &limits) {
-        let message = format!("loaders differ about the header: {error}");
-        look.see(&rules::tensors::SAFETENSORS_BROKEN, 8, message);
-    }
-    match serde_json::from_slice(&bytes) {
-        Ok(header) => Some((header, data)),
-        Err(error) => {
-            let message = format!("the header is not accepted: {error}");
+    let part = Part::new(look.input.bytes, 8..data);
+    match Header::read(&part) {
+        Ok(header) => {
+            look.covered.parsed(0..data);
+            Some((header, data))
+        }
+        Err(Unreadable::Large(what)) => {
+            let path = look.input.path.clone();
+            look.work.limit(&path, what);
+            None
+        }
+        Err(Unreadable::Json(fault)) => {
+            let message = format!("the header is not accepted: {fault}");
             look.broken(&rules::tensors::SAFETENSORS_BROKEN, 8, message);
+            None
+        }
+        Err(Unreadable::Shape(at, what)) => {
+            let at = at.saturating_add(8);
+            let message = format!("the header is not accepted: {what}");
+            look.broken(&rules::tensors::SAFETENSORS_BROKEN, at, message);
             None
         }
     }
@@ -108,52 +109,53 @@ impl Tensors<'_, '_, '_, '_> {
     fn see_tensor(&mut self, rule: &'static Rule, name: &str, message: String) {
         let location = Location {
             path: self.look.input.path.clone(),
-            pointer: Some(format!("/{}", name.replace('~', "~0").replace('/', "~1"))),
+            pointer: Some(format!("/{}", pointer(name))),
             ..Location::default()
         };
         self.look.work.see(rule, location, message);
     }
 
     fn metadata(&mut self, header: &Header) {
-        for (name, value) in &header.metadata {
-            let Some(text) = value.as_str() else {
-                let message = format!("the metadata `{name}` is no text");
-                self.see_tensor(&rules::tensors::SAFETENSORS_BROKEN, "__metadata__", message);
-                continue;
+        for (at, name) in header.oddities.iter().take(TOLD) {
+            let at = at.saturating_add(8);
+            self.look
+                .see(&rules::tensors::SAFETENSORS_BROKEN, at, name.clone());
+        }
+        for (name, text) in &header.metadata {
+            let place = Location {
+                pointer: Some(format!("/__metadata__/{}", pointer(name))),
+                ..self.look.here()
             };
+            if name.contains("chat_template") {
+                text::template::examine(self.look, &place, text);
+            }
+            text::inspect(self.look, &place, text);
             if text.len() > MAX_METADATA {
                 let message = format!("the metadata `{name}` has {} bytes", text.len());
-                self.see_tensor(
-                    &rules::tensors::SAFETENSORS_METADATA,
-                    "__metadata__",
-                    message,
-                );
+                let rule = &rules::tensors::SAFETENSORS_METADATA;
+                self.see_tensor(rule, "__metadata__", message);
             }
         }
     }
 
     // Returns true if tensors cover the data, each byte once.
     fn check(&mut self, header: &Header, size: u64) -> bool {
-        let mut ranges = Vec::with_capacity(header.tensors.len());
         let mut sound = true;
         let mut told = 0_usize;
-        for (name, tensor) in &header.tensors {
-            let [from, to] = tensor.data_offsets;
-            ranges.push((from, to, name));
-            let needed = tensor.bytes();
-            let fault = if from > to || to > size {
-                Some(format!(
+        self.names(header);
+        for tensor in &header.tensors {
+            let [from, to] = tensor.place;
+            let name = &tensor.name;
+            let held = to.saturating_sub(from);
+            let fault = match &tensor.bytes {
+                _ if from > to || to > size => Some(format!(
                     "`{name}` lies at {from}..{to}, outside of the {size} bytes of data"
-                ))
-            } else if needed == Err(Unfit::Type) {
-                Some(format!("`{name}` has the unknown type `{}`", tensor.dtype))
-            } else if needed != Ok(to.saturating_sub(from)) {
-                let held = to.saturating_sub(from);
-                Some(format!(
+                )),
+                Err(Unfit::Type(kind)) => Some(format!("`{name}` has the unknown type `{kind}`")),
+                Ok(needed) if *needed == held => None,
+                _ => Some(format!(
                     "`{name}` has {held} bytes, which its shape and type do not"
-                ))
-            } else {
-                None
+                )),
             };
             if let Some(message) = fault {
                 sound = false;
@@ -163,16 +165,35 @@ impl Tensors<'_, '_, '_, '_> {
                 }
             }
         }
-        self.layout(ranges, size) && sound
+        self.layout(header, size) && sound
+    }
+
+    // Names become names of files, keys of programs, and lines of a terminal.
+    fn names(&mut self, header: &Header) {
+        let odd = header
+            .tensors
+            .iter()
+            .map(|tensor| &tensor.name)
+            .filter(|name| leads_out(name) || name.chars().any(char::is_control));
+        for name in odd.take(TOLD) {
+            let message = format!("a tensor is called {name:?}");
+            self.see_tensor(&rules::tensors::SAFETENSORS_NAME, name, message);
+        }
     }
 
     // Each byte of the data belongs to one tensor.
-    fn layout(&mut self, mut ranges: Vec<(u64, u64, &String)>, size: u64) -> bool {
-        ranges.sort_unstable();
+    fn layout(&mut self, header: &Header, size: u64) -> bool {
+        let mut ranges: Vec<&Tensor> = header.tensors.iter().collect();
+        ranges.sort_unstable_by_key(|tensor| tensor.place);
         let (mut at, mut sound) = (0, true);
-        for (from, to, name) in ranges {
+        let mut told = 0_usize;
+        for tensor in ranges {
+            let ([from, to], name) = (tensor.place, &tensor.name);
             if from != at {
                 sound = false;
+                told = told.saturating_add(1);
+            }
+            if from != at && told <= TOLD {
                 let message = match from.checked_sub(at) {
                     Some(hole) => format!("{hole} bytes before `{name}` belong to no tensor"),
                     None => format!("`{name}` shares bytes with another tensor"),
@@ -185,81 +206,17 @@ impl Tensors<'_, '_, '_, '_> {
         if rest > 0 {
             sound = false;
             let from = self.look.input.bytes.len().saturating_sub(rest);
-            let message = format!("{rest} bytes follow the last tensor");
-            self.look
-                .see(&rules::tensors::SAFETENSORS_LAYOUT, from, message);
+            let end = self.look.input.bytes.len();
+            // A limit is noted where it fired.
+            let _ = self
+                .look
+                .trailing_by(&rules::tensors::SAFETENSORS_LAYOUT, from..end);
         }
         sound
     }
 }
 
-struct Header {
-    tensors: BTreeMap<String, Tensor>,
-    metadata: serde_json::Map<String, serde_json::Value>,
-}
-
-impl<'de> Deserialize<'de> for Header {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Header;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object of tensors")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
-                let mut header = Header {
-                    tensors: BTreeMap::new(),
-                    metadata: serde_json::Map::new(),
-                };
-                while let Some(name) = map.next_key::<String>()? {
-                    if name == "__metadata__" {
-                        header.metadata = map.next_value()?;
-                    } else {
-                        header.tensors.insert(name, map.next_value()?);
-                    }
-                }
-                Ok(header)
-            }
-        }
-        deserializer.deserialize_map(Entries)
-    }
-}
-
-#[derive(Deserialize)]
-struct Tensor {
-    dtype: String,
-    shape: Vec<u64>,
-    data_offsets: [u64; 2],
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Unfit {
-    Type,
-    TooLarge,
-}
-
-impl Tensor {
-    // How many bytes the shape and the type make.
-    fn bytes(&self) -> Result<u64, Unfit> {
-        let bits = match self.dtype.as_str() {
-            "F4" => 4,
-            "F6_E2M3" | "F6_E3M2" => 6,
-            "BOOL" | "U8" | "I8" | "F8_E4M3" | "F8_E5M2" | "F8_E8M0" | "F8_E4M3FNUZ"
-            | "F8_E5M2FNUZ" => 8,
-            "U16" | "I16" | "F16" | "BF16" => 16,
-            "U32" | "I32" | "F32" => 32,
-            "U64" | "I64" | "F64" | "C64" => 64,
-            "C128" => 128,
-            _ => return Err(Unfit::Type),
-        };
-        let elements = self
-            .shape
-            .iter()
-            .try_fold(1_u64, |product, dimension| product.checked_mul(*dimension));
-        let bits = elements.and_then(|elements| elements.checked_mul(bits));
-        let bits = bits.filter(|bits| bits.is_multiple_of(8));
-        bits.map(|bits| bits / 8).ok_or(Unfit::TooLarge)
-    }
+// A name as a part of a JSON pointer (RFC 6901).
+fn pointer(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
