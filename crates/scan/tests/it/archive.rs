@@ -306,6 +306,30 @@ fn what_real_writers_add_is_understood() {
     }
 }
 
+#[test]
+fn an_empty_member_that_is_packed_shares_no_bytes() {
+    // Writers of Java pack even folders: two bytes, of which nothing comes.
+    let mut member = Member::new("a/", &deflated(b""));
+    assert_eq!(member.bytes.len(), 2);
+    (member.method, member.checksum) = (8, 0);
+    (member.flags, member.local_flags) = (8, 8);
+    let mut file = archive(&[member, Member::new("m/data.pkl", &harmless())]);
+    file[14..26].fill(0);
+    let descriptor = [b"PK\x07\x08".as_slice(), &[0; 4], &[2, 0, 0, 0], &[0; 4]].concat();
+    insert(&mut file, 34, &descriptor);
+    // The directory: no unpacked bytes, and the second member lies further behind.
+    let first = file
+        .windows(4)
+        .position(|four| four == b"PK\x01\x02")
+        .unwrap();
+    file[first + 24..first + 28].fill(0);
+    let second = first + 46 + 2;
+    file[second + 42] += 16;
+    let report = look(&file);
+    assert_eq!(report.state(Severity::Info), State::Clean, "{report:#?}");
+    assert_eq!(report.coverage.unknown, 0);
+}
+
 // A member whose local header knows no sizes.
 fn described(name: &str, bytes: &[u8], (mark, is_wide): (bool, bool)) -> Vec<u8> {
     let mut member = Member::new(name, bytes);

@@ -130,14 +130,23 @@ impl Local {
         let Some((_, sizes)) = rest.split_first_chunk::<4>() else {
             return end;
         };
+        // An empty member has the same first bytes either way, and what is left is zeros then.
+        let said = (central.packed, central.unpacked);
         let narrow = sizes
-            .first_chunk()
-            .map(|size| u64::from(u32::from_le_bytes(*size)));
-        let wide = sizes.first_chunk().map(|size| u64::from_le_bytes(*size));
-        let len = if wide == Some(central.packed) && sizes.len() >= 16 {
-            20
-        } else if narrow == Some(central.packed) {
+            .as_chunks()
+            .0
+            .iter()
+            .map(|size| u32::from_le_bytes(*size).into());
+        let wide = sizes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|size| u64::from_le_bytes(*size));
+        let pair = |sizes: &mut dyn Iterator<Item = u64>| sizes.next().zip(sizes.next());
+        let len = if pair(&mut { narrow }) == Some(said) {
             12
+        } else if pair(&mut { wide }) == Some(said) {
+            20
         } else {
             return end;
         };
