@@ -14,12 +14,10 @@ pub fn list(context: &Context) -> Outcome {
     let text: String = rules::all()
         .map(|rule| {
             let severity = rule.severity.name();
-            let line = format!(
-                "{:<30} {severity:<8} {}\n",
-                term.paint(Role::Literal, rule.id),
-                rule.title
-            );
-            term.fold(&line, 40)
+            let line = format!("{:<30} {severity:<8} {}\n", rule.id, rule.title);
+            // Coloured when it is folded: colours take no room.
+            let painted = term.paint(Role::Literal, rule.id);
+            term.fold(&line, 40).replacen(rule.id, &painted, 1)
         })
         .collect();
     let rules: Vec<Value> = rules::all().map(document).collect();

@@ -203,12 +203,14 @@ impl<'a> Show<'a> {
         } else {
             Role::Warn
         };
-        let severity = self.term.paint(role, finding.severity.name());
-        let rule = self.term.paint(Role::Literal, &finding.rule);
-        self.push(
-            &format!("{severity}  {}  [{rule}]", plain(&finding.message)),
-            12,
-        );
+        let (severity, rule) = (finding.severity.name(), format!("[{}]", finding.rule));
+        let message = plain(&finding.message);
+        let line = format!("{:12}{severity}  {message}  {rule}\n", "");
+        // Coloured when it is folded: colours take no room.
+        let line = self.term.fold(&line, 14);
+        let line = line.replacen(severity, &self.term.paint(role, severity), 1);
+        let line = line.replacen(&rule, &self.term.paint(Role::Literal, &rule), 1);
+        self.text.push_str(&line);
         let inner = &finding.location.path;
         let inner = inner.strip_prefix(&file.path).unwrap_or(inner);
         let mut place: Vec<String> = Vec::new();
@@ -281,7 +283,7 @@ impl<'a> Show<'a> {
             format!(", {known} known vulnerabilities up to {newest}")
         });
         let line = format!("rules {rules}{}", osv.unwrap_or_default());
-        self.push(&self.term.paint(Role::Faint, &line), 0);
+        self.push(&line, 0);
     }
 
     fn suppressions(&mut self) {
