@@ -335,7 +335,7 @@ mod tests {
         let result = &run["results"][0];
         assert_eq!(result["ruleId"], "pickle/dangerous-call");
         assert_eq!(result["level"], "error");
-        let rule = result["ruleIndex"].as_u64().unwrap() as usize;
+        let rule = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
         let rule = &run["tool"]["driver"]["rules"][rule];
         assert_eq!(rule["id"], "pickle/dangerous-call");
         assert_eq!(rule["name"], "PickleDangerousCall");

@@ -150,7 +150,7 @@ fn an_unreadable_file_is_no_yes() {
     let sandbox = files();
     let file = sandbox.path("fine/locked");
     std::fs::write(&file, FINE).unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::File::open(&file).is_ok() {
         return; // Root reads everything.
     }

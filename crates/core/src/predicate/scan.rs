@@ -232,34 +232,12 @@ impl Predicate for Scan {
 impl Scan {
     pub(crate) fn example() -> Self {
         use crate::digest::Algorithm;
-        use crate::finding::{Confidence, Location};
 
         let digest = |text: &[u8]| DigestSet::from(Algorithm::Sha256.digest(text));
         let coverage = Coverage {
             parsed: 40,
             opaque: 1,
             unknown: 1,
-        };
-        let finding = ScanFinding {
-            finding: Finding {
-                rule: "pickle/dangerous-call".into(),
-                severity: Severity::Critical,
-                confidence: Confidence::High,
-                message: "`os.system` is called".into(),
-                location: Location {
-                    path: "a/model.pkl".into(),
-                    offset: Some(12),
-                    line: Some(1),
-                    pointer: Some("/x".into()),
-                },
-                evidence: Some("os.system(\"id\")".into()),
-                cves: vec!["CVE-2019-6446".into()],
-            },
-            fingerprint: "00ff".into(),
-            standing: Standing::Suppressed,
-            owner: Some("alice".into()),
-            reason: Some("a test file".into()),
-            expires: Some(Timestamp::from_seconds(9)),
         };
         Self {
             scanner: Scanner {
@@ -289,12 +267,41 @@ impl Scan {
                 formats: vec!["pickle".into()],
                 coverage,
                 gaps: vec!["1 of 42 bytes was not understood".into()],
-                findings: vec![finding],
+                findings: vec![ScanFinding::example()],
             }],
             metadata: ScanMetadata {
                 started_on: Timestamp::from_seconds(1),
                 finished_on: Timestamp::from_seconds(2),
             },
+        }
+    }
+}
+
+#[cfg(test)]
+impl ScanFinding {
+    fn example() -> Self {
+        use crate::finding::{Confidence, Location};
+
+        Self {
+            finding: Finding {
+                rule: "pickle/dangerous-call".into(),
+                severity: Severity::Critical,
+                confidence: Confidence::High,
+                message: "`os.system` is called".into(),
+                location: Location {
+                    path: "a/model.pkl".into(),
+                    offset: Some(12),
+                    line: Some(1),
+                    pointer: Some("/x".into()),
+                },
+                evidence: Some("os.system(\"id\")".into()),
+                cves: vec!["CVE-2019-6446".into()],
+            },
+            fingerprint: "00ff".into(),
+            standing: Standing::Suppressed,
+            owner: Some("alice".into()),
+            reason: Some("a test file".into()),
+            expires: Some(Timestamp::from_seconds(9)),
         }
     }
 }

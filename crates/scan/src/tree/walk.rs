@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, Stat};
 
@@ -26,7 +26,7 @@ pub(super) fn walk(given: &Path, options: &TreeOptions) -> io::Result<Tree> {
         leave_out: options
             .leave_out
             .iter()
-            .filter_map(|path| identity(path))
+            .filter_map(|path| identity(path.as_path()))
             .collect(),
         found: BTreeMap::new(),
         links: Vec::new(),
@@ -241,7 +241,7 @@ impl Walk<'_> {
     }
 }
 
-fn identity(path: &PathBuf) -> Option<(u64, u64)> {
+fn identity(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
     let found = path.symlink_metadata().ok()?;
     Some((found.dev(), found.ino()))

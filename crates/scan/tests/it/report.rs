@@ -1,6 +1,7 @@
 //! The report as its page describes it: real output against `scan-report.schema.json`. The checker
 //! knows the few keywords that the schema uses, and fails on any other.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
 use custos_core::clock::Timestamp;
@@ -87,13 +88,13 @@ fn the_report_is_as_its_schema_says() {
     let mut checker = Checker {
         root: &schema,
         faults: Vec::new(),
-        seen: Default::default(),
+        seen: BTreeSet::default(),
     };
     for report in reports() {
         checker.check(&schema, &serde_json::to_value(&report).unwrap(), "");
     }
     assert_eq!(checker.faults, Vec::<String>::new());
-    let mut described = Default::default();
+    let mut described = BTreeSet::default();
     checker.described(&schema, "", &mut described);
     // What only some findings have.
     let rare = ["/line", "/pointer", "/cves", "/cves[]"];
@@ -122,7 +123,7 @@ fn the_report_is_as_its_schema_says() {
 struct Checker<'a> {
     root: &'a Value,
     faults: Vec<String>,
-    seen: std::collections::BTreeSet<String>,
+    seen: BTreeSet<String>,
 }
 
 impl<'a> Checker<'a> {
@@ -188,12 +189,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn described(
-        &self,
-        schema: &'a Value,
-        path: &str,
-        into: &mut std::collections::BTreeSet<String>,
-    ) {
+    fn described(&self, schema: &'a Value, path: &str, into: &mut BTreeSet<String>) {
         let schema = self.follow(schema);
         for (key, inner) in schema
             .get("properties")

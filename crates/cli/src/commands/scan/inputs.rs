@@ -29,7 +29,7 @@ pub enum Input<'a> {
         tree: Tree,
     },
     /// Something in a registry.
-    Registry(Registry<'a>),
+    Registry(Box<Registry<'a>>),
 }
 
 impl Input<'_> {
@@ -38,7 +38,7 @@ impl Input<'_> {
         match self {
             Self::Stream(stream) => stream,
             Self::Tree { tree, .. } => tree,
-            Self::Registry(registry) => registry,
+            Self::Registry(registry) => registry.as_ref(),
         }
     }
 }
@@ -59,7 +59,8 @@ pub fn find<'a>(
             return Stream::read(shelf).map(Input::Stream);
         }
         if let Some(reference) = crate::oci::named(path, context)? {
-            return Registry::open(&reference, shelf, context).map(Input::Registry);
+            return Registry::open(&reference, shelf, context)
+                .map(|registry| Input::Registry(Box::new(registry)));
         }
         tree(path, args, context)
     };

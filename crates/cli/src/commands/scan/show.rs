@@ -203,13 +203,13 @@ impl<'a> Show<'a> {
         } else {
             Role::Warn
         };
-        let (severity, rule) = (finding.severity.name(), format!("[{}]", finding.rule));
+        let (severity, name) = (finding.severity.name(), format!("[{}]", finding.rule));
         let message = plain(&finding.message);
-        let line = format!("{:12}{severity}  {message}  {rule}\n", "");
+        let line = format!("{:12}{severity}  {message}  {name}\n", "");
         // Coloured when it is folded: colours take no room.
         let line = self.term.fold(&line, 14);
         let line = line.replacen(severity, &self.term.paint(role, severity), 1);
-        let line = line.replacen(&rule, &self.term.paint(Role::Literal, &rule), 1);
+        let line = line.replacen(&name, &self.term.paint(Role::Literal, &name), 1);
         self.text.push_str(&line);
         let inner = &finding.location.path;
         let inner = inner.strip_prefix(&file.path).unwrap_or(inner);
