@@ -31,8 +31,6 @@ pub(super) type Id = usize;
 pub(super) struct Node<'s> {
     /// What it is.
     pub(super) expr: Expr<'s>,
-    /// First byte of it, or of the sign that makes it.
-    pub(super) offset: usize,
     /// Line, from 1.
     pub(super) line: u32,
 }

@@ -80,19 +80,17 @@ impl Judge<'_, '_, '_, '_> {
     fn see(
         &mut self,
         rule: &'static Rule,
-        (trail, node): (&Trail<'_>, &Node),
-        message: String,
-        severity: Severity,
+        at: (&Trail<'_>, &Node),
+        (message, severity): (String, Severity),
     ) {
-        self.see_cve(rule, (trail, node), message, (severity, None));
+        self.see_cve(rule, at, (message, severity, None));
     }
 
     fn see_cve(
         &mut self,
         rule: &'static Rule,
         (trail, node): (&Trail<'_>, &Node),
-        message: String,
-        (severity, cve): (Severity, Option<&str>),
+        (message, severity, cve): (String, Severity, Option<&str>),
     ) {
         let mut finding = rule.finding(self.at(trail, node), message);
         finding.severity = severity;
@@ -114,8 +112,10 @@ impl Judge<'_, '_, '_, '_> {
             "trust_remote_code" if node.is_true() => self.see(
                 &rules::text::CONFIG_REMOTE_CODE,
                 (trail, node),
-                "the configuration asks for code of the repository to be trusted".to_owned(),
-                Severity::Medium,
+                (
+                    "the configuration asks for code of the repository to be trusted".to_owned(),
+                    Severity::Medium,
+                ),
             ),
             "custom_pipeline" | "custom_pipelines" | "custom_generate" | "custom_code" => {
                 self.custom(key, (trail, node));
@@ -124,7 +124,7 @@ impl Judge<'_, '_, '_, '_> {
                 self.attention(key, trail, node);
             }
             "chat_template" | "chat_templates" | "tokenizer.chat_template" => {
-                self.templates(trail, node)
+                self.templates(trail, node);
             }
             "dependencies" | "build_dependencies" | "pip" | "pip_requirements" => {
                 self.dependencies(trail, node);
@@ -136,7 +136,7 @@ impl Judge<'_, '_, '_, '_> {
                 self.json_pickle(key, (trail, node));
             }
             key if key.ends_with("_template") || key.ends_with("prompt") => {
-                self.templates(trail, node)
+                self.templates(trail, node);
             }
             _ => {}
         }
@@ -167,8 +167,11 @@ impl Judge<'_, '_, '_, '_> {
             self.see_cve(
                 &rules::text::CONFIG_TRUST_HONOURED,
                 (trail, node),
-                "a configuration of LightGlue trusts remote code by itself".to_owned(),
-                (Severity::High, Some("CVE-2026-5241")),
+                (
+                    "a configuration of LightGlue trusts remote code by itself".to_owned(),
+                    Severity::High,
+                    Some("CVE-2026-5241"),
+                ),
             );
         }
     }
@@ -192,8 +195,7 @@ impl Judge<'_, '_, '_, '_> {
                     self.see(
                         &rules::text::CONFIG_REMOTE_CODE,
                         at,
-                        message,
-                        Severity::High,
+                        (message, Severity::High),
                     );
                 } else if !repository.is_empty() && !told.contains(&repository) {
                     told.push(repository);
@@ -204,8 +206,7 @@ impl Judge<'_, '_, '_, '_> {
                     self.see(
                         &rules::text::CONFIG_REMOTE_CODE,
                         at,
-                        message,
-                        Severity::Medium,
+                        (message, Severity::Medium),
                     );
                 } else if repository.is_empty() && !told.contains(&module) {
                     told.push(module);
@@ -216,8 +217,7 @@ impl Judge<'_, '_, '_, '_> {
                     self.see(
                         &rules::text::CONFIG_REMOTE_CODE,
                         at,
-                        message,
-                        Severity::Medium,
+                        (message, Severity::Medium),
                     );
                 }
             }
@@ -232,8 +232,7 @@ impl Judge<'_, '_, '_, '_> {
         self.see(
             &rules::text::CONFIG_REMOTE_CODE,
             (trail, node),
-            message,
-            Severity::Medium,
+            (message, Severity::Medium),
         );
     }
 
@@ -261,7 +260,11 @@ impl Judge<'_, '_, '_, '_> {
             } else {
                 (Severity::Medium, None)
             };
-            self.see_cve(&rules::text::CONFIG_KERNEL, (trail, value), message, how);
+            self.see_cve(
+                &rules::text::CONFIG_KERNEL,
+                (trail, value),
+                (message, how.0, how.1),
+            );
         }
     }
 
@@ -302,8 +305,7 @@ impl Judge<'_, '_, '_, '_> {
             self.see(
                 &rules::text::CONFIG_REMOTE_CODE,
                 (trail, node),
-                message,
-                Severity::Medium,
+                (message, Severity::Medium),
             );
         }
     }
@@ -327,8 +329,7 @@ impl Judge<'_, '_, '_, '_> {
                 self.see(
                     &rules::text::CONFIG_BASE_MODEL,
                     (trail, base),
-                    message,
-                    severity,
+                    (message, severity),
                 );
             }
         }
@@ -359,8 +360,7 @@ impl Judge<'_, '_, '_, '_> {
             return self.see(
                 &rules::text::CONFIG_TARGET,
                 (trail, node),
-                message,
-                Severity::Critical,
+                (message, Severity::Critical),
             );
         }
         let package = |known: &str| {
@@ -372,8 +372,7 @@ impl Judge<'_, '_, '_, '_> {
             self.see(
                 &rules::text::CONFIG_UNKNOWN_TARGET,
                 (trail, node),
-                message,
-                Severity::Medium,
+                (message, Severity::Medium),
             );
         }
     }
@@ -387,8 +386,7 @@ impl Judge<'_, '_, '_, '_> {
             self.see(
                 &rules::text::CONFIG_CODE_PATH,
                 (trail, path),
-                message,
-                Severity::High,
+                (message, Severity::High),
             );
         }
         if kind.text().is_some_and(|name| name.contains('.')) {
@@ -409,8 +407,7 @@ impl Judge<'_, '_, '_, '_> {
             return self.see(
                 &rules::text::CONFIG_UNKNOWN_TARGET,
                 (trail, node),
-                message,
-                Severity::Medium,
+                (message, Severity::Medium),
             );
         };
         let nemo = self.look.input.path.to_ascii_lowercase().contains(".nemo");
@@ -426,8 +423,7 @@ impl Judge<'_, '_, '_, '_> {
                 self.tell_target(
                     &rules::text::CONFIG_TARGET,
                     (trail, node),
-                    (message, how),
-                    arguments,
+                    (message, how.0, how.1, arguments),
                 );
             }
             Standing::Unknown => {
@@ -448,8 +444,7 @@ impl Judge<'_, '_, '_, '_> {
                 self.tell_target(
                     &rules::text::CONFIG_UNKNOWN_TARGET,
                     (trail, node),
-                    (message, how),
-                    arguments,
+                    (message, how.0, how.1, arguments),
                 );
             }
         }
@@ -459,8 +454,7 @@ impl Judge<'_, '_, '_, '_> {
         &mut self,
         rule: &'static Rule,
         (trail, node): (&Trail<'_>, &Node),
-        (message, (severity, cve)): (String, (Severity, Option<&str>)),
-        arguments: &Node,
+        (message, severity, cve, arguments): (String, Severity, Option<&str>, &Node),
     ) {
         let mut finding = rule.finding(self.at(trail, node), message);
         finding.severity = severity;
@@ -489,8 +483,7 @@ impl Judge<'_, '_, '_, '_> {
         self.see(
             &rules::text::CONFIG_TARGET,
             (trail, node),
-            message,
-            severity,
+            (message, severity),
         );
     }
 
@@ -506,8 +499,7 @@ impl Judge<'_, '_, '_, '_> {
                 self.see(
                     &rules::text::CONFIG_SHELL,
                     (trail, item),
-                    message,
-                    Severity::High,
+                    (message, Severity::High),
                 );
             }
         }
@@ -543,8 +535,7 @@ impl Judge<'_, '_, '_, '_> {
                     self.see(
                         &rules::text::CONFIG_REMOTE_CODE,
                         (&trail, value),
-                        message,
-                        severity,
+                        (message, severity),
                     );
                 }
             }
@@ -572,8 +563,7 @@ impl Judge<'_, '_, '_, '_> {
                     self.see(
                         &rules::text::CONFIG_CODE_PATH,
                         (trail, node),
-                        message,
-                        Severity::High,
+                        (message, Severity::High),
                     );
                 }
             }
@@ -588,7 +578,7 @@ impl Judge<'_, '_, '_, '_> {
         {
             return;
         }
-        let typed = |key: &str| root.get(key).and_then(|node| node.get("type"));
+        let kind_of = |key: &str| root.get(key).and_then(|node| node.get("type"));
         let named = [
             "offline_store",
             "online_store",
@@ -596,7 +586,7 @@ impl Judge<'_, '_, '_, '_> {
             "registry",
             "auth",
         ];
-        let types = named.iter().filter_map(|key| typed(key));
+        let types = named.iter().filter_map(|key| kind_of(key));
         for node in types.chain(root.get("provider")) {
             let dotted = node
                 .text()

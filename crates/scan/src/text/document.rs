@@ -1,6 +1,7 @@
 //! A bounded tree of values, whatever notation it was written in, and where each stands.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
 use super::json::{Place, Token};
 
@@ -94,14 +95,6 @@ impl Node {
         }
     }
 
-    /// Returns the number, if it is one.
-    pub(crate) fn number(&self) -> Option<f64> {
-        match self.value {
-            Value::Number(number) => Some(number),
-            _ => None,
-        }
-    }
-
     /// Returns true if it is the value `true`, or a text or number that programs take for it.
     pub(crate) fn is_true(&self) -> bool {
         match &self.value {
@@ -152,7 +145,9 @@ impl<'n> Trail<'n> {
         let mut pointer = String::new();
         for step in &self.0 {
             match step {
-                Step::Item(index) => pointer.push_str(&format!("/{index}")),
+                Step::Item(index) => {
+                    let _ = write!(pointer, "/{index}");
+                }
                 Step::Key(key) => push_key(&mut pointer, key),
             }
         }
@@ -173,11 +168,6 @@ impl<'n> Trail<'n> {
             Step::Key(key) => Some(*key),
             Step::Item(_) => None,
         })
-    }
-
-    /// Returns how many steps there are.
-    pub(crate) fn depth(&self) -> usize {
-        self.0.len()
     }
 }
 
@@ -299,7 +289,9 @@ impl Builder {
         let mut pointer = String::new();
         for opened in &self.open {
             match (&opened.node.value, &opened.key) {
-                (Value::Array(items), _) => pointer.push_str(&format!("/{}", items.len())),
+                (Value::Array(items), _) => {
+                    let _ = write!(pointer, "/{}", items.len());
+                }
                 (_, Some((key, _))) => push_key(&mut pointer, key),
                 _ => {}
             }

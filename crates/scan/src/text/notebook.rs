@@ -101,10 +101,8 @@ fn output(look: &mut Look<'_, '_, '_>, at: &Location, output: &Node) {
     let data = output.get("data").map(Node::entries).unwrap_or_default();
     for (kind, value) in data {
         match kind.as_str() {
-            "application/javascript" => {
-                if !is_known(&text(value)) {
-                    active(look, at, "an output of JavaScript");
-                }
+            "application/javascript" if !is_known(&text(value)) => {
+                active(look, at, "an output of JavaScript");
             }
             "text/html" | "image/svg+xml" | "text/markdown" => {
                 let source = text(value);

@@ -111,7 +111,7 @@ fn judge(line: &str) -> Option<(Severity, &'static str)> {
         part.contains("base64 -d") || part.contains("base64 --decode") || part.contains("xxd -r")
     };
     let last = parts.iter().skip(1).any(|part| runs(part));
-    if last && parts.iter().any(|part| decoded(&part)) {
+    if last && parts.iter().any(decoded) {
         return Some((Severity::High, "runs what it decodes"));
     }
     let substituted = ["$(curl", "$(wget", "`curl", "`wget", "<(curl", "<(wget"];
@@ -119,7 +119,7 @@ fn judge(line: &str) -> Option<(Severity, &'static str)> {
         || line.contains("sh -c")
         || line.contains("source ")
         || line.contains("bash <");
-    if last && parts.iter().any(|part| fetched(&part))
+    if last && parts.iter().any(fetched)
         || evaluated && substituted.iter().any(|mark| line.contains(mark))
     {
         return Some((

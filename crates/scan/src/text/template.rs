@@ -319,8 +319,8 @@ impl<'s> Reader<'s> {
             self.fault(line);
         }
         let values = self.values(&parser.nodes, &tag);
-        self.bind(word, set, &parser.nodes, &values);
-        self.looped(word, &parser.nodes, &values, &tag);
+        self.bind(word, set, (&parser.nodes, &values));
+        self.looped(word, (&parser.nodes, &values), &tag);
     }
 
     // Remembers what `set` and `for` give names to.
@@ -328,8 +328,7 @@ impl<'s> Reader<'s> {
         &mut self,
         word: &str,
         set: Option<(Id, Option<Id>)>,
-        nodes: &[Node<'_>],
-        values: &[Value],
+        (nodes, values): (&[Node<'_>], &[Value]),
     ) {
         if word == "endset"
             && let Some((name, text)) = self.captured.take()
@@ -376,7 +375,7 @@ impl<'s> Reader<'s> {
     }
 
     // Loops in loops whose numbers of turns are written down.
-    fn looped(&mut self, word: &str, nodes: &[Node<'_>], values: &[Value], tag: &Tag<'_>) {
+    fn looped(&mut self, word: &str, (nodes, values): (&[Node<'_>], &[Value]), tag: &Tag<'_>) {
         match word {
             "endfor" => {
                 self.loops.pop();
@@ -408,7 +407,7 @@ impl<'s> Reader<'s> {
         let mut values: Vec<Value> = Vec::with_capacity(nodes.len());
         for node in nodes {
             let value = self.value(node, nodes, &values);
-            self.judge(node, nodes, &values, tag);
+            self.judge(node, (nodes, &values), tag);
             values.push(value);
         }
         values
@@ -467,7 +466,7 @@ impl<'s> Reader<'s> {
         }
     }
 
-    fn judge(&mut self, node: &Node<'_>, nodes: &[Node<'_>], values: &[Value], tag: &Tag<'_>) {
+    fn judge(&mut self, node: &Node<'_>, (nodes, values): (&[Node<'_>], &[Value]), tag: &Tag<'_>) {
         match &node.expr {
             Expr::Attribute(of, name) => {
                 self.attribute(name, tag);
@@ -480,10 +479,10 @@ impl<'s> Reader<'s> {
                 self.framework(nodes.get(*of), tag);
             }
             Expr::Filter(_, name, arguments) if BY_ATTRIBUTE.contains(name) => {
-                self.by_filter(name, arguments, values, tag);
+                self.by_filter((name, arguments), values, tag);
             }
-            Expr::Call(callee, arguments) => self.call(*callee, arguments, (nodes, values), tag),
-            Expr::Filter(_, name, arguments) => self.sized(name, arguments, values, tag),
+            Expr::Call(callee, arguments) => self.call((*callee, arguments), (nodes, values), tag),
+            Expr::Filter(_, name, arguments) => self.sized((name, arguments), values, tag),
             Expr::Text(_, true) => self.see(
                 &rules::text::TEMPLATE_NAMED,
                 "a text writes a character by its name, which scanners that do not know the name \
@@ -520,8 +519,7 @@ impl<'s> Reader<'s> {
 
     fn by_filter(
         &mut self,
-        filter: &str,
-        arguments: &[Argument<'_>],
+        (filter, arguments): (&str, &[Argument<'_>]),
         values: &[Value],
         tag: &Tag<'_>,
     ) {
@@ -557,8 +555,7 @@ impl<'s> Reader<'s> {
 
     fn call(
         &mut self,
-        callee: Id,
-        arguments: &[Argument<'_>],
+        (callee, arguments): (Id, &[Argument<'_>]),
         (nodes, values): (&[Node<'_>], &[Value]),
         tag: &Tag<'_>,
     ) {
@@ -588,11 +585,16 @@ impl<'s> Reader<'s> {
             let message = format!("`range` counts {} times", turns(arguments, values));
             self.see(&rules::text::TEMPLATE_EXHAUSTION, message, tag);
         }
-        self.sized(name, arguments, values, tag);
+        self.sized((name, arguments), values, tag);
     }
 
     // What makes a text as long as a number says.
-    fn sized(&mut self, name: &str, arguments: &[Argument<'_>], values: &[Value], tag: &Tag<'_>) {
+    fn sized(
+        &mut self,
+        (name, arguments): (&str, &[Argument<'_>]),
+        values: &[Value],
+        tag: &Tag<'_>,
+    ) {
         if !matches!(
             name,
             "center"
@@ -677,9 +679,9 @@ fn turns(arguments: &[Argument<'_>], values: &[Value]) -> i64 {
     match numbers.as_slice() {
         [stop] => *stop,
         [start, stop] => stop.saturating_sub(*start),
-        [start, stop, step] => {
+        [start, stop, every] => {
             let span = stop.saturating_sub(*start);
-            span.checked_div(*step).unwrap_or(0)
+            span.checked_div(*every).unwrap_or(0)
         }
         _ => 0,
     }

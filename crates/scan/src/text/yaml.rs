@@ -359,7 +359,8 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..9 {
             let below = format!("*a{}", level - 1);
-            bomb += &format!("a{level}: &a{level} [{}]\n", vec![below; 10].join(", "));
+            let items = vec![below; 10].join(", ");
+            bomb = format!("{bomb}a{level}: &a{level} [{items}]\n");
         }
         let (_, sights, _) = parse(&bomb);
         assert_eq!(sights[0].rule.id, "yaml/alias-bomb");

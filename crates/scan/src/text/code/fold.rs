@@ -3,6 +3,8 @@
 //! Whoever hides a name writes it in parts, backwards, or as numbers. These are the operations that
 //! Python and Jinja share for that; results are bounded, and what is not known stays unknown.
 
+use std::fmt::Write as _;
+
 /// Longest text, and most items of a list.
 const MAX: usize = 64 << 10;
 /// Deepest list.
@@ -197,9 +199,7 @@ pub(crate) fn method(value: &Value, name: &str, arguments: &[Value]) -> Value {
         "__getitem__" => first.map(|index| item(value, index)),
         "decode" | "encode" => coded(value, name, first),
         "hex" => match value {
-            Value::Bytes(bytes) => Some(Value::Text(
-                bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-            )),
+            Value::Bytes(bytes) => Some(Value::Text(hexadecimal(bytes))),
             _ => None,
         },
         "zfill" | "center" | "ljust" | "rjust" | "expandtabs" | "string" | "safe" | "list"
@@ -256,10 +256,19 @@ fn number(sign: &str, a: i64, b: i64) -> Option<i64> {
     }
 }
 
-fn sliced<T: Clone>(items: &[T], [start, stop, step]: [Option<i64>; 3]) -> Vec<T> {
+fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        // Writing into a text does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+fn sliced<T: Clone>(items: &[T], [start, end, every]: [Option<i64>; 3]) -> Vec<T> {
     let len = i64::try_from(items.len()).unwrap_or(i64::MAX);
-    let step = step.unwrap_or(1);
-    let back = step < 0;
+    let stride = every.unwrap_or(1);
+    let back = stride < 0;
     let bound = |given: Option<i64>, default: i64| {
         let given = given.map(|at| if at < 0 { at.saturating_add(len) } else { at });
         let (least, most) = if back {
@@ -270,16 +279,16 @@ fn sliced<T: Clone>(items: &[T], [start, stop, step]: [Option<i64>; 3]) -> Vec<T
         given.map_or(default, |at| at.clamp(least, most))
     };
     let mut at = bound(start, if back { len.saturating_sub(1) } else { 0 });
-    let stop = bound(stop, if back { -1 } else { len });
+    let end = bound(end, if back { -1 } else { len });
     let mut out = Vec::new();
-    while step != 0 && (if back { at > stop } else { at < stop }) && out.len() < MAX {
+    while stride != 0 && (if back { at > end } else { at < end }) && out.len() < MAX {
         out.extend(
             usize::try_from(at)
                 .ok()
                 .and_then(|at| items.get(at))
                 .cloned(),
         );
-        at = at.saturating_add(step);
+        at = at.saturating_add(stride);
     }
     out
 }
@@ -396,15 +405,15 @@ fn percent(format: &str, arguments: &Value) -> Option<Value> {
         let width = rest.find(|c: char| !matches!(c, '0'..='9' | '-' | '+' | '.' | ' '))?;
         let kind = rest.get(width..)?.chars().next()?;
         rest = rest.get(width.saturating_add(kind.len_utf8())..)?;
-        match (kind, ()) {
-            ('%', ()) => out.push('%'),
-            ('c', ()) => match given.next()? {
+        match kind {
+            '%' => out.push('%'),
+            'c' => match given.next()? {
                 Value::Number(code) => {
-                    out.push(u32::try_from(*code).ok().and_then(char::from_u32)?)
+                    out.push(u32::try_from(*code).ok().and_then(char::from_u32)?);
                 }
                 other => out.push_str(other.text()?),
             },
-            ('s' | 'd' | 'i' | 'r', ()) => out.push_str(&given.next()?.written()?),
+            's' | 'd' | 'i' | 'r' => out.push_str(&given.next()?.written()?),
             _ => return None,
         }
         if out.len() > MAX {
@@ -447,7 +456,7 @@ fn braces(format: &str, arguments: &[Value]) -> Option<Value> {
         let value = arguments.get(index)?;
         match (kind, value) {
             ("c", Value::Number(code)) => {
-                out.push(u32::try_from(*code).ok().and_then(char::from_u32)?)
+                out.push(u32::try_from(*code).ok().and_then(char::from_u32)?);
             }
             _ => out.push_str(&value.written()?),
         }

@@ -306,18 +306,9 @@ fn unescape(body: &str, bytes: bool) -> (String, bool) {
             '\n' => {}
             '\\' | '\'' | '"' => out.push(c),
             '0'..='7' => {
-                let more = rest
-                    .bytes()
-                    .take(2)
-                    .take_while(|b| (b'0'..=b'7').contains(b));
-                let more = more.count();
-                let digits = format!("{c}{}", rest.get(..more).unwrap_or_default());
+                let (octal, more) = octal(c, rest);
+                out.push(octal);
                 rest = rest.get(more..).unwrap_or_default();
-                let code = u32::from_str_radix(&digits, 8).ok();
-                out.push(
-                    code.and_then(char::from_u32)
-                        .unwrap_or(char::REPLACEMENT_CHARACTER),
-                );
             }
             'N' if !bytes && rest.starts_with('{') => {
                 let end = rest.find('}').unwrap_or(rest.len());
@@ -333,6 +324,16 @@ fn unescape(body: &str, bytes: bool) -> (String, bool) {
     }
     out.push_str(rest);
     (out, named)
+}
+
+// The character of up to three digits, and how many of them follow the first.
+fn octal(first: char, rest: &str) -> (char, usize) {
+    let digits = rest.bytes().take(2);
+    let more = digits.take_while(|b| (b'0'..=b'7').contains(b)).count();
+    let digits = format!("{first}{}", rest.get(..more).unwrap_or_default());
+    let code = u32::from_str_radix(&digits, 8).ok();
+    let c = code.and_then(char::from_u32);
+    (c.unwrap_or(char::REPLACEMENT_CHARACTER), more)
 }
 
 // The characters that names are made of; any other is as good as none.

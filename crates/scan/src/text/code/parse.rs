@@ -158,9 +158,9 @@ impl<'s> Parser<'s> {
     }
 
     /// Adds a node.
-    pub(crate) fn push(&mut self, expr: Expr<'s>, (offset, line): (usize, u32)) -> Id {
+    pub(crate) fn push(&mut self, expr: Expr<'s>, (_, line): (usize, u32)) -> Id {
         let id = self.nodes.len();
-        self.nodes.push(Node { expr, offset, line });
+        self.nodes.push(Node { expr, line });
         id
     }
 
@@ -672,12 +672,11 @@ fn closing(inner: &str) -> usize {
     for (at, byte) in bytes.iter().enumerate() {
         match (*byte, quote) {
             (byte, Some(open)) if byte == open => quote = None,
-            (_, Some(_)) => {}
-            (b'"' | b'\'', None) => quote = Some(*byte),
-            (b'(' | b'[' | b'{', None) => depth = depth.saturating_add(1),
-            (b')' | b']', None) => depth = depth.saturating_sub(1),
-            (b'}', None) if depth == 0 => return at,
-            (b'}', None) => depth = depth.saturating_sub(1),
+            _ if quote.is_some() => {}
+            (b'"' | b'\'', _) => quote = Some(*byte),
+            (b'(' | b'[' | b'{', _) => depth = depth.saturating_add(1),
+            (b'}', _) if depth == 0 => return at,
+            (b')' | b']' | b'}', _) => depth = depth.saturating_sub(1),
             _ => {}
         }
     }

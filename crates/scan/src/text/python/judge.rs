@@ -63,10 +63,10 @@ pub(super) fn call(called: &Called<'_>) -> Option<Verdict> {
         .any(Signs::COMPUTED.and(Signs::DECODED).and(Signs::FETCHED));
     let verdict = match called.kind {
         Kind::RunsText => runs_text(called),
-        Kind::RunsCommand => runs_command(called),
+        Kind::RunsCommand => Some(runs_command(called)),
         Kind::Speaks => speaks(called),
         Kind::Unpickles => unpickles(called),
-        Kind::LoadsNative => loads_native(called),
+        Kind::LoadsNative => Some(loads_native(called)),
         Kind::Removes => removes(called),
         Kind::TakesOver => Some(Verdict::new(
             &rules::text::PYTHON_COMMAND,
@@ -161,61 +161,39 @@ fn runs_text(called: &Called<'_>) -> Option<Verdict> {
     Some(Verdict::new(rule, on_import, Severity::Low, message))
 }
 
-fn runs_command(called: &Called<'_>) -> Option<Verdict> {
+fn runs_command(called: &Called<'_>) -> Verdict {
     let rule = &rules::text::PYTHON_COMMAND;
-    let first = called.arguments.first().or_else(|| {
-        let args = called
-            .named
-            .iter()
-            .find(|(name, _)| matches!(*name, "args" | "cmd" | "command"));
-        args.map(|(_, value)| value)
-    });
-    let command = first.map(|first| words(&first.value)).unwrap_or_default();
+    let command = command_of(called);
     let signs = all_signs(called);
     let path = called.path;
     let shown = shortened(&command);
     if signs.any(Signs::FETCHED.and(Signs::DECODED)) {
         let message = format!("`{path}` runs a command that is decoded or fetched first");
-        return Some(Verdict::new(
-            rule,
-            Severity::Critical,
-            Severity::High,
-            message,
-        ));
+        return Verdict::new(rule, Severity::Critical, Severity::High, message);
     }
-    match alarm(&command) {
-        Some(Alarm::Attack) => {
-            let message = format!("`{path}` runs the command `{shown}`");
-            return Some(Verdict::new(
-                rule,
-                Severity::Critical,
-                Severity::High,
-                message,
-            ));
-        }
-        Some(Alarm::Strange) => {
-            let message = format!("`{path}` runs the command `{shown}`");
-            return Some(Verdict::new(
-                rule,
-                Severity::High,
-                Severity::Medium,
-                message,
-            ));
-        }
-        None => {}
+    if let Some(alarm) = alarm(&command) {
+        let message = format!("`{path}` runs the command `{shown}`");
+        let (on_import, in_function) = match alarm {
+            Alarm::Attack => (Severity::Critical, Severity::High),
+            Alarm::Strange => (Severity::High, Severity::Medium),
+        };
+        return Verdict::new(rule, on_import, in_function, message);
     }
     let program = command.split_whitespace().next().unwrap_or_default();
     let program = program.rsplit('/').next().unwrap_or_default();
     if is_usual(program) || command.starts_with("cat /proc/") {
         let message = format!("`{path}` runs `{shown}`");
-        return Some(Verdict::new(rule, Severity::Low, Severity::Info, message).likely());
+        return Verdict::new(rule, Severity::Low, Severity::Info, message).likely();
     }
     // What a build runs of its own source.
     if called.builds
-        && (program.ends_with(".sh") || matches!(program, "python" | "python3" | "npm" | "yarn"))
+        && (std::path::Path::new(program)
+            .extension()
+            .is_some_and(|end| end == "sh")
+            || matches!(program, "python" | "python3" | "npm" | "yarn"))
     {
         let message = format!("`{path}` runs `{shown}`");
-        return Some(Verdict::new(rule, Severity::Medium, Severity::Info, message).likely());
+        return Verdict::new(rule, Severity::Medium, Severity::Info, message).likely();
     }
     let known = !command.is_empty();
     let shell = matches!(
@@ -233,7 +211,19 @@ fn runs_command(called: &Called<'_>) -> Option<Verdict> {
         Severity::Medium
     };
     let verdict = Verdict::new(rule, on_import, Severity::Low, message);
-    Some(if known { verdict } else { verdict.likely() })
+    if known { verdict } else { verdict.likely() }
+}
+
+// What is run, as one text.
+fn command_of(called: &Called<'_>) -> String {
+    let first = called.arguments.first().or_else(|| {
+        let args = called
+            .named
+            .iter()
+            .find(|(name, _)| matches!(*name, "args" | "cmd" | "command"));
+        args.map(|(_, value)| value)
+    });
+    first.map(|first| words(&first.value)).unwrap_or_default()
 }
 
 fn speaks(called: &Called<'_>) -> Option<Verdict> {
@@ -304,7 +294,7 @@ fn unpickles(called: &Called<'_>) -> Option<Verdict> {
     ))
 }
 
-fn loads_native(called: &Called<'_>) -> Option<Verdict> {
+fn loads_native(called: &Called<'_>) -> Verdict {
     let rule = &rules::text::PYTHON_NATIVE;
     let name = called
         .arguments
@@ -317,15 +307,10 @@ fn loads_native(called: &Called<'_>) -> Option<Verdict> {
     let path = called.path;
     if outside {
         let message = format!("`{path}` loads the library `{}`", shortened(&name));
-        return Some(Verdict::new(
-            rule,
-            Severity::High,
-            Severity::Medium,
-            message,
-        ));
+        return Verdict::new(rule, Severity::High, Severity::Medium, message);
     }
     let message = format!("`{path}` loads a library of machine code");
-    Some(Verdict::new(rule, Severity::Low, Severity::Info, message))
+    Verdict::new(rule, Severity::Low, Severity::Info, message)
 }
 
 fn removes(called: &Called<'_>) -> Option<Verdict> {
@@ -432,80 +417,14 @@ fn alarm(command: &str) -> Option<Alarm> {
 
 // What programs ask about the machine they are on, and how they are built.
 fn is_usual(program: &str) -> bool {
-    const USUAL: [&str; 71] = [
-        "git",
-        "hg",
-        "svn",
-        "nvcc",
-        "nvidia-smi",
-        "rocm-smi",
-        "amd-smi",
-        "rocminfo",
-        "hipcc",
-        "hipconfig",
-        "uname",
-        "which",
-        "where",
-        "whereis",
-        "gcc",
-        "g++",
-        "clang",
-        "clang++",
-        "cc",
-        "c++",
-        "ld",
-        "ldd",
-        "ldconfig",
-        "cl",
-        "cmake",
-        "make",
-        "ninja",
-        "ar",
-        "nm",
-        "objdump",
-        "patchelf",
-        "otool",
-        "install_name_tool",
-        "lipo",
-        "xcrun",
-        "xcode-select",
-        "sw_vers",
-        "sysctl",
-        "lscpu",
-        "lspci",
-        "dpkg",
-        "rpm",
-        "brew",
-        "conda",
-        "pkg-config",
-        "java",
-        "javac",
-        "mpicc",
-        "mpirun",
-        "mpiexec",
-        "clear",
-        "cls",
-        "color",
-        "tput",
-        "stty",
-        "locale",
-        "hostname",
-        "llvm-config",
-        "cython",
-        "swig",
-        "protoc",
-        "pandoc",
-        "ffmpeg",
-        "ffprobe",
-        "dot",
-        "sphinx-build",
-        "xcodebuild",
-        "free",
-        "df",
-        "ps",
-        "lsb_release",
-    ];
-    USUAL.contains(&program.trim_end_matches(".exe"))
+    const USUAL: &str = "git hg svn nvcc nvidia-smi rocm-smi amd-smi rocminfo hipcc hipconfig uname which \
+        where whereis gcc g++ clang clang++ cc c++ ld ldd ldconfig cl cmake make ninja ar \
+        nm objdump patchelf otool install_name_tool lipo xcrun xcode-select sw_vers sysctl \
+        lscpu lspci dpkg rpm brew conda pkg-config java javac mpicc mpirun mpiexec clear \
+        cls color tput stty locale hostname llvm-config cython swig protoc pandoc ffmpeg \
+        ffprobe dot sphinx-build xcodebuild free df ps lsb_release";
+    let program = program.trim_end_matches(".exe");
+    USUAL.split(' ').any(|usual| usual == program)
 }
 
 // The words of a command, however it is given.

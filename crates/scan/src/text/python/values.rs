@@ -75,7 +75,7 @@ impl Val {
         // One variable of the environment is a setting; all of them are not.
         let setting = path
             .as_deref()
-            .is_some_and(|path| path.starts_with("os.environ.") && !path.ends_with(".copy"));
+            .is_some_and(|path| path.starts_with("os.environ.") && path != "os.environ.copy");
         if setting {
             return Self {
                 value: Value::Unknown,
@@ -162,7 +162,7 @@ pub(super) fn known_call(path: &str, arguments: &[Val]) -> Option<Val> {
             }
             _ => return None,
         },
-        "builtins.str" | "builtins.list" | "builtins.tuple" => first?.clone(),
+        "builtins.str" | "builtins.list" | "builtins.tuple" | "builtins.compile" => first?.clone(),
         "builtins.reversed" => {
             let value = code::method(&first?.value, "reversed", &[]);
             Val::constant(value).with(computed)
@@ -173,7 +173,6 @@ pub(super) fn known_call(path: &str, arguments: &[Val]) -> Option<Val> {
             path: None,
             signs: computed,
         },
-        "builtins.compile" => first?.clone(),
         "builtins.getattr" => {
             let name = arguments.get(1)?;
             let found = first?.attribute(name.value.text()?);

@@ -21,6 +21,37 @@ const MAX_KEPT: usize = 200_000;
 /// Deepest nesting of programs in texts that programs run.
 const MAX_NESTED: u32 = 3;
 
+/// Functions that need no import, as far as they matter.
+const BUILTINS: [&str; 27] = [
+    "exec",
+    "eval",
+    "execfile",
+    "compile",
+    "open",
+    "getattr",
+    "__import__",
+    "globals",
+    "locals",
+    "vars",
+    "chr",
+    "bytes",
+    "bytearray",
+    "str",
+    "map",
+    "list",
+    "tuple",
+    "reversed",
+    "True",
+    "False",
+    "filter",
+    "input",
+    "breakpoint",
+    "setattr",
+    "ord",
+    "int",
+    "print",
+];
+
 /// What was seen in a program.
 #[derive(Debug)]
 pub(super) struct Sight {
@@ -37,6 +68,9 @@ pub(super) fn walk(source: &str, installs: bool) -> Vec<Sight> {
     walker.program(source);
     walker.finish(installs)
 }
+
+// The line of a call, and whether it only runs when something else is called.
+type Site = (u32, bool);
 
 struct Walker {
     scopes: Vec<Scope>,
@@ -151,7 +185,6 @@ impl Walker {
         match word {
             "import" => self.import(run),
             "from" => self.import_from(run),
-            "async" => run.parser.bump(),
             "def" => self.function(run),
             "class" => self.class(run),
             "if" | "elif" | "while" => self.condition(run),
@@ -168,7 +201,7 @@ impl Walker {
                 }
             }
             "global" | "nonlocal" => run.parser.loose(&[";"]),
-            "pass" | "break" | "continue" => run.parser.bump(),
+            "async" | "pass" | "break" | "continue" => run.parser.bump(),
             "exec" | "print" => self.python_2(run, word),
             _ => self.assignment(run),
         }
@@ -347,10 +380,7 @@ impl Walker {
             run.parser.expressions();
         }
         let mut targets = vec![first];
-        loop {
-            let Some(Token::Sign(sign)) = run.parser.peek() else {
-                break;
-            };
+        while let Some(Token::Sign(sign)) = run.parser.peek() {
             let sign = *sign;
             if sign == "+=" {
                 let place = run.parser.place();
@@ -447,35 +477,6 @@ impl Walker {
                 return Val::thing(path);
             }
         }
-        const BUILTINS: [&str; 27] = [
-            "exec",
-            "eval",
-            "execfile",
-            "compile",
-            "open",
-            "getattr",
-            "__import__",
-            "globals",
-            "locals",
-            "vars",
-            "chr",
-            "bytes",
-            "bytearray",
-            "str",
-            "map",
-            "list",
-            "tuple",
-            "reversed",
-            "True",
-            "False",
-            "filter",
-            "input",
-            "breakpoint",
-            "setattr",
-            "ord",
-            "int",
-            "print",
-        ];
         if BUILTINS.contains(&name) {
             return Val::thing(format!("builtins.{name}"));
         }
@@ -497,7 +498,8 @@ impl Walker {
             };
             let val = self.val(node, run);
             if let Expr::Call(callee, arguments) = &node.expr {
-                self.call(node, (*callee, arguments), run, deferred.contains(&id));
+                let site = (node.line, deferred.contains(&id));
+                self.call(site, (*callee, arguments), run);
             }
             run.vals.push(val);
         }
@@ -532,10 +534,10 @@ impl Walker {
             Expr::Item(of, index) => match nodes.get(*index).map(|node| &node.expr) {
                 Some(Expr::Slice(parts)) => {
                     let parts = parts.map(|part| part.map(|id| known(&id).value));
-                    let [start, stop, step] = &parts;
+                    let [start, end, every] = &parts;
                     let of = known(of);
                     let value =
-                        code::slice(&of.value, [start.as_ref(), stop.as_ref(), step.as_ref()]);
+                        code::slice(&of.value, [start.as_ref(), end.as_ref(), every.as_ref()]);
                     Val::constant(value).with(of.signs.and(Signs::COMPUTED))
                 }
                 _ => known(of).item(&known(index)),
@@ -548,79 +550,16 @@ impl Walker {
                 let values: Vec<Id> = pairs.iter().map(|(_, value)| *value).collect();
                 Val::default().with(signs(&values))
             }
-            Expr::Binary(sign, left, right) => {
-                let value = code::binary(sign, &known(left).value, &known(right).value);
-                let mut signs = signs(&[*left, *right]);
-                if matches!(value, Value::Text(_) | Value::Bytes(_))
-                    && *sign != "and"
-                    && *sign != "or"
-                {
-                    signs = signs.and(Signs::COMPUTED);
-                }
-                // `a or b` is one of them.
-                let path = if matches!(*sign, "or" | "and") {
-                    known(right).path
-                } else {
-                    None
-                };
-                Val { value, path, signs }
-            }
-            Expr::Unary(sign, operand) => {
-                let operand = known(operand);
-                let value = code::unary(sign, &operand.value);
-                Val::constant(value).with(operand.signs)
-            }
-            Expr::Choice(_, value, other) => {
-                let value = known(value);
-                if value.path.is_some() || value.value.is_known() {
-                    value
-                } else {
-                    other.map(|other| known(&other)).unwrap_or_default()
-                }
-            }
-            Expr::Format(parts) => {
-                let texts = parts.iter().map(|id| known(id).value).collect();
-                Val::constant(code::joined(&Value::List(texts), "")).with(signs(parts))
-            }
-            Expr::Each(element, name, over) => self.each(*element, name, &known(over), run),
+            Expr::Each(element, name, over) => each(*element, name, &known(over), run),
             Expr::Lambda(_, body) => Val::default().with(known(body).signs),
             Expr::Call(callee, arguments) => called(*callee, arguments, run),
-            _ => Val::default(),
+            _ => composed(node, run),
         }
     }
 
-    // `chr(c) for c in [..]`, and the same with a little arithmetic around `c`.
-    fn each(&self, element: Id, name: &str, over: &Val, run: &Line<'_>) -> Val {
-        let items: Vec<Value> = match &over.value {
-            Value::List(items) => items.clone(),
-            Value::Bytes(bytes) => bytes
-                .iter()
-                .map(|byte| Value::Number((*byte).into()))
-                .collect(),
-            Value::Text(text) => text.chars().map(|c| Value::Text(c.to_string())).collect(),
-            _ => return Val::default().with(over.signs),
-        };
-        let made: Option<Vec<Value>> = items
-            .iter()
-            .take(10_000)
-            .map(|item| computed(element, (name, item), &run.parser.nodes, 16))
-            .collect();
-        let signs = over.signs.and(Signs::COMPUTED);
-        match made {
-            Some(made) => Val::constant(code::list(made)).with(signs),
-            None => Val::default().with(over.signs),
-        }
-    }
-
-    fn call(
-        &mut self,
-        node: &Node<'_>,
-        (callee, arguments): (Id, &[Argument<'_>]),
-        run: &Line<'_>,
-        deferred: bool,
-    ) {
+    fn call(&mut self, site: Site, (callee, arguments): (Id, &[Argument<'_>]), run: &Line<'_>) {
         let known = |id: Id| run.vals.get(id).cloned().unwrap_or_default();
-        let callee_val = known(callee);
+        let function = known(callee);
         let positional: Vec<Val> = arguments
             .iter()
             .filter(|argument| argument.name.is_none_or(|name| name.starts_with('*')))
@@ -636,32 +575,36 @@ impl Walker {
             })
             .collect();
         self.edge(run, callee);
-        let Some(path) = callee_val.path.as_deref() else {
+        let Some(path) = function.path.as_deref() else {
             return;
         };
         if let Some(kind) = sinks::kind(path) {
-            let called = Called {
+            let use_of = Called {
                 path,
                 kind,
-                signs: callee_val.signs,
+                signs: function.signs,
                 builds: self.builds,
                 arguments: &positional,
                 named: &named,
             };
-            let verdict = judge::call(&called);
-            self.note(node, deferred, verdict);
+            let verdict = judge::call(&use_of);
+            self.note(site, verdict);
             if kind == Kind::RunsText {
-                self.nested(node, positional.first(), deferred);
+                self.nested(site, positional.first());
             }
         }
         if matches!(path, "builtins.open" | "io.open" | "codecs.open")
             && let (Some(name), Some(mode)) = (positional.first(), positional.get(1))
             && let (Some(name), Some(mode)) = (name.value.text(), mode.value.text())
         {
-            self.note(node, deferred, judge::opened(name, mode));
+            self.note(site, judge::opened(name, mode));
         }
-        self.computed_attribute(node, path, &positional, deferred);
-        // A function that is handed to another one is called by it.
+        self.computed_attribute(site, path, &positional);
+        self.handed(site, path, (&positional, &named));
+    }
+
+    // A function that is handed to another one is called by it.
+    fn handed(&mut self, site: Site, path: &str, (positional, named): (&[Val], &[(&str, Val)])) {
         let hands_on = matches!(
             path,
             "threading.Thread"
@@ -675,40 +618,35 @@ impl Walker {
                 | "sys.settrace"
                 | "builtins.list"
         );
-        if hands_on {
-            let handed = positional.iter().chain(named.iter().map(|(_, val)| val));
-            let rest: Vec<Val> = positional.iter().skip(1).cloned().collect();
-            for val in handed.clone() {
-                let Some(path) = val.path.as_deref() else {
-                    continue;
+        if !hands_on {
+            return;
+        }
+        let handed = positional.iter().chain(named.iter().map(|(_, val)| val));
+        let rest: Vec<Val> = positional.iter().skip(1).cloned().collect();
+        for val in handed.clone() {
+            let Some(path) = val.path.as_deref() else {
+                continue;
+            };
+            if let Some(local) = path.strip_prefix("def:") {
+                self.keep_call(local.to_owned());
+            }
+            if let Some(kind @ (Kind::RunsText | Kind::RunsCommand)) = sinks::kind(path) {
+                let use_of = Called {
+                    path,
+                    kind,
+                    signs: val.signs,
+                    builds: self.builds,
+                    arguments: &rest,
+                    named: &[],
                 };
-                if let Some(local) = path.strip_prefix("def:") {
-                    self.keep_call(local.to_owned());
-                }
-                if let Some(kind @ (Kind::RunsText | Kind::RunsCommand)) = sinks::kind(path) {
-                    let called = Called {
-                        path,
-                        kind,
-                        signs: val.signs,
-                        builds: self.builds,
-                        arguments: &rest,
-                        named: &[],
-                    };
-                    let verdict = judge::call(&called);
-                    self.note(node, deferred, verdict);
-                }
+                let verdict = judge::call(&use_of);
+                self.note(site, verdict);
             }
         }
     }
 
     // `getattr(os, name)` with a name that nobody knows.
-    fn computed_attribute(
-        &mut self,
-        node: &Node<'_>,
-        path: &str,
-        arguments: &[Val],
-        deferred: bool,
-    ) {
+    fn computed_attribute(&mut self, site: Site, path: &str, arguments: &[Val]) {
         const MODULES: [&str; 6] = ["os", "subprocess", "builtins", "posix", "pty", "importlib"];
         let [of, name, ..] = arguments else { return };
         let module = of.path.as_deref().filter(|module| MODULES.contains(module));
@@ -725,12 +663,12 @@ impl Walker {
                     "`getattr` takes an attribute of `{module}` by a name that is worked out"
                 ),
             };
-            self.note(node, deferred, Some(verdict));
+            self.note(site, Some(verdict));
         }
     }
 
     // A text that is run is a program, too.
-    fn nested(&mut self, node: &Node<'_>, first: Option<&Val>, deferred: bool) {
+    fn nested(&mut self, site: Site, first: Option<&Val>) {
         let text = match first.map(|first| &first.value) {
             Some(Value::Text(text)) => text.clone(),
             Some(Value::Bytes(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
@@ -753,16 +691,15 @@ impl Walker {
         for (function, main, _, mut verdict) in std::mem::take(&mut inner.seen) {
             if function.is_none() && !main {
                 verdict.message = format!("in a text that is run, {}", verdict.message);
-                self.note(node, deferred, Some(verdict));
+                self.note(site, Some(verdict));
             }
         }
     }
 
-    fn note(&mut self, node: &Node<'_>, deferred: bool, verdict: Option<Verdict>) {
+    fn note(&mut self, (line, deferred): Site, verdict: Option<Verdict>) {
         if let Some(verdict) = verdict {
             let (function, main) = self.context();
-            self.seen
-                .push((function, main || deferred, node.line, verdict));
+            self.seen.push((function, main || deferred, line, verdict));
         }
     }
 
@@ -795,8 +732,8 @@ impl Walker {
         }
     }
 
-    // Which functions importing runs, and so how bad each sight is.
-    fn finish(self, installs: bool) -> Vec<Sight> {
+    // Which functions importing runs.
+    fn reached(&self, installs: bool) -> BTreeSet<usize> {
         let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (id, function) in self.functions.iter().enumerate() {
             let class = function.class.as_deref();
@@ -835,6 +772,12 @@ impl Walker {
                 }
             }
         }
+        run
+    }
+
+    // How bad each sight is where it stands.
+    fn finish(self, installs: bool) -> Vec<Sight> {
+        let run = self.reached(installs);
         let mut told = BTreeSet::new();
         let mut sights = Vec::new();
         for (function, main, line, verdict) in self.seen {
@@ -873,6 +816,73 @@ struct Line<'s> {
     vals: Vec<Val>,
     indent: usize,
     parameters: Vec<String>,
+}
+
+// What operators make of what stands beside them.
+fn composed(node: &Node<'_>, run: &Line<'_>) -> Val {
+    let known = |id: &Id| run.vals.get(*id).cloned().unwrap_or_default();
+    let signs = |ids: &[Id]| {
+        ids.iter()
+            .fold(Signs::default(), |all, id| all.and(known(id).signs))
+    };
+    match &node.expr {
+        Expr::Binary(sign, left, right) => {
+            let value = code::binary(sign, &known(left).value, &known(right).value);
+            let mut signs = signs(&[*left, *right]);
+            if matches!(value, Value::Text(_) | Value::Bytes(_)) && *sign != "and" && *sign != "or"
+            {
+                signs = signs.and(Signs::COMPUTED);
+            }
+            // `a or b` is one of them.
+            let path = if matches!(*sign, "or" | "and") {
+                known(right).path
+            } else {
+                None
+            };
+            Val { value, path, signs }
+        }
+        Expr::Unary(sign, operand) => {
+            let operand = known(operand);
+            let value = code::unary(sign, &operand.value);
+            Val::constant(value).with(operand.signs)
+        }
+        Expr::Choice(_, value, other) => {
+            let value = known(value);
+            if value.path.is_some() || value.value.is_known() {
+                value
+            } else {
+                other.map(|other| known(&other)).unwrap_or_default()
+            }
+        }
+        Expr::Format(parts) => {
+            let texts = parts.iter().map(|id| known(id).value).collect();
+            Val::constant(code::joined(&Value::List(texts), "")).with(signs(parts))
+        }
+        _ => Val::default(),
+    }
+}
+
+// `chr(c) for c in [..]`, and the same with a little arithmetic around `c`.
+fn each(element: Id, name: &str, over: &Val, run: &Line<'_>) -> Val {
+    let items: Vec<Value> = match &over.value {
+        Value::List(items) => items.clone(),
+        Value::Bytes(bytes) => bytes
+            .iter()
+            .map(|byte| Value::Number((*byte).into()))
+            .collect(),
+        Value::Text(text) => text.chars().map(|c| Value::Text(c.to_string())).collect(),
+        _ => return Val::default().with(over.signs),
+    };
+    let made: Option<Vec<Value>> = items
+        .iter()
+        .take(10_000)
+        .map(|item| computed(element, (name, item), &run.parser.nodes, 16))
+        .collect();
+    let signs = over.signs.and(Signs::COMPUTED);
+    match made {
+        Some(made) => Val::constant(code::list(made)).with(signs),
+        None => Val::default().with(over.signs),
+    }
 }
 
 // What a call makes.
@@ -962,7 +972,8 @@ fn computed(id: Id, bound: (&str, &Value), nodes: &[Node<'_>], depth: u32) -> Op
 // The names of the parameters of a definition.
 fn parameters(tokens: &[code::Token<'_>]) -> Vec<String> {
     let is = |at: usize, word: &str| matches!(tokens.get(at).map(|token| &token.kind), Some(Token::Name(name)) if *name == word);
-    if !is(0, "def") && !(is(0, "async") && is(1, "def")) {
+    let defines = is(0, "def") || is(0, "async") && is(1, "def");
+    if !defines {
         return Vec::new();
     }
     let (mut depth, mut before, mut names) = (0_u32, "", Vec::new());

@@ -117,13 +117,13 @@ fn closing(rest: &str, kind: u8) -> Option<usize> {
         match (*byte, quote) {
             (b'\\', Some(_)) => at = at.saturating_add(1),
             (byte, Some(open)) if byte == open => quote = None,
-            (_, Some(_)) => {}
+            _ if quote.is_some() => {}
             (byte, None) if byte == kind && next == Some(&b'}') && (kind == b'%' || depth == 0) => {
                 return Some(at);
             }
-            (b'"' | b'\'', None) => quote = Some(*byte),
-            (b'(' | b'[' | b'{', None) => depth = depth.saturating_add(1),
-            (b')' | b']' | b'}', None) => depth = depth.saturating_sub(1),
+            (b'"' | b'\'', _) => quote = Some(*byte),
+            (b'(' | b'[' | b'{', _) => depth = depth.saturating_add(1),
+            (b')' | b']' | b'}', _) => depth = depth.saturating_sub(1),
             _ => {}
         }
         at = at.saturating_add(1);
