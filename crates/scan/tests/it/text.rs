@@ -344,7 +344,8 @@ fn mlflow_19583_requirements_that_reach_a_shell() {
         "x @ https://h.example/x.whl",
         "-r requirements.txt",
     ] {
-        clean("python_env.yaml", environment(requirement).as_bytes());
+        let report = named("python_env.yaml", environment(requirement).as_bytes());
+        assert_eq!(report.state(Severity::High), State::Clean, "{report:#?}");
     }
     let model =
         "flavors:\n  python_function:\n    loader_module: os\n    code: ../../evil\nutc: 1\n";
