@@ -85,14 +85,22 @@ impl<'a> Window<'a> {
         if len > most || range.end > self.len {
             return None;
         }
-        let mut bytes = vec![0; len];
         let small = u64::try_from(len).ok()? <= 1 << PAGE_BITS;
         if small {
-            for (to, at) in bytes.iter_mut().zip(range.start..) {
-                *to = self.byte(at)?;
+            let mut bytes = Vec::with_capacity(len);
+            while bytes.len() < len {
+                let at = range.start.checked_add(u64::try_from(bytes.len()).ok()?)?;
+                let within = usize::try_from(at & ((1 << PAGE_BITS) - 1)).ok()?;
+                let wanted = len.checked_sub(bytes.len())?;
+                self.page(at, |page| {
+                    let rest = page.get(within..).filter(|rest| !rest.is_empty())?;
+                    bytes.extend_from_slice(rest.get(..wanted).unwrap_or(rest));
+                    Some(())
+                })?;
             }
             return Some(bytes);
         }
+        let mut bytes = vec![0; len];
         let read = read_full(self.from, range.start, &mut bytes).ok()?;
         (read == len).then_some(bytes)
     }

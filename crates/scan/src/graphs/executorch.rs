@@ -21,7 +21,7 @@ use crate::work::{Input, Limited, Look};
 pub(crate) static SCHEMA: &str = include_str!("../../data/graphs/executorch.txt");
 
 /// Longest name that is read.
-const MAX_NAME: usize = 4 << 10;
+const MAX_NAME: usize = 1 << 10;
 /// Most segments.
 const MAX_SEGMENTS: usize = 100_000;
 

@@ -13,7 +13,7 @@ use crate::source::{Cursor, CursorError, read_all};
 use crate::work::{Input, Look};
 
 /// Largest graph that is read.
-const MAX_GRAPH: u64 = 64 << 20;
+const MAX_GRAPH: u64 = 8 << 20;
 /// Longest name of an operator that is ordinary.
 const MAX_NAME: usize = 200;
 /// Most findings of one kind.

@@ -31,6 +31,10 @@ const MAX_NAME: usize = 4 << 10;
 const MAX_TEMPLATE: usize = 1 << 20;
 /// Most functions whose names are kept.
 const MAX_FUNCTIONS: usize = 100_000;
+/// Longest name of a function that is kept.
+const MAX_FUNCTION_NAME: usize = 256;
+/// Most domains that are told.
+const MAX_DOMAINS: usize = 1_000;
 /// Most operators of a domain that are named.
 const NAMED: usize = 8;
 
@@ -89,8 +93,10 @@ fn functions(wire: &Wire<'_>) -> BTreeSet<(String, String)> {
     all.take(MAX_FUNCTIONS)
         .filter_map(|field| {
             let range = field.bytes()?;
-            let name = wire.text_of(range, 1, MAX_NAME)?;
-            let domain = wire.text_of(range, 10, MAX_NAME).unwrap_or_default();
+            let name = wire.text_of(range, 1, MAX_FUNCTION_NAME)?;
+            let domain = wire
+                .text_of(range, 10, MAX_FUNCTION_NAME)
+                .unwrap_or_default();
             Some((domain, name))
         })
         .collect()
@@ -148,6 +154,10 @@ impl Model {
             python_operator(look, wire, range, &name);
         }
         if lists.is_standard(&domain) || self.functions.contains(&(domain.clone(), name.clone())) {
+            return;
+        }
+        if self.custom.len() >= MAX_DOMAINS && !self.custom.contains_key(&domain) {
+            look.gap("operators are of more domains than are told");
             return;
         }
         let custom = self.custom.entry(domain).or_insert_with(|| Custom {

@@ -18,7 +18,7 @@ use crate::work::{Input, Look};
 pub(crate) static SCHEMA: &str = include_str!("../../data/graphs/ort.txt");
 
 /// Longest name that is read.
-const MAX_NAME: usize = 4 << 10;
+const MAX_NAME: usize = 1 << 10;
 /// Most domains that are told.
 const MAX_DOMAINS: usize = 100;
 

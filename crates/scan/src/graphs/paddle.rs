@@ -26,7 +26,7 @@ const MAX_NAME: usize = 4 << 10;
 /// Most attributes that are shown.
 const SHOWN: usize = 8;
 /// Largest program in JSON that is read.
-const MAX_JSON: u64 = 64 << 20;
+const MAX_JSON: u64 = 8 << 20;
 /// Most values of one that are looked at.
 const MAX_VALUES: usize = 4_000_000;
 

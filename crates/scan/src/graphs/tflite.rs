@@ -20,7 +20,7 @@ use crate::work::{Input, Look};
 pub(crate) static SCHEMA: &str = include_str!("../../data/graphs/tflite.txt");
 
 /// Longest name that is read.
-const MAX_NAME: usize = 4 << 10;
+const MAX_NAME: usize = 1 << 10;
 /// Code of operators that are not of the runtime.
 const CUSTOM: u32 = 32;
 /// Most findings about tensors.

@@ -183,6 +183,7 @@ pub(crate) fn walk<V: Visitor>(
         stack: Vec::new(),
         visited: BTreeSet::new(),
         walked: Walked::default(),
+        values: 0,
         faults: 0,
         unknown: 0,
     };
@@ -205,6 +206,8 @@ struct Walk<'l, 'i, 'w, 's, 'x, 'a, V> {
     stack: Vec<(usize, Table)>,
     visited: BTreeSet<(u64, usize)>,
     walked: Walked,
+    // Bytes of texts and values that were looked at.
+    values: u64,
     faults: usize,
     unknown: usize,
 }
@@ -265,7 +268,9 @@ impl<V: Visitor> Walk<'_, '_, '_, '_, '_, '_, V> {
             Kind::Text => self.text(place, false)?,
             Kind::Numbers(1) => {
                 let vector = self.buffer.vector(place, 1)?;
-                return Ok(self.bytes(name, &vector));
+                if self.is_fresh(&vector)? {
+                    return Ok(self.bytes(name, &vector));
+                }
             }
             Kind::Numbers(size) => {
                 let vector = self.buffer.vector(place, size)?;
@@ -333,8 +338,27 @@ impl<V: Visitor> Walk<'_, '_, '_, '_, '_, '_, V> {
             });
         }
         self.walked.parsed(vector.at..range.end.saturating_add(1));
+        if !self.is_fresh(&vector)? {
+            return Ok(());
+        }
         values::text(self.look, self.buffer.window(), &range, is_name);
         Ok(())
+    }
+
+    // Returns false if a value was looked at before. Many may lie over each other, so that a small
+    // file has very many bytes of them.
+    fn is_fresh(&mut self, vector: &Vector) -> Result<bool, Broken> {
+        if !self.visited.insert((vector.at, usize::MAX)) {
+            return Ok(false);
+        }
+        self.values = self.values.saturating_add(u64::from(vector.len));
+        if self.values > self.buffer.len().saturating_mul(2) {
+            return Err(Broken {
+                at: vector.at,
+                fault: Fault::Visits,
+            });
+        }
+        Ok(true)
     }
 
     fn bytes(&mut self, name: &str, vector: &Vector) -> Result<(), Limited> {

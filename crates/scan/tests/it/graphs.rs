@@ -672,6 +672,24 @@ fn operators_and_sizes_of_tensorflow_lite() {
         broken += usize::from(rules(&look(&bad)).contains(&"tflite/broken"));
     }
     assert!(broken > 30, "{broken}");
+    // Texts that lie over each other, each as long as the file, are not looked at one by one.
+    let mut over = flat::buffer(
+        b"TFL3",
+        vec![(
+            6,
+            Value::Tables(
+                (0..20_000)
+                    .map(|_| Value::Table(vec![(0, Value::U32(0))]))
+                    .collect(),
+            ),
+        )],
+    );
+    let first = over.len().div_ceil(4) * 4;
+    over.resize(first, 0);
+    over.extend([0, 0, 8, 0].repeat(200_000));
+    flat::point_at(&mut over, first);
+    let report = look(&over);
+    assert_eq!(report.state(Severity::High), State::Incomplete);
     let behind = [good, b"what nothing points at".to_vec()].concat();
     assert_eq!(look(&behind).state(Severity::High), State::Incomplete);
 }

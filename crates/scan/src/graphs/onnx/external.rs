@@ -19,6 +19,8 @@ use crate::work::Look;
 
 /// Longest key or value that is read.
 const MAX_VALUE: usize = 4 << 10;
+/// Most entries of a tensor; there are four keys.
+const MAX_ENTRIES: usize = 64;
 /// Most files whose answers are kept.
 const MAX_FILES: usize = 10_000;
 /// Most faults about sizes that are told.
@@ -56,7 +58,15 @@ impl Files {
         tensor: &Tensor<'_>,
     ) {
         let mut values = BTreeMap::new();
-        for entry in tensor.entries {
+        if tensor.entries.len() > MAX_ENTRIES {
+            self.fault(
+                look,
+                "has more external data than there are keys for",
+                tensor,
+            );
+            look.gap("the external data of a tensor has more entries than are looked at");
+        }
+        for entry in tensor.entries.iter().take(MAX_ENTRIES) {
             let key = wire.text_of(entry, 1, MAX_VALUE);
             let value = wire.text_of(entry, 2, MAX_VALUE);
             match (key, value) {

@@ -21,6 +21,20 @@ pub fn buffer(mark: &[u8; 4], root: Vec<(u16, Value)>) -> Vec<u8> {
     bytes
 }
 
+/// Points the first field of each table of the only vector at places one after another.
+pub fn point_at(bytes: &mut [u8], first: usize) {
+    let word = |bytes: &[u8], at: usize| {
+        u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
+    };
+    let root = word(bytes, 0);
+    let vector = root + 4 + word(bytes, root + 4);
+    for number in 0..word(bytes, vector) {
+        let place = vector + 4 + 4 * number;
+        let field = place + word(bytes, place) + 4;
+        patch(bytes, field, first + 4 * number);
+    }
+}
+
 fn patch(bytes: &mut [u8], place: usize, to: usize) {
     let distance = u32::try_from(to - place).unwrap();
     bytes[place..place + 4].copy_from_slice(&distance.to_le_bytes());
