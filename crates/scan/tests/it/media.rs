@@ -120,6 +120,7 @@ fn what_is_cut_is_never_clean() {
         "svg",
         "matroska",
         "mp4",
+        "avro",
     ];
     for (format, bytes) in samples() {
         // The end of the last line is no loss.
