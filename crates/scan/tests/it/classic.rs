@@ -58,11 +58,12 @@ fn what_is_cut_is_never_clean() {
             .unwrap();
         for end in (1..rest).step_by(5) {
             let report = look(&bytes[..end]);
-            let text = report.formats.iter().all(|one| one.format == "text");
+            // A beginning may be something else.
+            let other = !report.formats.iter().any(|one| one.format == format);
             // What follows the end of a tar archive may lack.
             let tar = report.formats.iter().any(|one| one.format == "tar");
             assert!(
-                text || tar || report.state(Severity::Medium) != State::Clean,
+                other || tar || report.state(Severity::Medium) != State::Clean,
                 "{format} at {end}: {report:#?}"
             );
         }

@@ -98,9 +98,10 @@ fn what_is_cut_is_never_clean() {
     for (format, bytes) in samples() {
         for end in (1..bytes.len()).step_by(7) {
             let report = look(&bytes[..end]);
-            let text = report.formats.iter().all(|one| one.format == "text");
+            // A beginning may be something else.
+            let other = !report.formats.iter().any(|one| one.format == format);
             assert!(
-                text || report.state(Severity::Medium) != State::Clean,
+                other || report.state(Severity::Medium) != State::Clean,
                 "{format} at {end}: {report:#?}"
             );
         }
