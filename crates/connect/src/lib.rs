@@ -3,6 +3,9 @@
 //! [`oci`] is a client of container registries: it finds, fetches and attaches the signatures of
 //! what a registry holds.
 //!
+//! [`object`] reads buckets: it lists what is below a prefix, and reads parts of objects, noticing
+//! when one changes meanwhile.
+//!
 //! What it is not: it judges nothing. What it brings goes through `custos_trust::verify`, like
 //! anything else that somebody hands over.
 #![deny(
@@ -28,4 +31,5 @@
 
 #[doc(hidden)]
 pub mod fuzz;
+pub mod object;
 pub mod oci;

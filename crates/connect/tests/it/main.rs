@@ -3,6 +3,7 @@
 mod access;
 mod attach;
 mod hostile;
+mod object;
 mod registry;
 mod server;
 mod verify;

@@ -22,6 +22,8 @@ use custos_net::{Secret, percent_encode};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+pub use aws::Account as AwsAccount;
+
 use super::reference::KeyReference;
 use super::remote::{RemoteSigner, ServiceError};
 use super::surroundings::{Surroundings, SurroundingsError};

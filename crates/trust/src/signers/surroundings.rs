@@ -17,7 +17,7 @@ pub(super) const MAX_FILE: u64 = 1 << 20;
 /// Every environment variable that signers look up, in order; `HTTPS_PROXY`, `ALL_PROXY` and
 /// `NO_PROXY` also in lower case. Those that hold a secret hold a credential for a service
 /// ([`super::reference::KeyReference::credentials`]), never a key or its password.
-pub const VARIABLES: [&str; 45] = [
+pub const VARIABLES: [&str; 51] = [
     "ALL_PROXY",
     "AWS_ACCESS_KEY_ID",
     "AWS_CONFIG_FILE",
@@ -31,6 +31,7 @@ pub const VARIABLES: [&str; 45] = [
     "AWS_EC2_METADATA_SERVICE_ENDPOINT",
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_KMS",
+    "AWS_ENDPOINT_URL_S3",
     "AWS_ENDPOINT_URL_STS",
     "AWS_PROFILE",
     "AWS_REGION",
@@ -45,6 +46,11 @@ pub const VARIABLES: [&str; 45] = [
     "AZURE_CLIENT_ID",
     "AZURE_CLIENT_SECRET",
     "AZURE_FEDERATED_TOKEN_FILE",
+    "AZURE_STORAGE_ACCOUNT",
+    "AZURE_STORAGE_CONNECTION_STRING",
+    "AZURE_STORAGE_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "AZURE_STORAGE_SERVICE_ENDPOINT",
     "AZURE_TENANT_ID",
     "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS",
     "COSIGN_PKCS11_MODULE_PATH",
@@ -99,7 +105,8 @@ impl Surroundings {
         self.pause
     }
 
-    pub(super) fn clock(&self) -> &dyn Clock {
+    /// Returns the clock.
+    pub fn clock(&self) -> &dyn Clock {
         self.clock.as_ref()
     }
 
@@ -108,7 +115,7 @@ impl Surroundings {
     }
 
     /// Looks a variable up; an empty one is none.
-    pub(crate) fn var(&self, name: &str) -> Option<String> {
+    pub fn var(&self, name: &str) -> Option<String> {
         (self.vars)(name).filter(|value| !value.is_empty())
     }
 
@@ -128,7 +135,8 @@ impl Surroundings {
         Client::new(self.settings(server, roots)?)
     }
 
-    pub(crate) fn settings(&self, server: &Url, roots: Roots) -> Result<Settings, NetError> {
+    /// Returns settings for calls of the service at `server`, and of no other that is not public.
+    pub fn settings(&self, server: &Url, roots: Roots) -> Result<Settings, NetError> {
         // `HTTPS_PROXY` is for https alone: a metadata service would hand its token to the proxy.
         let proxy = if server.origin().is_tls() && !is_nearby(server) {
             Proxy::from_vars(&|name| self.var(name))?
@@ -158,7 +166,7 @@ impl Surroundings {
     }
 
     /// Parses a URL that a variable holds.
-    pub(super) fn url_var(&self, name: &'static str) -> Result<Option<Url>, SurroundingsError> {
+    pub fn url_var(&self, name: &'static str) -> Result<Option<Url>, SurroundingsError> {
         let Some(text) = self.var(name) else {
             return Ok(None);
         };

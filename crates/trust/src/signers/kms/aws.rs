@@ -5,12 +5,11 @@
 //! that of the reference (always `https`), else `AWS_ENDPOINT_URL_KMS`, `AWS_ENDPOINT_URL`, or
 //! AWS' own for the region.
 
+mod account;
 mod credentials;
 mod machine;
 mod profile;
 mod sigv4;
-
-use std::sync::Mutex;
 
 use custos_core::crypto::{PublicKey, Scheme};
 use custos_core::dsse::Base64;
@@ -18,7 +17,8 @@ use custos_net::{Request, Roots, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use self::credentials::{Credentials, Source};
+pub use self::account::Account;
+use self::account::region;
 use super::super::reference::AwsKey;
 use super::super::remote::{Api, Call, KeyService, RemoteSigner, ServiceError};
 use super::super::surroundings::{Surroundings, SurroundingsError};
@@ -137,28 +137,21 @@ struct SignAnswer {
 struct Kms {
     api: Api,
     url: Url,
-    region: String,
-    source: Source,
-    credentials: Mutex<Credentials>,
-    surroundings: Surroundings,
+    account: Account,
 }
 
 impl Kms {
     fn connect(key: &AwsKey, surroundings: &Surroundings) -> Result<Self, ServiceError> {
-        let region = region(key, surroundings)?;
+        let region = region(key.region(), surroundings)?;
         let url = endpoint(key, &region, surroundings)?;
         let client = surroundings
             .client(&url, Roots::System)
             .map_err(ServiceError::net(SERVICE, "connecting"))?;
-        let source = Source::find(surroundings)?;
-        let credentials = source.fetch(&region, surroundings)?;
+        let account = Account::of(region, surroundings)?;
         Ok(Self {
             api: Api::new(SERVICE, client, surroundings),
             url,
-            region,
-            source,
-            credentials: Mutex::new(credentials),
-            surroundings: surroundings.clone(),
+            account,
         })
     }
 
@@ -167,7 +160,7 @@ impl Kms {
         operation: &'static str,
         value: &B,
     ) -> Result<T, ServiceError> {
-        let credentials = self.credentials()?;
+        let credentials = self.account.credentials()?;
         let unsigned = sigv4::Unsigned {
             method: "POST",
             url: &self.url,
@@ -176,13 +169,9 @@ impl Kms {
                 ("x-amz-target", format!("TrentService.{operation}")),
             ],
             body: &body(value)?,
+            s3: false,
         };
-        let scope = sigv4::Scope {
-            region: &self.region,
-            service: "kms",
-            now: self.surroundings.clock().now(),
-        };
-        let signed = unsigned.sign(&credentials, &scope);
+        let signed = self.account.sign(&unsigned, "kms", &credentials);
         let mut request = Request::new(custos_net::Method::Post, self.url.clone())
             .with_body(unsigned.body.to_vec());
         for (name, value) in signed {
@@ -196,15 +185,6 @@ impl Kms {
         })
     }
 
-    fn credentials(&self) -> Result<Credentials, ServiceError> {
-        let poisoned = || self.wrong("credentials", "another thread failed while it renewed them");
-        let mut held = self.credentials.lock().map_err(|_| poisoned())?;
-        if !held.are_fresh(&self.surroundings) {
-            *held = self.source.fetch(&self.region, &self.surroundings)?;
-        }
-        Ok(held.clone())
-    }
-
     const fn wrong(&self, operation: &'static str, what: &'static str) -> ServiceError {
         ServiceError::Answer {
             service: self.api.service(),
@@ -212,30 +192,6 @@ impl Kms {
             what,
         }
     }
-}
-
-fn region(key: &AwsKey, surroundings: &Surroundings) -> Result<String, ServiceError> {
-    let missing = SurroundingsError::Missing {
-        what: "the AWS region",
-        help: "use the ARN of the key, AWS_REGION, or `region` of the profile",
-    };
-    let region = match key.region().map(str::to_owned) {
-        Some(region) => Some(region),
-        None => surroundings
-            .var("AWS_REGION")
-            .or_else(|| surroundings.var("AWS_DEFAULT_REGION"))
-            .map_or_else(|| profile::region(surroundings), |region| Ok(Some(region)))?,
-    };
-    // It becomes part of a host name.
-    let fits = |region: &String| {
-        region.len() <= 32
-            && region
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
-    region
-        .filter(fits)
-        .ok_or(ServiceError::Surroundings(missing))
 }
 
 fn endpoint(key: &AwsKey, region: &str, surroundings: &Surroundings) -> Result<Url, ServiceError> {

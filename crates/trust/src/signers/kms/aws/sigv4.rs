@@ -1,8 +1,8 @@
 //! AWS Signature Version 4
 //! ([specification](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html)).
 //!
-//! What it is not: the dialect of S3, which encodes paths once instead of twice, and the forms
-//! that sign a URL or chunks.
+//! S3 has a dialect of its own: it encodes paths once instead of twice, and wants the digest of the
+//! body in a header. What it is not: the forms that sign a URL or chunks.
 
 use std::fmt::Write as _;
 
@@ -22,6 +22,8 @@ pub(super) struct Unsigned<'a> {
     pub(super) url: &'a Url,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: &'a [u8],
+    /// Whether it is for S3.
+    pub(super) s3: bool,
 }
 
 /// Where and when a signature counts.
@@ -54,6 +56,9 @@ impl Unsigned<'_> {
     ) -> Vec<(&'static str, String)> {
         let mut headers = self.headers.clone();
         headers.push(("host", host(self.url)));
+        if self.s3 {
+            headers.push(("x-amz-content-sha256", sha256_hex(self.body)));
+        }
         headers.push(("x-amz-date", scope.time()));
         if let Some(token) = credentials.session_token() {
             headers.push(("x-amz-security-token", token.expose().to_owned()));
@@ -80,7 +85,14 @@ impl Unsigned<'_> {
     }
 
     fn canonical(&self, headers: &[(&'static str, String)]) -> String {
-        let path: Vec<String> = self.url.path().split('/').map(percent_encode).collect();
+        let encoded = |part: &str| {
+            if self.s3 {
+                part.to_owned()
+            } else {
+                percent_encode(part)
+            }
+        };
+        let path: Vec<String> = self.url.path().split('/').map(encoded).collect();
         let mut out = format!(
             "{}\n{}\n{}\n",
             self.method,
@@ -231,6 +243,7 @@ mod tests {
                     .map(|(name, value)| (*name, (*value).to_owned()))
                     .collect(),
                 body: body.as_bytes(),
+                s3: false,
             };
             assert_eq!(
                 signature(&unsigned, "service"),
@@ -269,6 +282,7 @@ mod tests {
                 "application/x-www-form-urlencoded; charset=utf-8".to_owned(),
             )],
             body: b"",
+            s3: false,
         };
         assert!(signature(&unsigned, "iam").ends_with(
             "SignedHeaders=content-type;host;x-amz-date, \
@@ -285,6 +299,7 @@ mod tests {
             url: &url,
             headers: vec![("x-amz-target", "T".to_owned())],
             body: b"{}",
+            s3: false,
         };
         let scope = Scope {
             region: "us-east-1",
