@@ -69,9 +69,17 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>) {
     look.covered.parsed(0..at);
     match outcome {
         Ok(()) => {
-            // Lines end with one.
-            let line = coding == Coding::Ascii && reader.cursor.peek(1) == b"\n";
-            let end = if line { at.saturating_add(1) } else { at };
+            // Lines end with one, and the line of an empty text is one of its own.
+            let lines = reader
+                .cursor
+                .peek(2)
+                .iter()
+                .take_while(|byte| **byte == b'\n');
+            let blank = match coding {
+                Coding::Ascii => u64::try_from(lines.count()).unwrap_or(0),
+                Coding::Xdr | Coding::Native => 0,
+            };
+            let end = at.saturating_add(blank);
             look.covered.parsed(at..end);
             // A limit is noted where it fired.
             let _ = look.trailing_by(&rules::classic::R_BROKEN, end..size);
