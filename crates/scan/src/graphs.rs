@@ -148,7 +148,7 @@ pub(crate) static FORMATS: &[Format] = &[
     },
     Format {
         name: "feast-registry",
-        extensions: &[],
+        extensions: &["db"],
         recognises: feast::recognises,
         examine: feast::examine,
     },

@@ -352,7 +352,7 @@ fn ort(domain: &str) -> Vec<u8> {
     ]);
     let graph = Value::Table(vec![(2, Value::Tables(vec![node]))]);
     let model = Value::Table(vec![(0, Value::U64(8)), (7, graph)]);
-    buffer(b"ORTM", vec![(0, Value::Text("6".into())), (1, model)])
+    buffer(*b"ORTM", vec![(0, Value::Text("6".into())), (1, model)])
 }
 
 #[test]
@@ -623,7 +623,7 @@ fn tflite(operator: &str, bytes: usize) -> Vec<u8> {
         Value::Table(vec![(0, Value::Bytes(vec![1; bytes]))]),
     ];
     buffer(
-        b"TFL3",
+        *b"TFL3",
         vec![
             (0, Value::U32(3)),
             (1, Value::Tables(vec![code])),
@@ -674,7 +674,7 @@ fn operators_and_sizes_of_tensorflow_lite() {
     assert!(broken > 30, "{broken}");
     // Texts that lie over each other, each as long as the file, are not looked at one by one.
     let mut over = flat::buffer(
-        b"TFL3",
+        *b"TFL3",
         vec![(
             6,
             Value::Tables(
@@ -891,7 +891,7 @@ fn executorch(operator: &str) -> Vec<u8> {
         (6, Value::Tables(vec![op])),
     ]);
     buffer(
-        b"ET12",
+        *b"ET12",
         vec![(0, Value::U32(0)), (1, Value::Tables(vec![plan]))],
     )
 }

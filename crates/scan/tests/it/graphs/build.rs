@@ -13,10 +13,10 @@ pub fn message() -> Message {
 pub fn varint(mut number: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     while number >= 0x80 {
-        bytes.push((number & 0x7f) as u8 | 0x80);
+        bytes.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
     }
-    bytes.push(number as u8);
+    bytes.push(number.to_le_bytes()[0]);
     bytes
 }
 
@@ -76,10 +76,13 @@ pub fn is_message(bytes: &[u8]) -> bool {
                     return false;
                 }
             }
-            2 => match read(&mut at) {
-                Some(len) if at + len as usize <= bytes.len() => at += len as usize,
-                _ => return false,
-            },
+            2 => {
+                let end = read(&mut at).and_then(|len| at.checked_add(usize::try_from(len).ok()?));
+                match end {
+                    Some(end) if end <= bytes.len() => at = end,
+                    _ => return false,
+                }
+            }
             _ => return false,
         }
     }

@@ -13,7 +13,7 @@ pub enum Value {
 }
 
 /// Returns a buffer with a mark and a root table.
-pub fn buffer(mark: &[u8; 4], root: Vec<(u16, Value)>) -> Vec<u8> {
+pub fn buffer(mark: [u8; 4], root: Vec<(u16, Value)>) -> Vec<u8> {
     let mut bytes = vec![0; 4];
     bytes.extend(mark);
     let at = table(&mut bytes, root);
