@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::super::super::reference::KeyReference;
 use super::super::super::remote::Standing;
 use super::super::super::replay::{NOW, Replay, Seen, around, sha256};
+use super::credentials::Source;
 use super::*;
 use crate::signer::Signer as _;
 
@@ -269,7 +270,7 @@ fn regions_and_endpoints() {
     ] {
         let surroundings = around(&vars);
         let key = key(&reference);
-        let found = region(&key, &surroundings)
+        let found = region(key.region(), &surroundings)
             .and_then(|region| endpoint(&key, &region, &surroundings))
             .map(|url| url.to_string());
         assert_eq!(found.ok().as_deref(), expected, "{reference} {vars:?}");
