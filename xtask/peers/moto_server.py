@@ -1,4 +1,4 @@
-"""moto as a server of AWS KMS, on a free port of the loopback interface.
+"""moto as a server of AWS KMS and S3 (a bucket with one object), on a free port of the loopback interface.
 
 Writes one line of JSON once it listens: its URL and an access key. It checks the signature of
 every request with botocore (moto's own option) and ends when its standard input does.
@@ -20,6 +20,7 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
 from moto.kms import utils as kms
 from moto.kms.responses import KmsResponse
+from moto.s3.models import s3_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -61,13 +62,21 @@ def access_key():
     iam.create_user(region_name="us-east-1", user_name="custos")
     policy = {"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": "kms:*", "Resource": "*"},
+        {"Effect": "Allow", "Action": "s3:*", "Resource": "*"},
     ]}
     iam.put_user_policy("custos", "kms", json.dumps(policy))
     return iam.create_access_key("custos")
 
 
+def bucket():
+    s3 = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    s3.create_bucket("models", "us-east-1")
+    s3.put_object("models", "m/a b+c.bin", bytes(range(251)) * 40000)
+
+
 def main():
     key = access_key()
+    bucket()
     server = make_server(
         "127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True
     )

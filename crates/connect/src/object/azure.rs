@@ -127,10 +127,16 @@ impl Container {
             let found = headers.iter().find(|(known, _)| *known == name);
             found.map_or("", |(_, value)| value.as_str())
         };
-        let resource: String = query
+        let resource: Vec<String> = query
             .iter()
-            .map(|(name, value)| format!("\n{name}:{value}"))
+            .map(|(name, value)| {
+                format!(
+                    "
+{name}:{value}"
+                )
+            })
             .collect();
+        let resource = resource.concat();
         format!(
             "GET\n\n\n\n\n\n\n\n{}\n\n\n{}\nx-ms-date:{date}\nx-ms-version:{VERSION}\n/{}{path}{resource}",
             of("if-match"),
@@ -232,13 +238,12 @@ fn parse(xml: &str) -> Option<Page> {
     xml.contains("<EnumerationResults").then_some(())?;
     let mut objects = Vec::new();
     for entry in elements(xml, "Blob") {
-        let key = match elements(entry, "Name").is_empty() {
-            false => text(entry, "Name")?,
+        let key = if elements(entry, "Name").is_empty() {
             // A name that XML cannot carry is escaped, and says so.
-            true => {
-                let (_, rest) = entry.split_once("<Name Encoded=\"true\">")?;
-                decode_percent(rest.split("</Name>").next()?, false)?
-            }
+            let (_, rest) = entry.split_once("<Name Encoded=\"true\">")?;
+            decode_percent(rest.split("</Name>").next()?, false)?
+        } else {
+            text(entry, "Name")?
         };
         objects.push(Object {
             key,

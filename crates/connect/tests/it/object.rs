@@ -1,4 +1,5 @@
-//! Buckets: listed page by page, read in ranges, and caught when an object changes.
+//! Buckets: listed page by page, read in ranges, and caught when an object changes. Signatures are
+//! checked by `moto` where `CUSTOS_PEER_MOTO` describes a server of it (`cargo xtask test` starts one).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,5 +176,64 @@ fn what_changed_or_does_not_fit_is_never_read() {
     let denied = read(|_| Answer::new(403, "<Error><Code>AccessDenied</Code></Error>"));
     assert!(
         matches!(denied, ObjectError::Refused { status: 403, ref code, .. } if code == "AccessDenied")
+    );
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "how a test hears of its peer")]
+fn moto_checks_signatures_and_serves_ranges() {
+    let Ok(described) = std::env::var("CUSTOS_PEER_MOTO") else {
+        let skip = "SKIP moto: CUSTOS_PEER_MOTO is not set, nothing was compared\n";
+        std::io::Write::write_all(&mut std::io::stdout(), skip.as_bytes()).unwrap();
+        return;
+    };
+    let moto: serde_json::Value = serde_json::from_str(&described).unwrap();
+    let field = |name: &str| moto[name].as_str().unwrap().to_owned();
+    let around = |secret: String| {
+        let now = custos_core::clock::Timestamp::from_seconds(
+            i64::try_from(
+                std::time::SystemTime::now()
+                    .duration_since(std::time::UNIX_EPOCH)
+                    .unwrap()
+                    .as_secs(),
+            )
+            .unwrap(),
+        );
+        let vars = [
+            ("AWS_ACCESS_KEY_ID", field("key")),
+            ("AWS_SECRET_ACCESS_KEY", secret),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ENDPOINT_URL_S3", field("url")),
+        ];
+        let find = move |name: &str| {
+            let found = vars.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| value.clone())
+        };
+        Surroundings::new(find, Arc::new(FixedClock::new(now)))
+    };
+    let prefix: Prefix = "s3://models/m/a b".parse().unwrap();
+    let store = open(&prefix, &around(field("secret"))).unwrap();
+    let objects = list(store.as_ref()).unwrap();
+    let keys: Vec<&str> = objects.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!(keys, ["m/a b+c.bin"]);
+    let reader = ObjectReader::new(store.as_ref(), objects[0].clone());
+    let mut buffer = vec![0; 1000];
+    assert_eq!(reader.read_at(4_194_000, &mut buffer).unwrap(), 1000);
+    assert!(
+        buffer
+            .iter()
+            .zip(4_194_000_usize..)
+            .all(|(byte, at)| usize::from(*byte) == at % 251)
+    );
+    let other = Object {
+        etag: "\"0\"".to_owned(),
+        ..objects[0].clone()
+    };
+    let changed = store.read(&other, 0..3).unwrap_err();
+    assert!(matches!(changed, ObjectError::Changed { .. }), "{changed}");
+    let denied = list(open(&prefix, &around("wrong".to_owned())).unwrap().as_ref()).unwrap_err();
+    assert!(
+        matches!(denied, ObjectError::Refused { status: 403, .. }),
+        "{denied}"
     );
 }
