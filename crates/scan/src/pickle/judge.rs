@@ -258,12 +258,8 @@ impl Judge {
                 _ => Err("for something that is no class"),
             },
             "partial" => match arguments.first() {
-                Some(Value::Global(place)) => {
-                    match self.names_at(*place, machine).map(|names| names.standing) {
-                        Some(Standing::Allowed(_)) => Ok(()),
-                        _ => Err("around something that is not known"),
-                    }
-                }
+                // What it is around is judged as if it were called.
+                Some(Value::Global(_)) => Ok(()),
                 _ => Err("around something that is not known"),
             },
             "getattr" => match arguments.as_slice() {
@@ -537,7 +533,15 @@ impl Judge {
             self.made_of(at, call, machine);
             return Outcome::Kept;
         }
-        if !uses.any(Uses::TYPE.and(Uses::CALL)) {
+        let initialised = match call.how {
+            How::New | How::NewEx => false,
+            How::Instance => machine
+                .items(call.arguments)
+                .is_none_or(|(items, _)| !items.is_empty()),
+            How::Reduce => true,
+        };
+        let made = !initialised && uses.any(Uses::OBJECT);
+        if !made && !uses.any(Uses::TYPE.and(Uses::CALL)) {
             let signs = machine.signs(call.arguments);
             self.unknown_call(names, signs, (at, show::call(call, machine)));
             return Outcome::Kept;

@@ -29,7 +29,10 @@ pub(super) fn announces_array(machine: &Machine<'_>, target: Value) -> bool {
     class
         .and_then(|place| machine.global(place))
         .is_some_and(|global| {
-            global.module == "joblib.numpy_pickle" && global.name == "NumpyArrayWrapper"
+            matches!(
+                global.module.as_str(),
+                "joblib.numpy_pickle" | "sklearn.externals.joblib.numpy_pickle"
+            ) && global.name == "NumpyArrayWrapper"
         })
 }
 

@@ -30,6 +30,9 @@ impl Uses {
     /// Only under a condition that the machine knows by name.
     pub(super) const GUARDED: Self = Self(1 << 4);
 
+    /// A class: objects of it are made without a call of its initialiser, and given their state.
+    pub(super) const OBJECT: Self = Self(1 << 5);
+
     /// Returns these and others.
     pub(super) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -68,8 +71,11 @@ pub(super) fn standing(module: &str, name: &str) -> Standing {
         return Standing::Denied(danger);
     }
     let names = LISTS.allowed.get(module);
-    match names.and_then(|names| names.get(name)) {
-        Some(uses) => Standing::Allowed(*uses),
+    let listed = names.and_then(|names| names.get(name)).copied();
+    // Classes that a TorchScript archive brings along lie below this name, which no package has.
+    let own = || (module.split('.').next() == Some("__torch__")).then_some(Uses::OBJECT);
+    match listed.or_else(|| LISTS.object(module, name)).or_else(own) {
+        Some(uses) => Standing::Allowed(uses),
         None => Standing::Unknown,
     }
 }
@@ -84,7 +90,7 @@ pub(super) fn mapped(module: &str, name: &str) -> Option<(&'static str, String)>
 }
 
 /// The files that the lists come from, in a fixed order: they are part of the rule set's digest.
-pub(crate) const FILES: [&str; 7] = [
+pub(crate) const FILES: [&str; 8] = [
     include_str!("../../data/python2-names.toml"),
     include_str!("../../data/pickle/deny.toml"),
     include_str!("../../data/pickle/allow/python.toml"),
@@ -92,13 +98,16 @@ pub(crate) const FILES: [&str; 7] = [
     include_str!("../../data/pickle/allow/torch.toml"),
     include_str!("../../data/pickle/allow/sklearn.toml"),
     include_str!("../../data/pickle/allow/others.toml"),
+    include_str!("../../data/pickle/objects.txt"),
 ];
 
 static LISTS: LazyLock<Lists> = LazyLock::new(|| Lists::read(&FILES));
 
 struct Lists {
     allowed: HashMap<&'static str, HashMap<&'static str, Uses>>,
-    denied_modules: HashMap<&'static str, &'static Danger>,
+    objects: HashMap<&'static str, &'static str>,
+    // `None`: what is denied above does not reach here.
+    denied_modules: HashMap<&'static str, Option<&'static Danger>>,
     denied_names: HashMap<&'static str, HashMap<&'static str, &'static Danger>>,
     // Names that are denied wherever they are.
     denied_anywhere: HashMap<&'static str, &'static Danger>,
@@ -126,6 +135,9 @@ struct DenyEntry {
     severity: Severity,
     #[serde(default)]
     modules: Vec<String>,
+    // Modules below these that the denial does not reach.
+    #[serde(default)]
+    except: Vec<String>,
     #[serde(default)]
     names: BTreeMap<String, Vec<String>>,
     #[serde(default)]
@@ -153,6 +165,9 @@ struct AllowEntry {
     sequences: Vec<String>,
     #[serde(default)]
     guarded: Vec<String>,
+    // Classes whose initialiser may not be called.
+    #[serde(default)]
+    objects: Vec<String>,
 }
 
 impl Lists {
@@ -161,11 +176,15 @@ impl Lists {
     fn read(files: &[&'static str]) -> Self {
         let mut lists = Self {
             allowed: HashMap::new(),
+            objects: HashMap::new(),
             denied_modules: HashMap::new(),
             denied_names: HashMap::new(),
             denied_anywhere: HashMap::new(),
             modules: HashMap::new(),
             names: HashMap::new(),
+        };
+        let Some((objects, files)) = files.split_last() else {
+            return lists;
         };
         let mut files = files.iter();
         if let Some(Ok(mapping)) = files.next().map(|text| toml::from_str::<Mapping>(text)) {
@@ -184,7 +203,31 @@ impl Lists {
                 lists.allow(&entry);
             }
         }
+        lists.objects(objects);
         lists
+    }
+
+    // A line is a module and the classes in it: these lists are long, and taken apart only where
+    // one of their modules is met.
+    fn objects(&mut self, text: &'static str) {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        self.objects
+            .extend(lines.filter_map(|line| line.split_once(' ')));
+    }
+
+    fn object(&self, module: &str, name: &str) -> Option<Uses> {
+        let (_, uses) = self
+            .objects
+            .get(module)?
+            .split(' ')
+            .map(|entry| entry.split_once('=').unwrap_or((entry, "")))
+            .find(|(listed, _)| *listed == name)?;
+        Some(match uses {
+            "mapping" => Uses::OBJECT.and(Uses::MAPPING),
+            "sequence" => Uses::OBJECT.and(Uses::SEQUENCE),
+            "type" => Uses::OBJECT.and(Uses::TYPE),
+            _ => Uses::OBJECT,
+        })
     }
 
     fn map(&mut self, mapping: Mapping) {
@@ -204,7 +247,10 @@ impl Lists {
             severity: entry.severity,
         }));
         for module in entry.modules {
-            self.denied_modules.insert(kept(module), danger);
+            self.denied_modules.insert(kept(module), Some(danger));
+        }
+        for module in entry.except {
+            self.denied_modules.insert(kept(module), None);
         }
         for (module, names) in entry.names {
             let into = self.denied_names.entry(kept(module)).or_default();
@@ -221,6 +267,7 @@ impl Lists {
             (&entry.mappings, Uses::TYPE.and(Uses::MAPPING)),
             (&entry.sequences, Uses::TYPE.and(Uses::SEQUENCE)),
             (&entry.guarded, Uses::GUARDED),
+            (&entry.objects, Uses::OBJECT),
         ];
         for module in &entry.names {
             let into = self.allowed.entry(kept(module.clone())).or_default();
@@ -242,14 +289,17 @@ impl Lists {
         let mut above = Some(module);
         let mut by_module = None;
         while let (Some(at), None) = (above, by_module) {
-            by_module = self.denied_modules.get(at);
+            by_module = self.denied_modules.get(at).copied();
             above = at.rsplit_once('.').map(|(above, _)| above);
         }
         let anywhere = || {
             let last = name.rsplit('.').next().unwrap_or(name);
             self.denied_anywhere.get(last)
         };
-        by_name.or(by_module).or_else(anywhere).copied()
+        by_name
+            .copied()
+            .or(by_module.flatten())
+            .or_else(|| anywhere().copied())
     }
 }
 
@@ -266,7 +316,7 @@ mod tests {
     fn every_list_parses_and_says_something() {
         toml::from_str::<Mapping>(FILES[0]).unwrap();
         assert!(!toml::from_str::<Deny>(FILES[1]).unwrap().danger.is_empty());
-        for text in &FILES[2..] {
+        for text in &FILES[2..7] {
             let file = toml::from_str::<Allow>(text).unwrap();
             for entry in &file.module {
                 let listed = [
@@ -275,6 +325,7 @@ mod tests {
                     &entry.mappings,
                     &entry.sequences,
                     &entry.guarded,
+                    &entry.objects,
                 ];
                 assert!(
                     listed.iter().any(|names| !names.is_empty()),
