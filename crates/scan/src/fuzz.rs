@@ -21,7 +21,6 @@ pub fn formats() -> impl Iterator<Item = &'static str> {
 ///
 /// If not every byte is accounted for once, or if a file is called clean of which something was
 /// not understood.
-#[allow(clippy::panic, reason = "that is how a fuzzer hears of a fault")]
 pub fn format(name: &str, bytes: &[u8]) {
     let bytes = bytes.to_vec();
     let options = Options::default();
@@ -44,12 +43,9 @@ pub fn format(name: &str, bytes: &[u8]) {
         .parsed
         .saturating_add(coverage.opaque)
         .saturating_add(coverage.unknown);
-    if sum != report.size {
-        panic!("{coverage:?} of {} bytes", report.size);
-    }
-    if report.state(Severity::Info) == State::Clean && coverage.unknown > 0 {
-        panic!("clean, and {} bytes unknown", coverage.unknown);
-    }
+    assert_eq!(sum, report.size, "{coverage:?}");
+    let clean = report.state(Severity::Info) == State::Clean;
+    assert!(!clean || coverage.unknown == 0, "clean, with {coverage:?}");
 }
 
 /// Looks for secrets in a text.

@@ -121,7 +121,7 @@ fn compare_name(input: &Input<'_>, found: &[&Format], work: &mut Work<'_>) {
     let promised = GROUPS
         .iter()
         .filter(|group| !std::ptr::eq(**group, supply::FORMATS));
-    let Some(expected) = promised.copied().flatten().filter(|one| meant(one)).last() else {
+    let Some(expected) = promised.copied().flatten().rfind(|one| meant(one)) else {
         return;
     };
     let found: Vec<&str> = found.iter().map(|format| format.name).collect();

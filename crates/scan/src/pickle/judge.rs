@@ -228,54 +228,6 @@ impl Judge {
         self.see(evidence, seen);
     }
 
-    // An allowed name under a condition. `None`: the condition holds.
-    fn guard(
-        &mut self,
-        names: &Names,
-        call: &Call,
-        machine: &Machine<'_>,
-    ) -> Result<(), &'static str> {
-        let arguments = machine
-            .items(call.arguments)
-            .map(|(items, _)| items.to_vec());
-        let Some(arguments) = arguments else {
-            return Err("with arguments that cannot be followed");
-        };
-        let global_name = names.shown.split(' ').next().unwrap_or_default();
-        let last = global_name.rsplit('.').next().unwrap_or_default();
-        match last {
-            "encode" => match arguments.as_slice() {
-                // How protocol 2 carries bytes; other codecs decode payloads.
-                [Value::Text(_), codec]
-                    if machine.short_text(*codec, 8).as_deref() == Some("latin1") =>
-                {
-                    Ok(())
-                }
-                _ => Err("otherwise than to carry bytes"),
-            },
-            "_reconstructor" | "__newobj__" | "__newobj_ex__" => match arguments.first() {
-                Some(Value::Global(_)) => Ok(()),
-                _ => Err("for something that is no class"),
-            },
-            "partial" => match arguments.first() {
-                // What it is around is judged as if it were called.
-                Some(Value::Global(_)) => Ok(()),
-                _ => Err("around something that is not known"),
-            },
-            "getattr" => match arguments.as_slice() {
-                [Value::Made(_) | Value::Global(_), name, ..] => {
-                    let name = machine.short_text(*name, 200);
-                    match name {
-                        Some(name) if Signs::of_text(&name).is_empty() => Ok(()),
-                        _ => Err("for something inner"),
-                    }
-                }
-                _ => Err("of something that is not known"),
-            },
-            _ => Err("in a way that is on no list"),
-        }
-    }
-
     // The class that a reconstructing function makes an object of.
     fn made_of(&mut self, at: u64, call: &Call, machine: &Machine<'_>) {
         let first = machine
@@ -524,7 +476,7 @@ impl Judge {
     ) -> Outcome {
         let Here { at, machine } = here;
         if uses.any(Uses::GUARDED) {
-            if let Err(how) = self.guard(names, call, machine) {
+            if let Err(how) = guard(names, call, machine) {
                 let message = format!("loading calls `{}` {how}", names.shown);
                 let shown = show::call(call, machine);
                 self.simple(at, &rules::pickle::PICKLE_MISUSED_CALL, (message, shown));
@@ -554,6 +506,49 @@ impl Judge {
             return Outcome::Kept;
         }
         Outcome::Known
+    }
+}
+
+// An allowed name under a condition. `None`: the condition holds.
+fn guard(names: &Names, call: &Call, machine: &Machine<'_>) -> Result<(), &'static str> {
+    let arguments = machine
+        .items(call.arguments)
+        .map(|(items, _)| items.to_vec());
+    let Some(arguments) = arguments else {
+        return Err("with arguments that cannot be followed");
+    };
+    let global_name = names.shown.split(' ').next().unwrap_or_default();
+    let last = global_name.rsplit('.').next().unwrap_or_default();
+    match last {
+        "encode" => match arguments.as_slice() {
+            // How protocol 2 carries bytes; other codecs decode payloads.
+            [Value::Text(_), codec]
+                if machine.short_text(*codec, 8).as_deref() == Some("latin1") =>
+            {
+                Ok(())
+            }
+            _ => Err("otherwise than to carry bytes"),
+        },
+        "_reconstructor" | "__newobj__" | "__newobj_ex__" => match arguments.first() {
+            Some(Value::Global(_)) => Ok(()),
+            _ => Err("for something that is no class"),
+        },
+        "partial" => match arguments.first() {
+            // What it is around is judged as if it were called.
+            Some(Value::Global(_)) => Ok(()),
+            _ => Err("around something that is not known"),
+        },
+        "getattr" => match arguments.as_slice() {
+            [Value::Made(_) | Value::Global(_), name, ..] => {
+                let name = machine.short_text(*name, 200);
+                match name {
+                    Some(name) if Signs::of_text(&name).is_empty() => Ok(()),
+                    _ => Err("for something inner"),
+                }
+            }
+            _ => Err("of something that is not known"),
+        },
+        _ => Err("in a way that is on no list"),
     }
 }
 

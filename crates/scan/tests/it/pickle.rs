@@ -265,13 +265,14 @@ fn what_cannot_be_named_cannot_pass() {
             "pickle/misused-call",
         ),
         (
-            "partial of something unknown",
+            "partial of something dangerous",
             four()
                 .stack_global("functools", "partial")
-                .stack_global("my", "run")
-                .raw(b"\x85R")
+                .stack_global("os", "system")
+                .text("id")
+                .raw(b"\x86R")
                 .stop(),
-            "pickle/misused-call",
+            "pickle/dangerous-call",
         ),
     ];
     for (how, stream, rule) in cases {
@@ -332,4 +333,40 @@ fn what_comes_before_a_break_and_after_an_end_counts() {
     ] {
         assert!(rules(&stopped(&both)).contains(&"pickle/dangerous-call"));
     }
+}
+
+#[test]
+fn objects_of_listed_classes_are_made_and_not_initialised() {
+    let class = |end: &[u8]| {
+        Assembler::protocol(4)
+            .stack_global("gensim.models.word2vec", "Word2Vec")
+            .raw(end)
+            .stop()
+    };
+    // `NEWOBJ` without arguments, and state.
+    let made = look(&class(b")\x81}b"));
+    assert!(made.findings.is_empty(), "{made:#?}");
+    // The initialiser opens what it is given.
+    let called = look(&class(b"\x8c\x0b/etc/passwd\x85R"));
+    assert_eq!(rules(&called), ["pickle/unknown-call"]);
+    assert!(called.worst() >= Some(Severity::High), "{called:#?}");
+    // What a TorchScript archive brings along is made, and never called.
+    let own = |end: &[u8]| {
+        let module = "__torch__.torch.nn.modules.linear";
+        let stream = Assembler::protocol(4).stack_global(module, "Identity");
+        look(&stream.raw(end).stop())
+    };
+    assert!(own(b")\x81}b").findings.is_empty());
+    assert_eq!(rules(&own(b")R")), ["pickle/unknown-call"]);
+}
+
+#[test]
+fn a_partial_is_judged_by_what_it_is_around() {
+    let around = |module: &str, name: &str| {
+        let stream = Assembler::protocol(4).stack_global("functools", "partial");
+        look(&stream.stack_global(module, name).raw(b"\x85R").stop())
+    };
+    assert_eq!(around("my", "run").worst(), Some(Severity::Medium));
+    assert_eq!(around("builtins", "len").worst(), None);
+    assert_eq!(around("os", "system").worst(), Some(Severity::Critical));
 }
