@@ -74,7 +74,7 @@ pub fn archive(members: &[Member]) -> Vec<u8> {
         }
         count += 1;
         directory.extend(b"PK\x01\x02");
-        directory.extend((3_u16 << 8 | 20).to_le_bytes());
+        directory.extend((3_u16 << 8 | 0x14).to_le_bytes());
         directory.extend(header(member, false));
         directory.extend([0; 6]);
         directory.extend(member.attributes.to_le_bytes());
@@ -132,6 +132,11 @@ fn an_ordinary_archive_is_clean() {
 }
 
 #[test]
+#[allow(
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    reason = "a table of cases"
+)]
 fn what_hides_a_member_from_scanners_does_not_hide_it_here() {
     let twin = |change: &dyn Fn(&mut Member)| {
         let lie = |bytes: &[u8]| {
@@ -348,7 +353,7 @@ fn described(name: &str, bytes: &[u8], (mark, is_wide): (bool, bool)) -> Vec<u8>
         if is_wide {
             after.extend(size.to_le_bytes());
         } else {
-            after.extend((size as u32).to_le_bytes());
+            after.extend(u32::try_from(size).unwrap().to_le_bytes());
         }
     }
     insert(&mut out, 30 + name.len() + bytes.len(), &after);
@@ -475,7 +480,7 @@ fn overlaps_and_archives_of_themselves_end() {
         bomb.extend(entry);
     }
     let mut end = plain[plain.len() - 22..].to_vec();
-    end[12..16].copy_from_slice(&(entry.len() as u32 * 2_000).to_le_bytes());
+    end[12..16].copy_from_slice(&(u32::try_from(entry.len()).unwrap() * 2_000).to_le_bytes());
     bomb.extend(end);
     let report = look(&bomb);
     assert!(

@@ -161,6 +161,7 @@ fn names_of_python_2_are_followed_and_only_below_protocol_3() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 fn what_cannot_be_named_cannot_pass() {
     let four = || Assembler::protocol(4);
     let cases = [

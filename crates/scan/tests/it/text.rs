@@ -1,5 +1,7 @@
 //! Texts: configurations, templates, programs, notebooks, each with its harmless twin.
 
+use std::fmt::Write as _;
+
 use custos_core::finding::{Finding, Severity};
 use custos_scan::{FileReport, Options, State, scan};
 use proptest::prelude::*;
@@ -108,7 +110,7 @@ fn texts_are_covered_and_noise_is_not_one() {
 fn large_json_is_read_token_by_token() {
     let mut text = "{\"numbers\": [".to_owned();
     for number in 0..400_000 {
-        text += &format!("{number}.5, ");
+        write!(text, "{number}.5, ").unwrap();
     }
     text += "0], \"_attn_implementation_internal\": \"someone/kernel\"}";
     let finding = found("x", &text, "config/hub-kernel");
@@ -378,6 +380,7 @@ fn tags_of_python_in_yaml() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 fn programs_that_act_when_they_are_imported() {
     for (text, rule, severity) in [
         (

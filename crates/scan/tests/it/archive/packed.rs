@@ -183,9 +183,9 @@ fn bombs_and_greedy_headers_are_stopped() {
     let report = look(&bzip2(&fine));
     assert!(!rules(&report).contains(&"scan/limit"), "{report:#?}");
     // A dictionary of nearly four GiB.
-    let mut file = file!("harmless.pkl.lzma");
-    file[1..5].copy_from_slice(&0x8000_0000_u32.to_le_bytes());
-    assert_eq!(look(&file).state(Severity::High), State::Incomplete);
+    let mut huge = file!("harmless.pkl.lzma");
+    huge[1..5].copy_from_slice(&0x8000_0000_u32.to_le_bytes());
+    assert_eq!(look(&huge).state(Severity::High), State::Incomplete);
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
 
 fn record(key: &str, value: &str) -> Vec<u8> {
     let rest = format!(" {key}={value}\n");
-    let len = (rest.len()..).find(|len| len.to_string().len() + rest.len() == *len);
+    let len = (rest.len()..rest.len() + 20).find(|len| len.to_string().len() + rest.len() == *len);
     format!("{}{rest}", len.unwrap()).into_bytes()
 }
 

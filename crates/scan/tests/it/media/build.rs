@@ -46,7 +46,7 @@ pub fn gif(comment: &[u8]) -> Vec<u8> {
     out
 }
 
-pub fn riff(form: &[u8; 4], chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+pub fn riff(form: [u8; 4], chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let mut body = form.to_vec();
     for (name, data) in chunks {
         body.extend(*name);
@@ -63,7 +63,7 @@ pub fn wav(text: &[u8]) -> Vec<u8> {
     let list = [b"INFOISFT", &le32(text.len())[..], text].concat();
     let format = b"\x01\0\x01\0\x44\xac\0\0\x88\x58\x01\0\x02\0\x10\0";
     riff(
-        b"WAVE",
+        *b"WAVE",
         &[
             (b"fmt ", format),
             (b"LIST", &list),
@@ -73,7 +73,7 @@ pub fn wav(text: &[u8]) -> Vec<u8> {
 }
 
 pub fn webp() -> Vec<u8> {
-    riff(b"WEBP", &[(b"VP8L", &[0x2f, 0, 0, 0, 0, 7])])
+    riff(*b"WEBP", &[(b"VP8L", &[0x2f, 0, 0, 0, 0, 7])])
 }
 
 pub fn aiff() -> Vec<u8> {
@@ -163,16 +163,16 @@ pub fn ogg(comment: &[u8]) -> Vec<u8> {
     [page(0, comment), page(960, &[7; 99])].concat()
 }
 
-pub fn boxed(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
-    [&be32(data.len() + 8)[..], name, data].concat()
+pub fn boxed(name: [u8; 4], data: &[u8]) -> Vec<u8> {
+    [&be32(data.len() + 8)[..], &name, data].concat()
 }
 
 pub fn mp4(text: &[u8]) -> Vec<u8> {
-    let moov = boxed(b"moov", &boxed(b"udta", &boxed(b"name", text)));
+    let moov = boxed(*b"moov", &boxed(*b"udta", &boxed(*b"name", text)));
     [
-        boxed(b"ftyp", b"isom\0\0\0\0isom"),
+        boxed(*b"ftyp", b"isom\0\0\0\0isom"),
         moov,
-        boxed(b"mdat", &[5; 40]),
+        boxed(*b"mdat", &[5; 40]),
     ]
     .concat()
 }
@@ -237,6 +237,7 @@ fn text(text: &str) -> Vec<u8> {
 }
 
 /// A Parquet file of one column of bytes, written plainly; `path` is where it lies, if not here.
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 pub fn parquet(name: &str, cells: &[&[u8]], path: Option<&str>) -> Vec<u8> {
     let mut values = Vec::new();
     for cell in cells {
@@ -305,7 +306,7 @@ pub fn parquet(name: &str, cells: &[&[u8]], path: Option<&str>) -> Vec<u8> {
     [&b"PAR1"[..], &page, &footer, &le32(footer.len()), b"PAR1"].concat()
 }
 
-/// Records of TFRecord, each an example with one feature.
+/// Records of `TFRecord`, each an example with one feature.
 pub fn tfrecord(values: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::new();
     for value in values {

@@ -70,6 +70,7 @@ fn token(claims: &str) -> String {
     )
 }
 
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 fn kinds() -> Vec<(&'static str, String, Severity)> {
     use Severity::{High, Low, Medium};
     let letters = |len| random(LETTERS, len, 1);
