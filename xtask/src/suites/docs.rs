@@ -186,7 +186,11 @@ fn machine_paths(text: &str) -> impl Iterator<Item = String> {
             line.match_indices(mark.as_str()).any(|(at, _)| {
                 // A path begins there: `target/work/` is another thing.
                 let before = line.get(..at).and_then(|text| text.chars().next_back());
-                before.is_none_or(|letter| !letter.is_alphanumeric() && !".}>-_)*".contains(letter))
+                let begins = before
+                    .is_none_or(|letter| !letter.is_alphanumeric() && !".}>-_)*".contains(letter));
+                // A root alone, as in a list of roots, names nobody's folder.
+                let rest = line.get(at + mark.len()..).unwrap_or_default();
+                begins && !rest.starts_with('"')
             })
         });
         if hit {
@@ -311,6 +315,7 @@ mod tests {
         let bad = format!("see {}{}x", "/ro", "ot/");
         assert_eq!(machine_paths(&bad).count(), 1);
         assert_eq!(machine_paths("target/work/x and /srv/custos").count(), 0);
+        assert_eq!(machine_paths(&format!("[\"{}{}\"]", "/ro", "ot/")).count(), 0);
     }
 
     #[test]

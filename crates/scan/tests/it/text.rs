@@ -524,7 +524,7 @@ fn programs_that_act_when_they_are_imported() {
             Severity::High,
         ),
         (
-            "open('/root/.ssh/authorized_keys', 'a').write(KEY)\n",
+            "open('/home/x/.ssh/authorized_keys', 'a').write(KEY)\n",
             "python/writes-outside",
             Severity::High,
         ),
