@@ -50,7 +50,7 @@ pub(crate) fn danger(module: &str, name: &str) -> Option<(&'static str, Severity
 pub(crate) fn recognises(head: &Head, input: &Input<'_>) -> bool {
     match head.bytes() {
         [0x80, 0..=5, ..] => true,
-        // Protocols 0 and 1 have no mark. A text, or a number, is no stream; what ends or imports
+        // Protocols 0 and 1 have no mark. A text, or a number, is no stream; what ends or calls
         // after the first opcodes is.
         [
             b'('
@@ -86,49 +86,72 @@ pub(crate) fn recognises(head: &Head, input: &Input<'_>) -> bool {
     }
 }
 
-/// Returns true if it is a stream beyond doubt: it begins with its mark and reaches an end, or names
-/// something to import.
+/// Returns true if it is a stream beyond doubt: it begins with its mark and reaches an end, or calls
+/// something.
 pub(crate) fn is_surely(input: &Input<'_>) -> bool {
     let mut first = [0; 2];
     let count = read_full(input.bytes, 0, &mut first).unwrap_or(0);
     matches!((count, first), (2, [0x80, 0..=5] | [b'c', _])) && is_stream(input)
 }
 
-// A stream that reaches its end, or names a global on the way.
+// A stream that reaches its end, or calls something on the way. To name something is not enough:
+// each list of words whose first begins with `c` does (`certifi`, `numpy`). Only where the bytes end
+// before the stream does, a name that is known tells it from a text.
 fn is_stream(input: &Input<'_>) -> bool {
-    struct Watch(bool);
-    impl machine::Observer for Watch {
-        fn global(&mut self, _: u64, global: &machine::Global) {
-            let plain = |text: &str| {
-                // A name may end in a space, to look like another one; with one inside, it is a line
-                // of a text.
-                let named = text.trim_end();
-                !named.is_empty()
-                    && named
-                        .chars()
-                        .all(|c| c.is_alphanumeric() || "._".contains(c))
-            };
-            self.0 |= plain(&global.module) && plain(&global.name);
-        }
-        fn call(&mut self, _: machine::Here<'_, '_>, _: &machine::Call) -> machine::Outcome {
-            machine::Outcome::Kept
-        }
-        fn build(&mut self, _: machine::Here<'_, '_>, _: value::Value, _: value::Value) {}
-        fn fill(&mut self, _: machine::Here<'_, '_>, _: value::Value, _: machine::Filling) {}
-        fn persistent(&mut self, _: machine::Here<'_, '_>, _: value::Value) {}
-        fn extension(&mut self, _: u64, _: u32) {}
-        fn payload(&mut self, _: value::Span) {}
-        fn oddity(&mut self, _: u64, _: machine::Oddity) {}
-    }
     const TRIED: u64 = 10_000;
-    let mut watch = Watch(false);
+    let mut watch = Watch::default();
     let mut machine = Machine::at(input.bytes, 0, TRIED);
     match machine.run(&mut watch, &mut |_, _| false) {
         // One value of one opcode is what many short texts look like.
-        End::Stop(at) => watch.0 || machine.opcodes() > 2 || at == input.bytes.len(),
+        End::Stop(at) => watch.named || machine.opcodes() > 2 || at == input.bytes.len(),
         End::Limit(..) => true,
-        _ => watch.0,
+        End::Cut(_) => watch.called || watch.known,
+        _ => watch.called,
     }
+}
+
+// What tells a stream from a text.
+#[derive(Default)]
+struct Watch {
+    // A global whose names are some.
+    named: bool,
+    // One that is on a list.
+    known: bool,
+    // Such a global was there when something was called or given its state.
+    called: bool,
+}
+
+impl machine::Observer for Watch {
+    fn global(&mut self, _: u64, global: &machine::Global) {
+        let plain = |text: &str| {
+            // A name may end in a space, to look like another one; with one inside, it is a line
+            // of a text.
+            let named = text.trim_end();
+            !named.is_empty()
+                && named
+                    .chars()
+                    .all(|c| c.is_alphanumeric() || "._".contains(c))
+        };
+        let (module, name) = (global.module.trim_end(), global.name.trim_end());
+        let listed = |module: &str, name: &str| {
+            !matches!(lists::standing(module, name), lists::Standing::Unknown)
+        };
+        self.named |= plain(module) && plain(name);
+        self.known |= listed(module, name)
+            || lists::mapped(module, name).is_some_and(|(module, name)| listed(module, &name));
+    }
+    fn call(&mut self, _: machine::Here<'_, '_>, _: &machine::Call) -> machine::Outcome {
+        self.called |= self.named;
+        machine::Outcome::Kept
+    }
+    fn build(&mut self, _: machine::Here<'_, '_>, _: value::Value, _: value::Value) {
+        self.called |= self.named;
+    }
+    fn fill(&mut self, _: machine::Here<'_, '_>, _: value::Value, _: machine::Filling) {}
+    fn persistent(&mut self, _: machine::Here<'_, '_>, _: value::Value) {}
+    fn extension(&mut self, _: u64, _: u32) {}
+    fn payload(&mut self, _: value::Span) {}
+    fn oddity(&mut self, _: u64, _: machine::Oddity) {}
 }
 
 /// Looks at all streams of an input.

@@ -19,6 +19,7 @@ mod yaml;
 
 use custos_core::finding::Location;
 
+use crate::media::prompts;
 use crate::pickle;
 use crate::route::Format;
 use crate::supply::secrets;
@@ -43,6 +44,7 @@ pub(crate) static FORMATS: &[Format] = &[
 pub(crate) fn inspect(look: &mut Look<'_, '_, '_>, at: &Location, text: &str) {
     secrets::inspect(look, at, text);
     unicode::inspect(look, at, text);
+    prompts::inspect(look, at, text);
 }
 
 /// Returns a text from a file as evidence shows it: short, and on one line.

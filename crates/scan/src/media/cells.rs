@@ -4,7 +4,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use custos_core::finding::Location;
 
-use super::prompts;
 use crate::route;
 use crate::rules;
 use crate::text;
@@ -69,7 +68,6 @@ impl Cells {
         }
         let place = self.place(look);
         text::inspect(look, &place, &self.batch);
-        prompts::inspect(look, &place, &self.batch);
         self.batch.clear();
         Ok(())
     }

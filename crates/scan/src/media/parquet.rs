@@ -141,7 +141,6 @@ fn metadata(look: &mut Look<'_, '_, '_>, file: &Struct<'_>, start: u64) {
         }
         let value = String::from_utf8_lossy(value);
         text::inspect(look, &place, &value);
-        super::prompts::inspect(look, &place, &value);
     }
     if let Some(by) = file.text(6) {
         text::inspect(look, &here, &by);

@@ -80,7 +80,6 @@ pub(super) fn examine(look: &mut Look<'_, '_, '_>) {
         ..look.here()
     };
     text::inspect(look, &place, &text);
-    super::prompts::inspect(look, &place, &text);
     look.covered.parsed(0..size);
 }
 

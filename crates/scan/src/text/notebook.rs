@@ -7,6 +7,7 @@
 use custos_core::finding::{Location, Severity};
 
 use crate::rules;
+use crate::supply::requirement_line;
 use crate::work::Look;
 
 use super::document::{Document, Node};
@@ -87,6 +88,9 @@ fn code(look: &mut Look<'_, '_, '_>, at: &Location, source: &str) {
         };
         if let Some(command) = command {
             shell::examine(look, &location, command.trim_start_matches('!'));
+        } else if trimmed.starts_with(['%', 'p', 'u']) {
+            // `%pip`, and without the sign as the notebook allows it.
+            requirement_line(look, &location, trimmed);
         }
         // Lines of the notebook are no Python; their places stay, so that lines are counted right.
         if !trimmed.starts_with(['!', '%', '?']) {

@@ -4,6 +4,7 @@ use custos_core::finding::{Location, Severity};
 
 use crate::route::{Format, Head};
 use crate::rules;
+use crate::supply::requirement_line;
 use crate::work::{Input, Look};
 
 use super::{plain, shortened};
@@ -33,6 +34,20 @@ pub(super) fn examine(look: &mut Look<'_, '_, '_>, at: &Location, source: &str) 
         if let Some((severity, why)) = judge(&line) {
             tell(look, at, number, (severity, why, &line));
         }
+        installs(look, at, number, &line);
+    }
+}
+
+/// Looks at packages that a line of commands installs.
+fn installs(look: &mut Look<'_, '_, '_>, at: &Location, number: u32, line: &str) {
+    let base = at.line.unwrap_or(1);
+    let location = Location {
+        line: Some(base.saturating_add(number.saturating_sub(1))),
+        ..at.clone()
+    };
+    for command in line.split("&&").flat_map(|part| part.split(';')) {
+        // What is none, such as the marker behind a requirement, is left alone.
+        requirement_line(look, &location, command);
     }
 }
 
@@ -206,6 +221,7 @@ fn examine_dockerfile(look: &mut Look<'_, '_, '_>) {
                     if let Some((severity, why)) = judge(rest) {
                         tell(look, &here, number, (severity, why, &line));
                     }
+                    installs(look, &here, number, rest);
                 }
                 "USER" => user = Some((number, rest.trim().to_owned())),
                 "FROM" => {

@@ -101,6 +101,7 @@ pub(crate) fn walk(look: &mut Look<'_, '_, '_>, visitor: &mut dyn Visitor) -> Re
         bytes: 0,
         text: String::new(),
         at: None,
+        sizes: declarations::Sizes::default(),
     };
     let mut buffer = Vec::new();
     let mut events = 0_u32;
@@ -136,6 +137,8 @@ struct Walk {
     bytes: usize,
     text: String,
     at: Option<u64>,
+    // What the entities make that the document declares.
+    sizes: declarations::Sizes,
 }
 
 impl Walk {
@@ -175,11 +178,13 @@ impl Walk {
                     self.text.push(one);
                 } else if let Some(text) = resolve_predefined_entity(&reference) {
                     self.text.push_str(text);
+                } else {
+                    self.sizes.count(look, self.at, &reference);
                 }
                 Ok(())
             }
             Event::DocType(text) => {
-                declarations::examine(look, self.at, &text);
+                self.sizes = declarations::examine(look, self.at, &text);
                 Ok(())
             }
             Event::PI(instruction) => {
@@ -208,6 +213,7 @@ impl Walk {
             .with_checks(false)
             .filter_map(Result::ok)
             .map(|attribute| {
+                self.sizes.count_all(look, self.at, &attribute.value);
                 let value = unescape(&attribute.value);
                 let value = value.map_or_else(|_| attribute.value.to_string(), Into::into);
                 (AsRef::<str>::as_ref(&attribute.key).to_owned(), value)

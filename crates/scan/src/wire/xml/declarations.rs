@@ -22,8 +22,52 @@ const KNOWN: [&str; 6] = [
     "http://java.sun.com/dtd/",
 ];
 
-/// Looks at a declaration of a type, with what is in its brackets.
-pub(super) fn examine(look: &mut Look<'_, '_, '_>, at: Option<u64>, text: &str) {
+/// How many bytes each entity makes that a document declares, and how many it made so far.
+#[derive(Debug, Default)]
+pub(super) struct Sizes {
+    entities: BTreeMap<String, u64>,
+    made: u64,
+    told: bool,
+}
+
+impl Sizes {
+    /// Counts what an entity makes where the document names it. Told once: when what was made is
+    /// many times the document, as it is if a long entity is named often (quadratic blow-up). The
+    /// bounds are those of Expat: 8 MiB, and a hundred times the document.
+    pub(super) fn count(&mut self, look: &mut Look<'_, '_, '_>, at: Option<u64>, name: &str) {
+        const FREE: u64 = 8 << 20;
+        let Some(size) = self.entities.get(name) else {
+            return;
+        };
+        self.made = self.made.saturating_add(*size);
+        let most = look.input.bytes.len().saturating_mul(100).max(FREE);
+        if self.told || self.made <= most {
+            return;
+        }
+        self.told = true;
+        let message = format!(
+            "its entities make more than {most} bytes where the document names them, as `{}` does",
+            short(name)
+        );
+        let rule = &rules::graphs::XML_EXPANSION;
+        tell(look, rule, (at, rule.severity), (message, name));
+    }
+
+    /// Counts what the entities in the value of an attribute make.
+    pub(super) fn count_all(&mut self, look: &mut Look<'_, '_, '_>, at: Option<u64>, value: &str) {
+        if self.entities.is_empty() {
+            return;
+        }
+        for part in value.split('&').skip(1) {
+            if let Some((name, _)) = part.split_once(';') {
+                self.count(look, at, name);
+            }
+        }
+    }
+}
+
+/// Looks at a declaration of a type, with what is in its brackets. Returns what its entities make.
+pub(super) fn examine(look: &mut Look<'_, '_, '_>, at: Option<u64>, text: &str) -> Sizes {
     let (outer, inner) = text.split_once('[').unwrap_or((text, ""));
     if let Some(place) = place_of(outer) {
         let known = KNOWN.iter().any(|known| outer.contains(known));
@@ -58,8 +102,12 @@ pub(super) fn examine(look: &mut Look<'_, '_, '_>, at: Option<u64>, text: &str) 
         let rule = &rules::graphs::XML_ENTITY;
         tell(look, rule, (at, rule.severity), (message, place));
     }
-    let largest = expanded(&entities);
+    let sizes = expanded(&entities);
+    let largest = sizes.iter().copied().max().unwrap_or(0);
+    let mut made = Sizes::default();
     if largest > EXPANDED {
+        // What is told of one entity is not told again of its uses.
+        made.told = true;
         let message = format!("its entities make up to {largest} bytes when they are put in");
         let rule = &rules::graphs::XML_EXPANSION;
         tell(look, rule, (at, rule.severity), (message, inner));
@@ -72,6 +120,9 @@ pub(super) fn examine(look: &mut Look<'_, '_, '_>, at: Option<u64>, text: &str) 
             (message, inner),
         );
     }
+    let names = entities.iter().map(|entity| entity.name.to_owned());
+    made.entities = names.zip(sizes).collect();
+    made
 }
 
 fn tell(
@@ -151,8 +202,8 @@ fn place_of(text: &str) -> Option<&str> {
     Some(last)
 }
 
-// How many bytes the largest entity makes; one that holds itself makes all there are.
-fn expanded(entities: &[Entity<'_>]) -> u64 {
+// How many bytes each entity makes; one that holds itself makes all there are.
+fn expanded(entities: &[Entity<'_>]) -> Vec<u64> {
     let names: BTreeMap<&str, usize> = entities
         .iter()
         .enumerate()
@@ -179,7 +230,7 @@ fn expanded(entities: &[Entity<'_>]) -> u64 {
             break;
         }
     }
-    sizes.into_iter().max().unwrap_or(0)
+    sizes
 }
 
 fn len(text: &str) -> u64 {

@@ -131,6 +131,34 @@ fn entities_that_hold_each_other_are_told() {
 }
 
 #[test]
+fn a_long_entity_that_is_named_often_is_told() {
+    let document = |long: usize, often: usize, attribute: bool| {
+        let name = "&a;".repeat(often);
+        let body = if attribute {
+            format!("<b c=\"{name}\"/>")
+        } else {
+            format!("<b>{name}</b>")
+        };
+        format!(
+            "<?xml version=\"1.0\"?><!DOCTYPE d [<!ENTITY a \"{}\">]><d>{body}</d>",
+            "x".repeat(long)
+        )
+    };
+    for attribute in [false, true] {
+        let bytes = document(50_000, 10_000, attribute);
+        found(
+            bytes.as_bytes(),
+            "xml/entity-expansion",
+            Severity::High,
+            &[],
+        );
+        for (long, often) in [(20, 10_000), (50_000, 10)] {
+            clean(document(long, often, attribute).as_bytes());
+        }
+    }
+}
+
+#[test]
 fn other_documents_are_not_taken_in() {
     let include = |href: &str| {
         format!(
