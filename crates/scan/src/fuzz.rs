@@ -5,6 +5,7 @@ use custos_core::finding::{Finding, Location, Severity};
 
 use crate::document::{FileResult, Listed};
 use crate::report::State;
+use crate::route::Format;
 use crate::standing::{Baseline, Standing, Suppressions};
 use crate::supply::{requirement_line, secrets};
 use crate::work::{Input, Look, Work};
@@ -22,6 +23,21 @@ pub fn formats() -> impl Iterator<Item = &'static str> {
 /// If not every byte is accounted for once, or if a file is called clean of which something was
 /// not understood.
 pub fn format(name: &str, bytes: &[u8]) {
+    each(route::formats().filter(|format| format.name == name), bytes);
+}
+
+/// Has all formats of the group that one belongs to look at bytes that need not be of any, and then
+/// all that recognise them.
+///
+/// # Panics
+///
+/// As [`format()`] does, or if there is no such format.
+pub fn group(name: &str, bytes: &[u8]) {
+    assert!(route::group(name).next().is_some(), "no format `{name}`");
+    each(route::group(name), bytes);
+}
+
+fn each(formats: impl Iterator<Item = &'static Format>, bytes: &[u8]) {
     let bytes = bytes.to_vec();
     let options = Options::default();
     let mut work = Work::new(&options);
@@ -29,12 +45,12 @@ pub fn format(name: &str, bytes: &[u8]) {
         path: "x".to_owned(),
         bytes: &bytes,
     };
-    let mut look = Look {
-        input: &input,
-        work: &mut work,
-        covered: crate::work::Covered::default(),
-    };
-    if let Some(format) = route::formats().find(|format| format.name == name) {
+    for format in formats {
+        let mut look = Look {
+            input: &input,
+            work: &mut work,
+            covered: crate::work::Covered::default(),
+        };
         (format.examine)(&mut look);
     }
     let report = scan("x", &bytes, &options);

@@ -62,6 +62,12 @@ pub(crate) fn formats() -> impl Iterator<Item = &'static Format> {
     GROUPS.iter().copied().flatten()
 }
 
+/// Returns the formats of the group that one belongs to.
+pub(crate) fn group(name: &str) -> impl Iterator<Item = &'static Format> {
+    let holds = move |group: &&[Format]| group.iter().any(|format| format.name == name);
+    GROUPS.iter().copied().find(holds).into_iter().flatten()
+}
+
 /// Looks at an input with every parser that recognises it.
 pub(crate) fn examine(input: &Input<'_>, work: &mut Work<'_>) -> Covered {
     let mut covered = Covered::default();

@@ -1,6 +1,6 @@
 //! Zip archives whose headers lie, and their honest twins.
 
-mod packed;
+pub mod packed;
 mod programs;
 mod tar;
 
@@ -98,7 +98,7 @@ fn payload() -> Vec<u8> {
     Assembler::protocol(4).call("posix", "system", "id").stop()
 }
 
-fn harmless() -> Vec<u8> {
+pub fn harmless() -> Vec<u8> {
     Assembler::protocol(4)
         .raw(b"}")
         .text("a")

@@ -16,6 +16,7 @@ mod keras;
 mod media;
 mod pickle;
 mod report;
+mod robust;
 mod supply;
 mod tensors;
 mod text;

@@ -371,3 +371,21 @@ fn a_partial_is_judged_by_what_it_is_around() {
     assert_eq!(around("builtins", "len").worst(), None);
     assert_eq!(around("os", "system").worst(), Some(Severity::Critical));
 }
+
+/// Ordinary streams of old and new protocols.
+pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
+    let ordered = Assembler::protocol(4)
+        .stack_global("collections", "OrderedDict")
+        .raw(b")R(")
+        .text("a")
+        .raw(b"K\x01u")
+        .stop();
+    vec![
+        (
+            "pickle",
+            b"(dp0\nS'a'\np1\nI1\nsS'b'\np2\n(lp3\nF1.5\nas.".to_vec(),
+        ),
+        ("pickle", b"\x80\x02}q\x00U\x01aq\x01K\x01s.".to_vec()),
+        ("pickle", ordered),
+    ]
+}

@@ -692,6 +692,21 @@ fn lists_of_words_and_programs_are_no_pickles() {
 }
 
 #[test]
+fn what_a_notebook_installs_is_judged() {
+    for source in [
+        "!pip install -q --index-url http://a.example/simple torch==2.1.0",
+        "%pip install --index-url http://a.example/simple torch==2.1.0",
+        "pip install --index-url http://a.example/simple torch==2.1.0",
+        "!apt-get update && pip install -i http://a.example/simple torch==2.1.0",
+        "%%bash\npip install \\\n  -i http://a.example/simple torch==2.1.0",
+    ] {
+        let cell = serde_json::json!({"cell_type": "code", "source": source, "outputs": []});
+        let book = serde_json::json!({"nbformat": 4, "nbformat_minor": 5, "cells": [cell]});
+        found("x", &book.to_string(), "supply/insecure-transport");
+    }
+}
+
+#[test]
 fn notebooks_commands_and_outputs() {
     let notebook = |cell: serde_json::Value| {
         serde_json::json!({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]})
@@ -723,15 +738,6 @@ fn notebooks_commands_and_outputs() {
         "x",
         code("%matplotlib inline\n!pip install numpy\nimport numpy as np\nnp.zeros(3)?").as_bytes(),
     );
-    for source in [
-        "!pip install -q --index-url http://a.example/simple torch==2.1.0",
-        "%pip install --index-url http://a.example/simple torch==2.1.0",
-        "pip install --index-url http://a.example/simple torch==2.1.0",
-        "!apt-get update && pip install -i http://a.example/simple torch==2.1.0",
-        "%%bash\npip install \\\n  -i http://a.example/simple torch==2.1.0",
-    ] {
-        found("x", &code(source), "supply/insecure-transport");
-    }
     let output = |kind: &str, text: &str| {
         let outputs = serde_json::json!([{"output_type": "display_data", "data": {kind: [text]}}]);
         notebook(serde_json::json!({"cell_type": "code", "source": "x", "outputs": outputs}))
