@@ -13,6 +13,7 @@ use custos_connect::fuzz as connect;
 use custos_log::fuzz as log;
 use custos_policy::fuzz as policy;
 use custos_provenance::{cache, layout};
+use custos_scan::fuzz as scan;
 use custos_server::fuzz as server;
 use custos_trust::fuzz as trust;
 use custos_trust::keyless::fuzz as keyless;
@@ -112,7 +113,37 @@ pub const TARGETS: &[Target] = &[
         mutations: 40,
         ..target("policy-input", policy::fuzz_input, &[])
     },
+    scanned("scan-archive", |data| scan::group("zip", data)),
+    scanned("scan-pickle", |data| scan::group("pickle", data)),
+    scanned("scan-tensors", |data| scan::group("safetensors", data)),
+    scanned("scan-graphs", |data| scan::group("onnx", data)),
+    scanned("scan-classic", |data| scan::group("R", data)),
+    scanned("scan-media", |data| scan::group("png", data)),
+    scanned("scan-supply", |data| scan::group("pip requirements", data)),
+    scanned("scan-executable", |data| scan::group("elf", data)),
+    scanned("scan-text", |data| scan::group("json", data)),
+    scanned("scan-hub", |data| scan::group("git-lfs-pointer", data)),
+    target("scan-known", scan::known, &[]),
+    target("scan-secrets", secrets, &[]),
+    target("scan-command", command, &[]),
 ];
+
+// All parsers of the group that a format is in; nearly each format has a seed, so a few mutations of
+// each are many.
+const fn scanned(name: &'static str, run: fn(&[u8])) -> Target {
+    Target {
+        mutations: 200,
+        ..target(name, run, &[])
+    }
+}
+
+fn secrets(data: &[u8]) {
+    let _ = scan::secrets(&String::from_utf8_lossy(data));
+}
+
+fn command(data: &[u8]) {
+    let _ = scan::command(&String::from_utf8_lossy(data));
+}
 
 /// Runs the target of this name.
 ///
