@@ -38,7 +38,7 @@ pub struct Peer {
 }
 
 /// All peers.
-pub const PEERS: [Peer; 14] = [
+pub const PEERS: [Peer; 19] = [
     Peer {
         name: "model-signing",
         purpose: "reference client of OpenSSF Model Signing",
@@ -79,6 +79,41 @@ pub const PEERS: [Peer; 14] = [
         purpose: "a stand-in for the key service of AWS",
         recipe: Recipe::Venv {
             probe: "import moto.server",
+        },
+    },
+    Peer {
+        name: "picklescan",
+        purpose: "a scanner of pickles",
+        recipe: Recipe::Venv {
+            probe: "import picklescan.scanner",
+        },
+    },
+    Peer {
+        name: "modelscan",
+        purpose: "a scanner of models",
+        recipe: Recipe::Venv {
+            probe: "import modelscan.modelscan",
+        },
+    },
+    Peer {
+        name: "fickling",
+        purpose: "a scanner that takes pickles apart",
+        recipe: Recipe::Venv {
+            probe: "import fickling.loader",
+        },
+    },
+    Peer {
+        name: "modelaudit",
+        purpose: "a scanner of models of many formats",
+        recipe: Recipe::Venv {
+            probe: "import modelaudit.core",
+        },
+    },
+    Peer {
+        name: "hayward",
+        purpose: "a scanner of models that judges calls by their arguments",
+        recipe: Recipe::Venv {
+            probe: "import hayward",
         },
     },
     Peer {

@@ -6,6 +6,7 @@ mod keyless;
 mod log;
 mod measure;
 mod model;
+mod scan;
 mod services;
 mod startup;
 mod table;
@@ -37,7 +38,15 @@ struct Entry {
     run: fn(&Bench<'_>) -> Result<Table>,
 }
 
-const BENCHES: [Entry; 11] = [
+impl Entry {
+    /// True if `word` names it, or the group that its name begins with: `scan` is all of `scan-*`.
+    fn is_meant(&self, word: &str) -> bool {
+        let rest = self.name.strip_prefix(word);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
+}
+
+const BENCHES: [Entry; 15] = [
     Entry {
         name: "mixed",
         title: "4 GiB of mixed files",
@@ -89,6 +98,26 @@ const BENCHES: [Entry; 11] = [
         run: compromise::run,
     },
     Entry {
+        name: "scan-large",
+        title: "Looking into large models",
+        run: scan::large,
+    },
+    Entry {
+        name: "scan-small",
+        title: "Looking into small pickles",
+        run: scan::small,
+    },
+    Entry {
+        name: "scan-found",
+        title: "Bad files that are found",
+        run: scan::found,
+    },
+    Entry {
+        name: "scan-real",
+        title: "False alarms on real files",
+        run: scan::real,
+    },
+    Entry {
         name: "start-up",
         title: "Start-up",
         run: startup::run,
@@ -126,7 +155,7 @@ impl Choice {
                         bail!("--runs must be at least 1");
                     }
                 }
-                name if BENCHES.iter().any(|bench| bench.name == name) => {
+                name if BENCHES.iter().any(|bench| bench.is_meant(name)) => {
                     choice.names.push(name.to_owned());
                 }
                 other => bail!("no bench `{other}`; see `cargo xtask bench --list`"),
@@ -148,7 +177,7 @@ pub fn main(place: &Place, choice: &Choice) -> Result<ExitCode> {
     let bench = Bench::new(place, choice.runs)?;
     let mut code = ExitCode::SUCCESS;
     for entry in &BENCHES {
-        if !choice.names.is_empty() && !choice.names.iter().any(|name| name == entry.name) {
+        if !choice.names.is_empty() && !choice.names.iter().any(|name| entry.is_meant(name)) {
             continue;
         }
         say::problem(&format!("measuring {} ...", entry.name));
@@ -238,6 +267,8 @@ mod tests {
         let parse = |words: &[&str]| Choice::parse(words.iter().copied());
         assert_eq!(parse(&["small", "--runs", "3"]).unwrap().runs, 3);
         assert!(parse(&["smal"]).is_err());
+        let meant = BENCHES.iter().filter(|bench| bench.is_meant("scan"));
+        assert_eq!(meant.count(), 4);
         assert!(parse(&["--runs", "0"]).is_err());
     }
 }
