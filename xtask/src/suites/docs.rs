@@ -315,7 +315,10 @@ mod tests {
         let bad = format!("see {}{}x", "/ro", "ot/");
         assert_eq!(machine_paths(&bad).count(), 1);
         assert_eq!(machine_paths("target/work/x and /srv/custos").count(), 0);
-        assert_eq!(machine_paths(&format!("[\"{}{}\"]", "/ro", "ot/")).count(), 0);
+        assert_eq!(
+            machine_paths(&format!("[\"{}{}\"]", "/ro", "ot/")).count(),
+            0
+        );
     }
 
     #[test]
