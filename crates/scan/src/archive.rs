@@ -3,6 +3,7 @@
 pub(crate) mod oci;
 pub(crate) mod packed;
 pub(crate) mod sevenz;
+pub(crate) mod split;
 pub(crate) mod tar;
 pub(crate) mod unread;
 pub(crate) mod zip;
@@ -45,6 +46,12 @@ pub(crate) static FORMATS: &[Format] = &[
         ],
         recognises: unread::recognises,
         examine: unread::examine,
+    },
+    Format {
+        name: "part-of-archive",
+        extensions: &[],
+        recognises: split::recognises,
+        examine: split::examine,
     },
     packed(
         "gzip",

@@ -67,6 +67,10 @@ rules! {
          open.",
         "Unpack it with care, and scan what comes out.",
         [693], ["AML.T0015", "LLM03:2025"];
+    ARCHIVE_PART = "archive/part", Low, "A part of an archive that was cut",
+        "What is cut into parts passes scanners that look at one file at a time.",
+        "Join the parts, and scan what comes out.",
+        [693], ["AML.T0015", "LLM03:2025"];
     SEVENZ_BROKEN = "sevenz/broken", Medium, "A 7z archive is broken",
         "A header or a packed stream is damaged. What could be unpacked was looked at.",
         "Get the archive again from its source.",

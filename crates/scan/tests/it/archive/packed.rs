@@ -3,9 +3,9 @@
 use std::io::Write as _;
 
 use custos_core::finding::Severity;
-use custos_scan::State;
+use custos_scan::{Options, State, scan};
 
-use super::{harmless, payload, rules};
+use super::{Member, archive, harmless, payload, rules};
 use crate::pickle::look;
 
 macro_rules! file {
@@ -202,5 +202,47 @@ fn what_is_encrypted_or_not_read_is_not_clean() {
         let report = look(archive);
         assert_eq!(rules(&report), ["archive/unread"], "{report:#?}");
         assert_eq!(report.state(Severity::High), State::Incomplete);
+    }
+}
+
+#[test]
+fn parts_of_an_archive_are_told_and_the_first_is_looked_at() {
+    let whole = gzip(&[payload(), (0..=255).collect()].concat());
+    let (first, second) = whole.split_at(whole.len() - 9);
+    let named = |name: &str, bytes: &[u8]| scan(name, &bytes.to_vec(), &Options::default());
+    for (name, part) in [
+        ("x.gz.part00", first),
+        ("x.gz.001", first),
+        ("x.gz.aa", first),
+    ] {
+        let report = named(name, part);
+        assert_eq!(report.worst(), Some(Severity::Critical), "{report:#?}");
+        assert!(!report.gaps.is_empty(), "{report:#?}");
+    }
+    for (name, part) in [
+        ("x.gz.part01", second),
+        ("x.zip.002", second),
+        ("x.z01", second),
+    ] {
+        let report = named(name, part);
+        assert_eq!(
+            report.state(Severity::High),
+            State::Incomplete,
+            "{report:#?}"
+        );
+        assert!(rules(&report).contains(&"archive/part"), "{report:#?}");
+    }
+    let spanned = [
+        b"PK\x07\x08".as_slice(),
+        &archive(&[Member::new("a.pkl", &harmless())]),
+    ]
+    .concat();
+    let report = named("x", &spanned);
+    assert!(rules(&report).contains(&"archive/part"), "{report:#?}");
+    // The whole is none, whatever it is called.
+    let harmless = gzip(b"a text, and no more than that");
+    for name in ["x.gz", "x.gz.sig", "libx.so.12", "x"] {
+        let report = named(name, &harmless);
+        assert_eq!(report.state(Severity::High), State::Clean, "{report:#?}");
     }
 }
