@@ -50,7 +50,9 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>) {
             let message = format!("`{name}` is restored by unpickling");
             let mut finding = rules::classic::NEMO_CHECKPOINT.finding(look.here(), message);
             finding.location.offset = Some(member.at);
-            finding.cves = vec!["CVE-2025-23249".to_owned()];
+            finding.cves = ["CVE-2025-23249", "CVE-2025-33253", "CVE-2026-24157"]
+                .map(str::to_owned)
+                .to_vec();
             look.work.find(finding);
         }
     }

@@ -4,6 +4,7 @@
 //! each tree is a set of lists, one element a node, which have to be of the same length: loaders
 //! take an index of one for all others.
 
+mod old;
 mod ubjson;
 
 use custos_core::finding::Location;
@@ -82,10 +83,27 @@ pub(crate) fn is_old(head: &Head, _: &Input<'_>) -> bool {
     })
 }
 
-/// Says that it is known, and not followed.
+/// Reads the memory of an old release.
 pub(crate) fn examine_old(look: &mut Look<'_, '_, '_>) {
-    look.covered.told(0..look.input.bytes.len());
-    look.gap("the memory of an old release of XGBoost is not followed");
+    let size = look.input.bytes.len();
+    match old::read(look) {
+        Ok(end) => {
+            look.covered.parsed(0..end);
+            // A limit is noted where it fired.
+            let _ = look.trailing(end..size);
+        }
+        Err(old::Stop::Cursor(CursorError::Io(error))) => {
+            look.gap(format!("it cannot be read: {error}"));
+        }
+        Err(old::Stop::Cursor(CursorError::End { at })) => {
+            let message = "the memory of an old release ends in the middle";
+            look.broken(&rules::classic::XGBOOST_BROKEN, at, message);
+        }
+        Err(old::Stop::Unknown(at, what)) => {
+            look.broken(&rules::classic::XGBOOST_BROKEN, at, what);
+        }
+        Err(old::Stop::Told) => {}
+    }
 }
 
 // One tree: the lists that were counted so far, and the depth that they lie at.

@@ -54,6 +54,11 @@ rules! {
          another.",
         "Do not load the file.",
         [125], ["LLM03:2025"];
+    XGBOOST_NODE = "xgboost/node", High, "A tree of an XGBoost model leads out of itself",
+        "A node names a child, parent or feature that is not there. Loaders take it for an index, and \
+         read other memory with it.",
+        "Do not load the file.",
+        [125, 129], ["LLM03:2025"];
     LIGHTGBM_BROKEN = "lightgbm/broken", Medium, "A LightGBM model is broken",
         "A number is none, or a line is no text.",
         "Get the file again from its source.",
@@ -91,8 +96,8 @@ rules! {
         "Do not load the model.",
         [22, 59], ["AML.T0011", "LLM03:2025"];
     NEMO_CHECKPOINT = "nemo/checkpoint", Info, "A NeMo model brings a checkpoint that is unpickled",
-        "NeMo restores weights from a PyTorch checkpoint (CVE-2025-23249 is about that). What the \
-         checkpoint does is told by findings of its own.",
+        "NeMo restores weights from a PyTorch checkpoint (CVE-2025-23249, CVE-2025-33253 and \
+         CVE-2026-24157 are about that). What the checkpoint does is told by findings of its own.",
         "Use a release of NeMo that loads weights only.",
         [502], ["AML.T0011", "LLM03:2025"];
 }

@@ -199,9 +199,12 @@ fn member(name: &str, bytes: &[u8], link: Option<&str>) -> Vec<u8> {
 }
 
 pub fn nemo(more: &[(&str, Option<&str>)]) -> Vec<u8> {
+    nemo_with(&Assembler::protocol(4).raw(b"}").stop(), more)
+}
+
+fn nemo_with(weights: &[u8], more: &[(&str, Option<&str>)]) -> Vec<u8> {
     let mut out = member("model_config.yaml", b"name: small\nlayers: 2\n", None);
-    let weights = Assembler::protocol(4).raw(b"}").stop();
-    out.extend(member("model_weights.ckpt", &weights, None));
+    out.extend(member("model_weights.ckpt", weights, None));
     for (name, link) in more {
         out.extend(member(name, b"", *link));
     }
@@ -211,8 +214,7 @@ pub fn nemo(more: &[(&str, Option<&str>)]) -> Vec<u8> {
 
 #[test]
 fn models_of_nemo_that_reach_out() {
-    let report = quiet(&nemo(&[]));
-    assert_eq!(cves(&report, "nemo/checkpoint"), ["CVE-2025-23249"]);
+    quiet(&nemo(&[]));
     for more in [
         ("../../x", None),
         ("vocab", Some("/etc/passwd")),
@@ -221,4 +223,18 @@ fn models_of_nemo_that_reach_out() {
         let report = told(&nemo(&[more]), "nemo/path", Severity::High);
         assert!(cves(&report, "nemo/path").contains(&"CVE-2025-23360"));
     }
+}
+
+#[test]
+fn checkpoints_that_nemo_unpickles() {
+    let known = ["CVE-2025-23249", "CVE-2025-33253", "CVE-2026-24157"];
+    let weights = Assembler::protocol(4).call("posix", "system", "id").stop();
+    let report = told(
+        &nemo_with(&weights, &[]),
+        "pickle/dangerous-call",
+        Severity::Critical,
+    );
+    assert_eq!(cves(&report, "nemo/checkpoint"), known);
+    let report = quiet(&nemo(&[]));
+    assert_eq!(report.worst(), Some(Severity::Info), "{report:#?}");
 }
