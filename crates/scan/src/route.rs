@@ -68,6 +68,14 @@ pub(crate) fn group(name: &str) -> impl Iterator<Item = &'static Format> {
     GROUPS.iter().copied().find(holds).into_iter().flatten()
 }
 
+/// Returns true if another format than this one recognises the content: where none does, the name
+/// alone says what the loader is that will read it.
+pub(crate) fn is_known_otherwise(name: &str, head: &Head, input: &Input<'_>) -> bool {
+    // A text asks the same of all others.
+    text::is_text(head)
+        || formats().any(|format| format.name != name && (format.recognises)(head, input))
+}
+
 /// Looks at an input with every parser that recognises it.
 pub(crate) fn examine(input: &Input<'_>, work: &mut Work<'_>) -> Covered {
     let mut covered = Covered::default();

@@ -6,6 +6,8 @@ pub(crate) mod index;
 pub(crate) mod llamafile;
 pub(crate) mod lua;
 pub(crate) mod msgpack;
+mod names;
+mod notes;
 pub(crate) mod npy;
 pub(crate) mod orbax;
 pub(crate) mod safetensors;

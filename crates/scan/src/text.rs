@@ -21,7 +21,7 @@ use custos_core::finding::Location;
 
 use crate::media::prompts;
 use crate::pickle;
-use crate::route::Format;
+use crate::route::{Format, Head};
 use crate::supply::secrets;
 use crate::work::Look;
 
@@ -39,6 +39,11 @@ pub(crate) static FORMATS: &[Format] = &[
     shell::DOCKERFILE,
     plain::FORMAT,
 ];
+
+/// Returns true if it begins as a text does.
+pub(crate) fn is_text(head: &Head) -> bool {
+    plain::is_text(head)
+}
 
 /// Looks at a text that some format holds: metadata, a description, a cell, a row.
 pub(crate) fn inspect(look: &mut Look<'_, '_, '_>, at: &Location, text: &str) {

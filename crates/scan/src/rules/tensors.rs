@@ -45,7 +45,22 @@ rules! {
          folder of the model. A loader reads another file of the machine as a model.",
         "Do not load the model.",
         [22, 73], ["LLM03:2025"];
-    SAFETENSORS_NAME = "safetensors/name", Medium, "A tensor has a name that is none",
+    SAFETENSORS_DEPTH = "safetensors/depth", High, "A safetensors header is nested deeper than any",
+        "A header has three levels. One of hundreds is made for readers that call themselves for \
+         each level, and overflow their stack.",
+        "Do not load the file.",
+        [674], ["AML.T0029", "LLM10:2025"];
+    METADATA_PROGRAM = "metadata/program", Medium, "Metadata of a model is a program",
+        "Metadata is for short texts, and no loader runs it. Programs that evaluate it all the same \
+         have been written; what this one would do is told by findings of its own.",
+        "Find out why it is there, and do not evaluate metadata.",
+        [95], ["AML.T0011", "LLM03:2025"];
+    METADATA_KEY = "metadata/inner-key", Medium, "Metadata of a model has a key of Python's or JavaScript's own",
+        "No loader looks for such a key. A program that copies the metadata to an object replaces \
+         what the language keeps under that name.",
+        "Find out what wrote the file.",
+        [915, 1321], ["LLM03:2025"];
+    SAFETENSORS_NAME = "safetensors/name", High, "A tensor has a name that is none",
         "The name holds control characters, or leads out of a folder. Programs write tensors to \
          files, or to a terminal, under their names.",
         "Find out what wrote the file.",
@@ -82,6 +97,11 @@ rules! {
         "One program takes the first, another the last: they load different models from one file.",
         "Get the file again from its source.",
         [436], ["AML.T0015", "LLM03:2025"];
+    GGUF_NAME = "gguf/name", High, "A GGUF tensor has a name that is none",
+        "The name holds control characters, or leads out of a folder. Programs write tensors to \
+         files, or to a terminal, under their names.",
+        "Find out what wrote the file.",
+        [22, 117, 150], ["LLM03:2025"];
     GGUF_LAYOUT = "gguf/layout", Medium, "GGUF tensors do not cover the file exactly",
         "Bytes belong to no tensor, or to two. Something else may be carried there.",
         "Get the file again from its source.",

@@ -13,11 +13,12 @@ use std::collections::BTreeSet;
 
 use custos_core::finding::Location;
 
-use crate::route::Head;
+use crate::route::{self, Head};
 use crate::rules;
 use crate::source::{Cursor, CursorError};
-use crate::text;
 use crate::work::{Input, Look};
+
+use super::notes;
 
 /// Longest text that is looked at as a whole.
 const MAX_TEXT: u64 = 16 << 20;
@@ -28,9 +29,15 @@ const MAX_DEPTH: u32 = 4;
 /// Most texts of one array that are inspected.
 const MAX_INSPECTED: u64 = 10_000;
 
-/// Returns true if it begins with the mark.
-pub(crate) fn recognises(head: &Head, _: &Input<'_>) -> bool {
-    head.starts_with(b"GGUF")
+const NAME: &str = "GGUF";
+const MARK: &[u8] = b"GGUF";
+
+/// Returns true if it begins with the mark, or if the name says so of what nobody else knows, or of
+/// what ends in the mark.
+pub(crate) fn recognises(head: &Head, input: &Input<'_>) -> bool {
+    head.starts_with(MARK)
+        || input.extension() == "gguf"
+            && (MARK.starts_with(head.bytes()) || !route::is_known_otherwise(NAME, head, input))
 }
 
 /// Looks at keys, descriptions, and how tensors cover the rest.
@@ -120,7 +127,11 @@ struct File<'l, 'i, 'w, 's> {
 
 impl File<'_, '_, '_, '_> {
     fn read(&mut self) -> Step<()> {
-        self.reader.cursor.skip(4)?;
+        if self.reader.cursor.array::<4>()? != *MARK {
+            let message = "it does not begin as its name says";
+            self.look.broken(&rules::tensors::GGUF_BROKEN, 0, message);
+            return Err(Stop::Told);
+        }
         let version = self.reader.cursor.u32()?;
         self.reader.big = version.trailing_zeros() >= 16;
         let version = if self.reader.big {
@@ -129,8 +140,8 @@ impl File<'_, '_, '_, '_> {
             version
         };
         if !(1..=3).contains(&version) {
-            self.look
-                .gap(format!("its version {version} is not one of 1 to 3"));
+            let message = format!("its version {version} is not one of 1 to 3");
+            self.look.broken(&rules::tensors::GGUF_BROKEN, 4, message);
             return Err(Stop::Told);
         }
         self.reader.narrow = version == 1;
@@ -299,9 +310,6 @@ impl File<'_, '_, '_, '_> {
             pointer: Some(key.to_owned()),
             ..self.look.here()
         };
-        if key.contains("chat_template") && key != "tokenizer.chat_templates" {
-            text::template::examine(self.look, &place, value);
-        }
-        text::inspect(self.look, &place, value);
+        notes::inspect(self.look, &place, (key, value));
     }
 }

@@ -8,17 +8,19 @@
 
 mod header;
 
-use custos_core::finding::Location;
+use custos_core::finding::{Location, Severity};
 
-use crate::archive::zip::leads_out;
-use crate::route::Head;
+use crate::route::{self, Head};
 use crate::rules::{self, Rule};
-use crate::source::Part;
-use crate::text;
+use crate::source::{Part, ReadAt};
+use crate::text::json::{Fault, Reader};
 use crate::work::{Input, Look};
+
+use super::{names, notes};
 
 use header::{Header, Tensor, Unfit, Unreadable};
 
+const NAME: &str = "safetensors";
 /// Largest header that the reference reads.
 const MAX_HEADER: u64 = 100_000_000;
 /// Longest value of the metadata that is ordinary.
@@ -26,8 +28,16 @@ const MAX_METADATA: usize = 1 << 20;
 /// Most faults of one kind that are told one by one.
 const TOLD: usize = 10;
 
-/// Returns true if a length and an object follow each other.
-pub(crate) fn recognises(head: &Head, _: &Input<'_>) -> bool {
+/// Returns true if a length and an object follow each other, or if the name says so of what nobody
+/// else knows: a loader that goes by the name takes the first bytes for a length.
+pub(crate) fn recognises(head: &Head, input: &Input<'_>) -> bool {
+    has_header(head)
+        || input.extension() == NAME
+            && head.bytes().len() >= 8
+            && !route::is_known_otherwise(NAME, head, input)
+}
+
+fn has_header(head: &Head) -> bool {
     let Some((len, rest)) = head.bytes().split_first_chunk() else {
         return false;
     };
@@ -66,7 +76,9 @@ fn header(look: &mut Look<'_, '_, '_>) -> Option<(Header, u64)> {
     let size = look.input.bytes.len();
     let len = look.input.cursor().u64().ok()?;
     let data = 8_u64.saturating_add(len);
-    if data > size {
+    // Of what is not called so, the first bytes may be anything.
+    let named = look.input.extension() == NAME;
+    if data > size && (len <= MAX_HEADER || !named) {
         let message = format!("the header of {len} bytes is longer than the file");
         look.broken(&rules::tensors::SAFETENSORS_BROKEN, 0, message);
         return None;
@@ -87,6 +99,11 @@ fn header(look: &mut Look<'_, '_, '_>) -> Option<(Header, u64)> {
             look.work.limit(&path, what);
             None
         }
+        Err(Unreadable::Json(_) | Unreadable::Shape(..)) if is_deep(&part) => {
+            let message = "brackets of the header are nested hundreds of times";
+            look.broken(&rules::tensors::SAFETENSORS_DEPTH, 8, message);
+            None
+        }
         Err(Unreadable::Json(fault)) => {
             let message = format!("the header is not accepted: {fault}");
             look.broken(&rules::tensors::SAFETENSORS_BROKEN, 8, message);
@@ -101,18 +118,36 @@ fn header(look: &mut Look<'_, '_, '_>) -> Option<(Header, u64)> {
     }
 }
 
+// True if brackets are nested deeper than is followed, whatever else is wrong.
+fn is_deep(bytes: &dyn ReadAt) -> bool {
+    let mut reader = Reader::new(bytes);
+    loop {
+        match reader.next() {
+            Ok(Some(_)) => {}
+            Ok(None) => return false,
+            Err(fault) => return matches!(fault, Fault::Deep(_)),
+        }
+    }
+}
+
 struct Tensors<'l, 'i, 'w, 's> {
     look: &'l mut Look<'i, 'w, 's>,
 }
 
 impl Tensors<'_, '_, '_, '_> {
     fn see_tensor(&mut self, rule: &'static Rule, name: &str, message: String) {
+        self.see_as(rule, rule.severity, (name, message));
+    }
+
+    fn see_as(&mut self, rule: &'static Rule, severity: Severity, (name, message): (&str, String)) {
         let location = Location {
             path: self.look.input.path.clone(),
             pointer: Some(format!("/{}", pointer(name))),
             ..Location::default()
         };
-        self.look.work.see(rule, location, message);
+        let mut finding = rule.finding(location, message);
+        finding.severity = severity;
+        self.look.work.find(finding);
     }
 
     fn metadata(&mut self, header: &Header) {
@@ -126,10 +161,8 @@ impl Tensors<'_, '_, '_, '_> {
                 pointer: Some(format!("/__metadata__/{}", pointer(name))),
                 ..self.look.here()
             };
-            if name.contains("chat_template") {
-                text::template::examine(self.look, &place, text);
-            }
-            text::inspect(self.look, &place, text);
+            notes::key(self.look, &place, name);
+            notes::inspect(self.look, &place, (name, text));
             if text.len() > MAX_METADATA {
                 let message = format!("the metadata `{name}` has {} bytes", text.len());
                 let rule = &rules::tensors::SAFETENSORS_METADATA;
@@ -168,16 +201,15 @@ impl Tensors<'_, '_, '_, '_> {
         self.layout(header, size) && sound
     }
 
-    // Names become names of files, keys of programs, and lines of a terminal.
     fn names(&mut self, header: &Header) {
         let odd = header
             .tensors
             .iter()
-            .map(|tensor| &tensor.name)
-            .filter(|name| leads_out(name) || name.chars().any(char::is_control));
-        for name in odd.take(TOLD) {
-            let message = format!("a tensor is called {name:?}");
-            self.see_tensor(&rules::tensors::SAFETENSORS_NAME, name, message);
+            .filter_map(|tensor| Some((&tensor.name, names::fault(&tensor.name)?)));
+        for (name, (severity, does)) in odd.take(TOLD) {
+            let message = format!("a tensor is called {name:?}, which {does}");
+            let rule = &rules::tensors::SAFETENSORS_NAME;
+            self.see_as(rule, severity, (name, message));
         }
     }
 
@@ -187,6 +219,7 @@ impl Tensors<'_, '_, '_, '_> {
         ranges.sort_unstable_by_key(|tensor| tensor.place);
         let (mut at, mut sound) = (0, true);
         let mut told = 0_usize;
+        let mut before = None;
         for tensor in ranges {
             let ([from, to], name) = (tensor.place, &tensor.name);
             if from != at {
@@ -194,12 +227,26 @@ impl Tensors<'_, '_, '_, '_> {
                 told = told.saturating_add(1);
             }
             if from != at && told <= TOLD {
-                let message = match from.checked_sub(at) {
-                    Some(hole) => format!("{hole} bytes before `{name}` belong to no tensor"),
-                    None => format!("`{name}` shares bytes with another tensor"),
+                // Tied weights may be written once, under two names; parts of two are never one.
+                let tied = before == Some(tensor.place) || from == to;
+                let (severity, message) = match from.checked_sub(at) {
+                    Some(hole) => (
+                        Severity::Medium,
+                        format!("{hole} bytes before `{name}` belong to no tensor"),
+                    ),
+                    None if tied => (
+                        Severity::Medium,
+                        format!("`{name}` lies where another tensor does"),
+                    ),
+                    None => (
+                        Severity::High,
+                        format!("`{name}` shares bytes with another tensor"),
+                    ),
                 };
-                self.see_tensor(&rules::tensors::SAFETENSORS_LAYOUT, name, message);
+                let rule = &rules::tensors::SAFETENSORS_LAYOUT;
+                self.see_as(rule, severity, (name, message));
             }
+            before = Some(tensor.place);
             at = at.max(to);
         }
         let rest = size.saturating_sub(at);

@@ -10,7 +10,7 @@ mod sinks;
 mod values;
 mod walk;
 
-use custos_core::finding::{Finding, Location, Severity};
+use custos_core::finding::{Finding, Location};
 
 use crate::route::{Format, Head};
 use crate::work::{Input, Look};
@@ -47,15 +47,9 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>, at: &Location, source: &str) 
     }
     let name = look.input.name().to_ascii_lowercase();
     let installs = matches!(name.as_str(), "setup.py" | "conf.py");
-    let mut sights = walk::walk(source, installs);
-    // The worst first; a hundred that mean little say what a thousand do.
-    sights.sort_by_key(|sight| std::cmp::Reverse(sight.severity));
-    for (count, sight) in sights.into_iter().enumerate() {
+    for (count, sight) in walk::walk(source, installs).into_iter().enumerate() {
         if count >= MAX_TOLD {
-            if sight.severity >= Severity::Medium {
-                look.gap("more was seen in a program than is kept");
-            }
-            return;
+            return look.gap("more was seen in a program than is kept");
         }
         let line = at
             .line
@@ -92,7 +86,7 @@ fn recognises(head: &Head, input: &Input<'_>) -> bool {
 }
 
 /// Returns true if there are statements that only Python has, at the left of the page.
-pub(super) fn is_program(text: &str) -> bool {
+pub(crate) fn is_program(text: &str) -> bool {
     let word = |word: &str| {
         !word.is_empty()
             && word

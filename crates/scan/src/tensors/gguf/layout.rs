@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::types::{Type, Unfit};
 use super::{File, Step, Stop};
 use crate::rules::{self, Rule};
+use crate::tensors::names;
 
 /// Most dimensions (`GGML_MAX_DIMS`).
 const MAX_DIMENSIONS: u32 = 4;
@@ -33,6 +34,13 @@ pub(super) fn tensors(file: &mut File<'_, '_, '_, '_>, count: u64) -> Step<()> {
         if !names.insert(tensor.name.clone()) {
             let message = format!("two tensors are called `{}`", tensor.name);
             file.look.see(&rules::tensors::GGUF_DUPLICATE, at, message);
+        }
+        if let Some((severity, does)) = names::fault(&tensor.name) {
+            let message = format!("a tensor is called {:?}, which {does}", tensor.name);
+            let mut finding = rules::tensors::GGUF_NAME.finding(file.look.here(), message);
+            finding.location.offset = Some(at);
+            finding.severity = severity;
+            file.look.work.find(finding);
         }
         match fault {
             Some(fault) => {

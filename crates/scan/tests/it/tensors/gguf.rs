@@ -2,6 +2,8 @@
 
 use custos_core::finding::Severity;
 
+use custos_scan::{Options, State, scan};
+
 use super::{cves, quiet, rules, told};
 use crate::pickle::{Assembler, look};
 
@@ -275,4 +277,52 @@ fn what_is_there_twice_or_follows_the_end() {
     let archive = crate::archive::archive(&[crate::archive::Member::new("m/data.pkl", &payload)]);
     let both = [Gguf::sample().bytes(), archive].concat();
     assert!(rules(&look(&both)).contains(&"pickle/dangerous-call"));
+}
+
+#[test]
+fn marks_and_versions_that_are_not_there() {
+    let sample = Gguf::sample().bytes();
+    let other = [b"GGUG".as_slice(), &sample[4..]].concat();
+    let newer = [b"GGUF\x63\0\0\0".as_slice(), &sample[8..]].concat();
+    for bytes in [&other[..16], &newer, &sample[..2], &sample[..4]] {
+        let report = scan("x.gguf", &bytes.to_vec(), &Options::default());
+        assert_eq!(report.state(Severity::High), State::Incomplete);
+        assert!(rules(&report).contains(&"gguf/broken"), "{report:#?}");
+    }
+    let report = scan("x.gguf", &sample, &Options::default());
+    assert_eq!(report.state(Severity::Low), State::Clean, "{report:#?}");
+    // A pointer of git-lfs has the name of what it stands for.
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n".to_vec();
+    let report = scan("x.gguf", &pointer, &Options::default());
+    assert_eq!(report.state(Severity::Medium), State::Clean, "{report:#?}");
+}
+
+#[test]
+fn cve_2024_34359_a_template_that_leaves_its_sandbox() {
+    let with = |template: &str| {
+        Gguf::with(|file| {
+            file.keys.retain(|(key, _)| !key.contains("template"));
+            let value = Value::Text(template.into());
+            file.keys.push(("tokenizer.chat_template".into(), value));
+        })
+    };
+    for template in [
+        "{% for x in ().__class__.__base__.__subclasses__() %}{% if 'warning' in x.__name__ %}{{ x()._module.__builtins__['__import__']('os').popen('id').read() }}{% endif %}{% endfor %}",
+        "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+        "{{ ''|attr('\\x5f\\x5fclass\\x5f\\x5f') }}",
+    ] {
+        told(&with(template), "template/inner-attribute", Severity::High);
+    }
+    let ordinary = "{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Conversation roles must alternate') }}{% endif %}{{ '[INST] ' + message['content'] | trim + ' [/INST]' }}{% endfor %}";
+    assert!(quiet(&with(ordinary)).findings.is_empty());
+}
+
+#[test]
+fn names_of_tensors_that_reach_out() {
+    for name in ["../x", "a\0b", "\u{1b}]0;x"] {
+        let bytes = Gguf::with(|file| file.tensors[0].name = name.into());
+        told(&bytes, "gguf/name", Severity::High);
+    }
+    let bytes = Gguf::with(|file| file.tensors[0].name = "blk.0/attn:0".into());
+    assert!(quiet(&bytes).findings.is_empty());
 }
