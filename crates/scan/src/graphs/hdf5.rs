@@ -22,6 +22,7 @@ use custos_core::finding::Severity;
 
 use file::{File, Nodes, Stop, Widths, broken, to_u64};
 
+use crate::graphs::keras::{self, Home};
 use crate::route::{Format, Head};
 use crate::rules;
 use crate::source::{Part, ReadAt, find_other, read_full};
@@ -62,6 +63,7 @@ fn examine(look: &mut Look<'_, '_, '_>) {
     // The outcome of a limit is noted where it fired.
     let outcome = file.whole_file(place);
     let _ = file.note(outcome, 0, "");
+    file.unfollowed();
     file.finish();
 }
 
@@ -278,6 +280,29 @@ impl File<'_, '_, '_, '_> {
             self.look.see(&rules::graphs::HDF5_UNUSED, first, message);
         }
         Ok(())
+    }
+
+    // What no structure leads to, in a file whose structures cannot all be followed: another reader
+    // may, and the configuration of a model is a text that can be told.
+    fn unfollowed(&mut self) {
+        if self.whole {
+            return;
+        }
+        let size = self.look.input.bytes.len();
+        let mut known = self.spans.parsed.in_order().to_vec();
+        known.extend_from_slice(self.spans.opaque.in_order());
+        known.sort_unstable();
+        known.push((size, size));
+        let (mut at, mut holes) = (0_u64, Vec::new());
+        for (start, stop) in known {
+            if start > at {
+                holes.push(at..start);
+            }
+            at = at.max(stop);
+        }
+        if keras::embedded(self.look, &holes, Home::Hdf5) > 0 {
+            self.is_keras = true;
+        }
     }
 
     fn finish(mut self) {

@@ -8,7 +8,9 @@
 //! whatever is named, and HDF5 is loaded without the safe mode that the archive has.
 
 mod config;
+mod embedded;
 mod encoding;
+mod layers;
 mod marshal;
 mod names;
 
@@ -20,6 +22,8 @@ use crate::rules;
 use crate::source::read_all;
 use crate::text::json;
 use crate::work::{Input, Look};
+
+pub(crate) use embedded::{embedded, holds_class};
 
 use config::Walk;
 

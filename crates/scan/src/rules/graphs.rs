@@ -27,6 +27,12 @@ rules! {
          that file.",
         "Get model and weights again from their source.",
         [125, 20], ["LLM03:2025"];
+    ONNX_EXTERNAL_KEY = "onnx/external-key", Medium, "External weights of an ONNX model set what they have no business to",
+        "Place, offset, length and checksum are all that a tensor says of values elsewhere. Before \
+         onnx 1.21 every other key became an attribute of an object of the loader, whatever its name \
+         (CVE-2026-34445).",
+        "Do not load the model with an older version; find out what wrote it.",
+        [915, 400], ["AML.T0018", "LLM03:2025"];
     ONNX_CUSTOM_OPERATOR = "onnx/custom-operator", Medium, "An ONNX model needs operators from elsewhere",
         "Operators of the model are of a domain that no runtime brings along. To run it, somebody \
          has to load a library of machine code.",
@@ -174,8 +180,9 @@ rules! {
         "Get the file again from its source.",
         [20], ["LLM03:2025"];
     KERAS_LAMBDA = "keras/lambda", High, "A Keras model carries code",
-        "A Lambda layer holds compiled Python code. Loaders run it: always when the model is an HDF5 \
-         file, and where the safe mode is off or passed by otherwise.",
+        "A Lambda layer holds compiled Python code, or names a function that is not of Keras. Loaders \
+         run such code: always when the model is an HDF5 file, and where the safe mode is off or \
+         passed by otherwise.",
         "Do not load the model. Replace the layer by a class in a package that you can review.",
         [94, 502], ["AML.T0011.000", "AML.T0018", "LLM03:2025"];
     KERAS_MODULE = "keras/module", Medium, "A Keras model names a class or function that is not of Keras",

@@ -8,7 +8,8 @@
     reason = "sizes of what is written here are small"
 )]
 
-mod markup;
+mod layers;
+pub mod markup;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,5 +1,7 @@
 //! What a configuration asks a loader to find, import, decode, read or fetch.
 
+use std::collections::BTreeSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::GeneralPurpose;
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
@@ -39,11 +41,13 @@ pub(super) fn is_model(root: &Node) -> bool {
 
 /// A look at a configuration.
 pub(super) struct Walk<'l, 'i, 'w, 's> {
-    look: &'l mut Look<'i, 'w, 's>,
+    pub(super) look: &'l mut Look<'i, 'w, 's>,
     at: &'l Location,
     home: Home,
     // The part that is looked at.
     pointer: String,
+    // Classes and functions of others that were told of.
+    told: BTreeSet<String>,
 }
 
 impl<'l, 'i, 'w, 's> Walk<'l, 'i, 'w, 's> {
@@ -53,6 +57,7 @@ impl<'l, 'i, 'w, 's> Walk<'l, 'i, 'w, 's> {
             at,
             home,
             pointer: String::new(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -65,6 +70,7 @@ impl<'l, 'i, 'w, 's> Walk<'l, 'i, 'w, 's> {
             for class in node.all("class_name").filter_map(Node::text) {
                 self.object(class, node, root);
             }
+            self.compiled(node);
             for (key, inner) in node.entries() {
                 self.leaf(inner);
                 if !inner.entries().is_empty() || !inner.items().is_empty() {
@@ -102,6 +108,8 @@ impl<'l, 'i, 'w, 's> Walk<'l, 'i, 'w, 's> {
             "__lambda__" => self.lambda(code_of(config)),
             "function" => {
                 let named = config.text().or(registered).unwrap_or_default();
+                // Version 2 registers each of its functions as `function`.
+                let registered = registered.filter(|name| *name != "function");
                 self.named((module, named), registered, root);
             }
             "__typespec__" => {
@@ -116,6 +124,9 @@ impl<'l, 'i, 'w, 's> Walk<'l, 'i, 'w, 's> {
         if last == "Lambda" {
             self.lambda_layer(config, root);
         }
+        if matches!(last, "TFOpLambda" | "ClassMethod" | "TensorFlowOpLayer") {
+            self.operator_layer(config);
+        }
         if last == "TorchModuleWrapper" {
             self.torch(config);
         }
@@ -124,43 +135,8 @@ impl<'l, 'i, 'w, 's> Walk<'l, 'i, 'w, 's> {
         }
     }
 
-    // The layer of version 2: its functions are lists of code, or names.
-    fn lambda_layer(&mut self, config: &Node, root: &Node) {
-        for key in ["function", "output_shape", "mask"] {
-            let kind = config.get(&format!("{key}_type")).and_then(Node::text);
-            // Saved models of TensorFlow write a tuple as an object with items.
-            let value = config.get(key);
-            let value = value.map(|value| value.get("items").unwrap_or(value));
-            match value {
-                Some(Node {
-                    value: Value::Array(items),
-                    ..
-                }) if key == "function" || kind == Some("lambda") => {
-                    self.lambda(items.first().and_then(Node::text));
-                }
-                Some(Node {
-                    value: Value::Text(text),
-                    ..
-                }) if kind == Some("lambda") => self.lambda(Some(text)),
-                Some(Node {
-                    value: Value::Text(name),
-                    ..
-                }) if key == "function" || kind == Some("function") => {
-                    let module = if key == "function" {
-                        "module"
-                    } else {
-                        &format!("{key}_module")
-                    };
-                    let module = config.get(module).and_then(Node::text);
-                    self.named((module, name), None, root);
-                }
-                _ => {}
-            }
-        }
-    }
-
     // Code in a configuration.
-    fn lambda(&mut self, code: Option<&str>) {
+    pub(super) fn lambda(&mut self, code: Option<&str>) {
         let mut finding = self.finding(
             &rules::graphs::KERAS_LAMBDA,
             "a Lambda layer carries compiled Python code, which loading makes a function of".into(),
@@ -201,8 +177,8 @@ impl<'l, 'i, 'w, 's> Walk<'l, 'i, 'w, 's> {
         self.look.work.find(finding);
     }
 
-    // A class or a function that the loader finds by name.
-    fn named(
+    /// A class or a function that the loader finds by name.
+    pub(super) fn named(
         &mut self,
         (module, name): (Option<&str>, &str),
         registered: Option<&str>,
@@ -264,7 +240,7 @@ impl<'l, 'i, 'w, 's> Walk<'l, 'i, 'w, 's> {
         }
     }
 
-    fn danger(&mut self, full: &str, does: &str) {
+    pub(super) fn danger(&mut self, full: &str, does: &str) {
         let message =
             format!("it names `{full}`, which {does}: loaders before 3.9 import and call it");
         let mut finding = self.finding(&rules::graphs::KERAS_MODULE, message);
@@ -274,7 +250,7 @@ impl<'l, 'i, 'w, 's> Walk<'l, 'i, 'w, 's> {
         self.look.work.find(finding);
     }
 
-    fn gadget(&mut self, full: &str, name: &str, root: &Node) {
+    pub(super) fn gadget(&mut self, full: &str, name: &str, root: &Node) {
         if name.ends_with("enable_unsafe_deserialization") {
             let message =
                 format!("it calls `{full}`, which allows code in what is loaded after it");
@@ -307,17 +283,21 @@ impl<'l, 'i, 'w, 's> Walk<'l, 'i, 'w, 's> {
     }
 
     // A class that only whoever made the model has: loading it asks for that program.
-    fn custom(&mut self, name: &str) {
-        if let Some((package, _)) = name.split_once('>')
-            && !matches!(
+    pub(super) fn custom(&mut self, name: &str) {
+        const TOLD: usize = 100;
+        let own = match name.split_once('>') {
+            Some((package, _)) => matches!(
                 package,
                 "keras" | "Keras" | "builtins" | "keras_hub" | "keras_cv" | "keras_nlp"
-            )
-        {
-            let message = format!("loading it needs the class or function `{name}`");
-            let finding = self.finding(&rules::graphs::KERAS_CUSTOM, message);
-            self.look.work.find(finding);
+            ),
+            None => name.is_empty() || name.starts_with("__") || names::is_own(name),
+        };
+        if own || self.told.len() >= TOLD || !self.told.insert(name.to_owned()) {
+            return;
         }
+        let message = format!("loading it needs the class or function `{}`", shorten(name));
+        let finding = self.finding(&rules::graphs::KERAS_CUSTOM, message);
+        self.look.work.find(finding);
     }
 
     // A layer around a module of PyTorch, which is a pickle.
@@ -357,7 +337,7 @@ impl<'l, 'i, 'w, 's> Walk<'l, 'i, 'w, 's> {
         self.look.work.find(finding);
     }
 
-    fn finding(&self, rule: &'static Rule, message: String) -> Finding {
+    pub(super) fn finding(&self, rule: &'static Rule, message: String) -> Finding {
         rule.finding(self.place(), message)
     }
 
@@ -417,7 +397,7 @@ fn list(names: &[&str]) -> String {
     quoted.join(", ")
 }
 
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     if text.chars().count() <= SHOWN {
         return text.to_owned();
     }

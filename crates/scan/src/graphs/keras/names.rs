@@ -24,6 +24,9 @@ struct Lists {
     parts_of: HashSet<String>,
     gadgets: HashSet<String>,
     code: HashSet<String>,
+    classes: HashSet<String>,
+    functions: HashSet<String>,
+    computing: Vec<String>,
     standard: HashSet<String>,
 }
 
@@ -90,6 +93,16 @@ pub(super) fn is_gadget(name: &str) -> bool {
     LISTS.gadgets.contains(name)
 }
 
+/// Returns true if Keras finds a class or function of this name without being told where it is.
+pub(super) fn is_own(name: &str) -> bool {
+    LISTS.classes.contains(name) || LISTS.functions.contains(name)
+}
+
+/// Returns true if a module is a part of TensorFlow whose functions only compute.
+pub(super) fn is_computing(module: &str) -> bool {
+    LISTS.computing.iter().any(|one| one == module)
+}
+
 /// Returns true if compiled code that uses this name does more than compute.
 pub(super) fn is_code_danger(name: &str) -> bool {
     LISTS.code.contains(name)
@@ -150,5 +163,7 @@ mod tests {
             );
         }
         assert_eq!(standing("builtins", "swish"), Standing::Custom);
+        assert!(is_own("Dense") && is_own("relu") && is_own("mse") && !is_own("Dense2"));
+        assert!(is_computing("tensorflow.nn") && !is_computing("tensorflow.io"));
     }
 }

@@ -15,7 +15,7 @@ fn pmml(declared: &str, body: &str) -> String {
     )
 }
 
-fn net(data: &str, layer: &str) -> String {
+pub fn net(data: &str, layer: &str) -> String {
     format!(
         "<?xml version=\"1.0\"?>\n<net name=\"m\" version=\"11\">\n<layers>\n<layer id=\"0\" name=\"x\" \
          type=\"Parameter\" version=\"opset1\"><data shape=\"1,4\" element_type=\"f32\"/></layer>\n\
@@ -26,7 +26,7 @@ fn net(data: &str, layer: &str) -> String {
     )
 }
 
-const DATA: &str = "element_type=\"f32\" shape=\"4, 2\" offset=\"8\" size=\"32\"";
+pub const DATA: &str = "element_type=\"f32\" shape=\"4, 2\" offset=\"8\" size=\"32\"";
 
 pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
     vec![
