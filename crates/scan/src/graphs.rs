@@ -16,6 +16,7 @@ mod rknn;
 mod tensorflow;
 mod tensorrt;
 mod tflite;
+pub(crate) mod values;
 
 use crate::route::Format;
 
@@ -55,6 +56,12 @@ pub(crate) static FORMATS: &[Format] = &[
         extensions: &["onnx"],
         recognises: onnx::recognises,
         examine: onnx::examine,
+    },
+    Format {
+        name: "onnx-tensor",
+        extensions: &["pb"],
+        recognises: onnx::is_tensor,
+        examine: onnx::tensor_file,
     },
     Format {
         name: "ort",

@@ -3,10 +3,12 @@
 //! Every parser that may be meant looks, so that a file which is two things at once is seen as
 //! both. A name that says something else than the content is a finding of its own.
 
+use std::io;
+
 use custos_core::finding::Location;
 
 use crate::archive::{self, zip};
-use crate::source::read_full;
+use crate::source::{ReadAt, read_full};
 use crate::work::{Covered, Input, Look, Work};
 use crate::{classic, executable, graphs, hub, media, pickle, rules, supply, tensors, text};
 
@@ -20,6 +22,17 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// Reads the beginning of something.
+    pub(crate) fn of(bytes: &dyn ReadAt) -> io::Result<Self> {
+        let mut buffer = vec![0; HEAD];
+        let count = read_full(bytes, 0, &mut buffer)?;
+        buffer.truncate(count);
+        Ok(Self {
+            bytes: buffer,
+            size: bytes.len(),
+        })
+    }
+
     /// Returns the first bytes, at most 4 KiB of them.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -79,18 +92,12 @@ pub(crate) fn is_known_otherwise(name: &str, head: &Head, input: &Input<'_>) -> 
 /// Looks at an input with every parser that recognises it.
 pub(crate) fn examine(input: &Input<'_>, work: &mut Work<'_>) -> Covered {
     let mut covered = Covered::default();
-    let mut buffer = vec![0; HEAD];
-    let count = match read_full(input.bytes, 0, &mut buffer) {
-        Ok(count) => count,
+    let head = match Head::of(input.bytes) {
+        Ok(head) => head,
         Err(error) => {
             work.gap(&input.path, format!("it cannot be read: {error}"));
             return covered;
         }
-    };
-    buffer.truncate(count);
-    let head = Head {
-        bytes: buffer,
-        size: input.bytes.len(),
     };
     if head.size == 0 {
         work.recognise(&input.path, "empty");
@@ -108,6 +115,19 @@ pub(crate) fn examine(input: &Input<'_>, work: &mut Work<'_>) -> Covered {
             };
             (format.examine)(&mut look);
             covered.join(&look.covered);
+        }
+    }
+    if covered.of(head.size).unknown > 0 {
+        let mut look = Look {
+            input,
+            work,
+            covered: Covered::default(),
+        };
+        // What is values to a graph has no name of a format.
+        if graphs::values::cover(&mut look) {
+            covered.join(&look.covered);
+            work.recognise(&input.path, "graph-values");
+            return covered;
         }
     }
     if names.is_empty() {

@@ -8,14 +8,17 @@
 mod beneath;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{FileType, OFlags};
 
+use crate::graphs::values;
 use crate::neighbours::{Neighbour, Neighbours};
 use crate::source::ReadAt;
 use crate::sources::{Item, Note, Source};
@@ -58,6 +61,8 @@ pub struct Tree {
     single: bool,
     // No link, pipe or device below it, and nothing left out but what is never part of a model.
     whole: bool,
+    // Items that may be graphs, by their paths.
+    graphs: OnceLock<BTreeMap<String, usize>>,
 }
 
 impl Tree {
@@ -90,6 +95,7 @@ impl Tree {
             notes: Vec::new(),
             single: true,
             whole: true,
+            graphs: OnceLock::new(),
         })
     }
 
@@ -102,6 +108,27 @@ impl Tree {
     /// what the caller left out by place.
     pub const fn is_whole(&self) -> bool {
         self.whole
+    }
+
+    fn graphs(&self) -> &BTreeMap<String, usize> {
+        self.graphs.get_or_init(|| {
+            let items = self.items.iter().enumerate();
+            let graphs = items.filter(|(_, item)| values::is_graph(&item.path));
+            graphs
+                .map(|(index, item)| (item.path.clone(), index))
+                .collect()
+        })
+    }
+
+    // Opens what lies below the folder.
+    fn at(&self, place: &[u8]) -> io::Result<OnDisk> {
+        let file = File::from(beneath::open(&self.folder, place, beneath::READ)?);
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is no longer a file"));
+        }
+        let len = metadata.len();
+        Ok(OnDisk { file, len })
     }
 
     /// Returns where the item at `index` lies below the folder, if that is UTF-8.
@@ -124,20 +151,18 @@ impl Source for Tree {
             .places
             .get(index)
             .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        let file = File::from(beneath::open(&self.folder, place, beneath::READ)?);
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::other("it is no longer a file"));
-        }
-        let len = metadata.len();
-        Ok(Box::new(OnDisk { file, len }))
+        Ok(Box::new(self.at(place)?))
     }
 
     fn neighbours(&self, index: usize) -> Option<Box<dyn Neighbours + '_>> {
         let place = self.places.get(index)?;
         let end = place.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         let folder = place.get(..end).unwrap_or_default();
-        Some(Box::new(Beside { tree: self, folder }))
+        Some(Box::new(Beside {
+            tree: self,
+            index,
+            folder,
+        }))
     }
 }
 
@@ -159,30 +184,81 @@ impl ReadAt for OnDisk {
     }
 }
 
+/// Most graphs that are looked through around a file.
+const MAX_AROUND: usize = 1_000;
+
+// What is before the name of a file: nothing, or something with a `/` at its end.
+fn folder_of(path: &str) -> &str {
+    let end = path.rfind('/').map_or(0, |at| at.saturating_add(1));
+    path.get(..end).unwrap_or_default()
+}
+
 /// What lies in the folder of one file.
 struct Beside<'a> {
     tree: &'a Tree,
+    index: usize,
     folder: &'a [u8],
 }
 
-impl Neighbours for Beside<'_> {
-    fn find(&self, name: &str) -> Neighbour {
+impl Beside<'_> {
+    fn path(&self) -> &str {
+        let item = self.tree.items.get(self.index);
+        item.map_or("", |item| item.path.as_str())
+    }
+
+    // Where a name leads, part by part; none if that is outside.
+    fn place(&self, name: &str) -> Option<Vec<Vec<u8>>> {
         if name.starts_with('/') || name.contains('\0') {
-            return Neighbour::Outside;
+            return None;
         }
         let above = self.folder.split(|byte| *byte == b'/');
-        let mut parts: Vec<&[u8]> = above.filter(|part| !part.is_empty()).collect();
+        let above = above.filter(|part| !part.is_empty());
+        let mut parts: Vec<Vec<u8>> = above.map(<[u8]>::to_vec).collect();
         for part in name.split('/') {
             match part {
                 "" | "." => {}
                 ".." => {
-                    if parts.pop().is_none() {
-                        return Neighbour::Outside;
-                    }
+                    parts.pop()?;
                 }
-                part => parts.push(part.as_bytes()),
+                part => parts.push(part.as_bytes().to_vec()),
             }
         }
+        Some(parts)
+    }
+}
+
+impl Neighbours for Beside<'_> {
+    fn graphs(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut here = folder_of(self.path());
+        for up in ["", "../", "../../"] {
+            let graphs = self.tree.graphs().range(here.to_owned()..);
+            let graphs = graphs.map_while(|(path, _)| path.strip_prefix(here));
+            let own = graphs.take(MAX_AROUND).filter(|name| !name.contains('/'));
+            names.extend(own.map(|name| format!("{up}{name}")));
+            let Some(above) = here.strip_suffix('/') else {
+                break;
+            };
+            here = folder_of(above);
+        }
+        names
+    }
+
+    fn open(&self, name: &str) -> Option<Box<dyn ReadAt + '_>> {
+        if self.tree.single {
+            let place = self.place(name)?.join(&b'/');
+            return Some(Box::new(self.tree.at(&place).ok()?));
+        }
+        // By the name that people know: what a link leads to lies elsewhere.
+        let path = values::beside(self.path(), name)?;
+        let index = self.tree.graphs().get(&path)?;
+        self.tree.open(*index).ok()
+    }
+
+    fn find(&self, name: &str) -> Neighbour {
+        let Some(parts) = self.place(name) else {
+            return Neighbour::Outside;
+        };
         if parts.is_empty() {
             return Neighbour::Folder;
         }

@@ -11,6 +11,7 @@ use custos_core::finding::{Finding, Location};
 
 use crate::Options;
 use crate::archive::zip;
+use crate::graphs::values::Named;
 use crate::neighbours::{Neighbour, Neighbours};
 use crate::pickle::Storage;
 use crate::report::{Coverage, Gap, Recognised};
@@ -333,6 +334,7 @@ pub(crate) struct Work<'a> {
     gaps: BTreeSet<Gap>,
     formats: BTreeSet<Recognised>,
     storages: BTreeMap<String, Vec<Storage>>,
+    named: Named,
     sums: Sums,
     told: BTreeMap<String, u32>,
 }
@@ -359,6 +361,7 @@ impl<'a> Work<'a> {
             gaps: BTreeSet::new(),
             formats: BTreeSet::new(),
             storages: BTreeMap::new(),
+            named: Named::default(),
             sums: Sums::default(),
             told: BTreeMap::new(),
         }
@@ -463,6 +466,26 @@ impl<'a> Work<'a> {
     pub(crate) fn neighbour(&self, name: &str) -> Option<Neighbour> {
         let beside = self.neighbours.filter(|_| self.depth == 0)?;
         Some(beside.find(name))
+    }
+
+    /// Returns what lies beside the scanned file, as long as it is that which is looked at.
+    pub(crate) fn neighbours(&self) -> Option<&'a dyn Neighbours> {
+        self.neighbours.filter(|_| self.depth == 0)
+    }
+
+    /// Returns what graphs say about values in other files.
+    pub(crate) const fn named(&mut self) -> &mut Named {
+        &mut self.named
+    }
+
+    /// Returns the bounds.
+    pub(crate) const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Returns what says whether the look is to end.
+    pub(crate) const fn stop(&self) -> &'a dyn Fn() -> bool {
+        self.stop
     }
 
     /// Returns what is known about dependencies.

@@ -7,9 +7,10 @@ use std::ops::Range;
 
 use crate::archive::oci;
 use crate::archive::zip::leads_out;
+use crate::graphs::values;
 use crate::route::Head;
 use crate::rules;
-use crate::source::{Cursor, find_other, read_full};
+use crate::source::{Cursor, Part, find_other, read_full};
 use crate::work::{Input, Limited, Look};
 
 use links::{Kind, Links};
@@ -40,7 +41,7 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>) {
         links: Links::default(),
     };
     // The outcome of a limit is noted where it fired.
-    let _ = archive.members();
+    let _ = archive.graphs().and_then(|()| archive.members());
     let links = std::mem::take(&mut archive.links);
     links.judge(look);
 }
@@ -97,6 +98,37 @@ impl Archive<'_, '_, '_, '_> {
             at = self.entry(header, start)?;
         }
         self.broken(size, "it has no end, and may have been cut");
+        Ok(())
+    }
+
+    // Graphs say what their values are in other members, which may come before them.
+    fn graphs(&mut self) -> Result<(), Limited> {
+        let (mut at, mut long) = (0, None);
+        let mut block = [0; 512];
+        while read_full(self.look.input.bytes, at, &mut block).is_ok_and(|count| count == 512) {
+            self.look.work.tick(&self.look.input.path)?;
+            let header = has_sum(&block).then(|| Header::read(&block)).flatten();
+            let Some(header) = header else { break };
+            let start = at.saturating_add(BLOCK);
+            let range = start..start.saturating_add(header.size);
+            match header.kind {
+                b'L' => long = self.text(&range),
+                b'x' => long = self.read_extended(&range).remove("path"),
+                b'1'..=b'6' => {
+                    at = start;
+                    continue;
+                }
+                _ => {
+                    let name = long.take().unwrap_or(header.name);
+                    if values::is_graph(&name) {
+                        let path = format!("{}!{name}", self.look.input.path);
+                        let part = Part::new(self.look.input.bytes, range.clone());
+                        values::read(self.look.work, &path, &part);
+                    }
+                }
+            }
+            at = padded(&range);
+        }
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::graphs::values;
 use crate::route::Head;
 use crate::rules;
 use crate::source::{self, Cursor, ReadAt};
@@ -140,8 +141,12 @@ impl Archive<'_, '_, '_, '_> {
             .map(|(entry, _)| entry.name.as_str())
             .collect();
         self.torch = Torch::of(&names);
-        // Pickles first: what they say about the other members of a torch archive is checked then.
-        members.sort_by_key(|(entry, start)| (!Torch::is_pickle(&entry.name), *start));
+        // Pickles first: what they say about the other members of a torch archive is checked then. So
+        // are graphs, which say what their values are in other members.
+        members.sort_by_key(|(entry, start)| {
+            let says = Torch::is_pickle(&entry.name) || values::is_graph(&entry.name);
+            (!says, *start)
+        });
         let mut names = BTreeSet::new();
         for (entry, start) in members {
             self.look.work.tick(&self.path)?;

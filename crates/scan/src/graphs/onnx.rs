@@ -8,6 +8,8 @@
 mod external;
 mod tensor;
 
+pub(super) use external::place;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -51,7 +53,8 @@ fn schema() -> &'static Schema {
     READ.get_or_init(|| Schema::read(SCHEMA))
 }
 
-/// Returns true if the fields are those of a model, and one of them holds a graph or a function.
+/// Returns true if the fields are those of a model, and one of them holds a graph or a function. What
+/// is called a model may lack what readers ask for: the version.
 pub(crate) fn recognises(head: &Head, input: &Input<'_>) -> bool {
     // The tag of any field that a model may begin with.
     if head.bytes().len() < 4 || matches!(head.bytes().first(), Some(0 | b'{' | b'<' | 0x80)) {
@@ -60,19 +63,68 @@ pub(crate) fn recognises(head: &Head, input: &Input<'_>) -> bool {
     let wire = Wire::new(input.bytes);
     let whole = wire.whole();
     let holds = |number: u32| schema().holds(&wire, ("ModelProto", &whole), (&[number], 1));
-    let version = || {
-        wire.last(&whole, model::IR_VERSION)
-            .and_then(|field| field.varint())
-    };
-    schema().fits(&wire, ("ModelProto", &whole), 2)
-        && (version().is_some_and(|version| version < 1000) || holds(model::OPSET))
+    let named = input.extension() == "onnx";
+    schema().fits(&wire, ("ModelProto", &whole), if named { 1 } else { 2 })
+        && (named || version(&wire).is_some() || holds(model::OPSET))
         && (holds(model::GRAPH) || holds(model::FUNCTIONS))
+}
+
+fn version(wire: &Wire<'_>) -> Option<u64> {
+    let version = wire.last(&wire.whole(), model::IR_VERSION)?.varint()?;
+    (version < 1000).then_some(version)
+}
+
+/// Returns true if the fields are those of a tensor by itself, as data to test a model with are.
+pub(crate) fn is_tensor(head: &Head, input: &Input<'_>) -> bool {
+    /// Fields that hold values, or say where they are.
+    const VALUES: [u32; 8] = [4, 5, 6, 7, 9, 10, 11, 13];
+    // Dimensions, the type, or what is elsewhere: writers begin with one of them.
+    if !matches!(head.bytes(), [0x08 | 0x0a | 0x10 | 0x6a, _, _, ..]) {
+        return false;
+    }
+    let wire = Wire::new(input.bytes);
+    let whole = wire.whole();
+    if !schema().fits(&wire, ("TensorProto", &whole), 2) {
+        return false;
+    }
+    let kind = wire.last(&whole, 2).and_then(|field| field.varint());
+    let has_values = wire
+        .fields(whole.clone())
+        .map_while(Result::ok)
+        .take(512)
+        .any(|field| VALUES.contains(&field.number) && field.bytes().is_some());
+    let is_elsewhere = || {
+        let mut keys = wire.all(&whole, 13).take(8);
+        keys.any(|entry| {
+            let key = entry.bytes().and_then(|entry| wire.text_of(entry, 1, 64));
+            key.as_deref() == Some("location")
+        })
+    };
+    has_values && (kind.is_some_and(|kind| (1..=26).contains(&kind)) || is_elsewhere())
+}
+
+/// Looks at a tensor by itself.
+pub(crate) fn tensor_file(look: &mut Look<'_, '_, '_>) {
+    let input = look.input;
+    let wire = Wire::new(input.bytes);
+    let mut model = Model::default();
+    // The outcome of a limit is noted where it fired.
+    let _ = walk(
+        look,
+        &wire,
+        (schema(), "TensorProto", wire.whole()),
+        &mut model,
+    );
 }
 
 /// Looks at a model.
 pub(crate) fn examine(look: &mut Look<'_, '_, '_>) {
     let input = look.input;
     let wire = Wire::new(input.bytes);
+    if version(&wire).is_none() {
+        let message = "the model has no version, without which readers refuse it";
+        perhaps(look, &rules::graphs::ONNX_BROKEN, 0, message.to_owned());
+    }
     let mut model = Model {
         functions: functions(&wire),
         ..Model::default()

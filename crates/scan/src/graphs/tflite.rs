@@ -23,6 +23,8 @@ pub(crate) static SCHEMA: &str = include_str!("../../data/graphs/tflite.txt");
 const MAX_NAME: usize = 1 << 10;
 /// Code of operators that are not of the runtime.
 const CUSTOM: u32 = 32;
+/// Most values of a tensor: runtimes count them in 32 bits with a sign, and more wrap around.
+const MAX_COUNT: u64 = (1 << 31) - 1;
 /// Most findings about tensors.
 const TOLD: u32 = 10;
 /// Most tensors and buffers of which sizes are compared.
@@ -133,6 +135,9 @@ impl Model {
         let message = match (product.and_then(|count| bytes(count, kind)), held) {
             (_, None) => "refers to values that are not there".to_owned(),
             (None, _) => "has dimensions that are no size that can be".to_owned(),
+            _ if product.is_some_and(|count| count > MAX_COUNT) => {
+                "has dimensions that make more values than runtimes can count".to_owned()
+            }
             (Some(needed), Some(held)) if needed > held && held > 0 && !is_sparse => {
                 format!("has {held} bytes, and its dimensions and type make {needed}")
             }

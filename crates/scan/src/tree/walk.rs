@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, Dir, FileType, Stat};
 
@@ -55,6 +56,7 @@ pub(super) fn walk(given: &Path, options: &TreeOptions) -> io::Result<Tree> {
         notes,
         single: false,
         whole,
+        graphs: OnceLock::new(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 pub mod packed;
 mod programs;
-mod tar;
+pub mod tar;
 
 use custos_core::finding::Severity;
 use custos_scan::{FileReport, State};

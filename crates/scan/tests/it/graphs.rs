@@ -2,6 +2,7 @@
 
 mod build;
 mod flat;
+mod values;
 
 use custos_core::finding::Severity;
 use custos_scan::{FileReport, Neighbour, Neighbours, Options, State, scan};
@@ -588,28 +589,24 @@ fn checkpoints_say_where_values_are() {
     assert_eq!(rules(&bad), ["tensorflow/checkpoint"]);
     let bad = beside("m.index", &checkpoint(u64::MAX, 16), files);
     assert_eq!(rules(&bad), ["tensorflow/checkpoint"]);
-    let values = vec![7; 16];
-    let data = beside(
-        "m.data-00000-of-00001",
-        &values,
-        &[("m.index", Neighbour::File(99))],
-    );
-    assert_eq!(data.coverage.opaque, 16);
-    let data = beside("m.data-00000-of-00001", &values, &[]);
-    assert_eq!(data.state(Severity::Info), State::Incomplete);
 }
 
 // TensorFlow Lite.
 
 fn tflite(operator: &str, bytes: usize) -> Vec<u8> {
+    tflite_of(operator, bytes, (&[2, 2], 1))
+}
+
+// A model with a tensor of these dimensions in a buffer; the first buffer has no values.
+fn tflite_of(operator: &str, bytes: usize, (shape, held): (&[u32], u32)) -> Vec<u8> {
     let code = Value::Table(vec![
         (0, Value::U8(32)),
         (1, Value::Text(operator.into())),
         (3, Value::U32(32)),
     ]);
     let tensor = Value::Table(vec![
-        (0, Value::Words(vec![2, 2])),
-        (2, Value::U32(1)),
+        (0, Value::Words(shape.to_vec())),
+        (2, Value::U32(held)),
         (3, Value::Text("t".into())),
     ]);
     let node = Value::Table(vec![(0, Value::U32(0)), (5, Value::Bytes(vec![1, 2, 3]))]);
@@ -692,6 +689,24 @@ fn operators_and_sizes_of_tensorflow_lite() {
     assert_eq!(report.state(Severity::High), State::Incomplete);
     let behind = [good, b"what nothing points at".to_vec()].concat();
     assert_eq!(look(&behind).state(Severity::High), State::Incomplete);
+}
+
+// Values that are computed have no bytes in the file; runtimes count them in 32 bits.
+#[test]
+fn dimensions_of_tensorflow_lite_are_a_number_that_runtimes_can_count() {
+    for (shape, bad) in [
+        (&[0x1_0000, 0x1_0000][..], true),
+        (&[0x7fff_ffff, 3], true),
+        (&[0x8000, 0xffff], false),
+        (&[1, u32::MAX, 3], false),
+    ] {
+        let file = tflite_of("TFLite_Detection_PostProcess", 16, (shape, 0));
+        if bad {
+            found("wraps", &file, "tflite/tensor-size", Severity::High);
+        } else {
+            clean("computed", &file);
+        }
+    }
 }
 
 // Core ML.

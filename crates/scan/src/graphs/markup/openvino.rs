@@ -4,6 +4,8 @@
 //! Each layer has the set of operators that it is of; a set that the runtime does not bring along
 //! needs a library (`core.add_extension`). Constants say where in the weights their values are.
 
+use std::ops::Range;
+
 use custos_core::finding::Severity;
 
 use super::{examine, has_root, text_of};
@@ -12,7 +14,7 @@ use crate::route::Format;
 use crate::rules::{self, Rule};
 use crate::text;
 use crate::wire::xml::{Element, Visitor};
-use crate::work::Look;
+use crate::work::{Input, Look};
 
 pub(in crate::graphs) const FORMAT: Format = Format {
     name: "openvino",
@@ -60,7 +62,7 @@ impl Visitor for Net {
         match (element.name(), element.parent()) {
             ("layer", _) => self.layer(look, element),
             ("data", "layer") if self.is_constant => self.constant(look, element),
-            ("weights" | "biases" | "custom", _) => self.blob(element),
+            ("weights" | "biases" | "custom", _) => self.blob(look, element),
             _ => {}
         }
         for (name, value) in element.attributes {
@@ -136,7 +138,7 @@ impl Net {
         let (Some(offset), Some(size)) = (number("offset"), number("size")) else {
             return;
         };
-        self.needed = self.needed.max(offset.saturating_add(size));
+        self.needs(look, offset..offset.saturating_add(size));
         let Some(bits) = bits(element.attribute("element_type").unwrap_or_default()) else {
             return;
         };
@@ -158,23 +160,27 @@ impl Net {
         }
     }
 
+    fn needs(&mut self, look: &mut Look<'_, '_, '_>, range: Range<u64>) {
+        self.needed = self.needed.max(range.end);
+        let path = &look.input.path;
+        look.work.named().add(path, &weights_of(look.input), range);
+    }
+
     // Weights of versions before 10.
-    fn blob(&mut self, element: &Element<'_>) {
+    fn blob(&mut self, look: &mut Look<'_, '_, '_>, element: &Element<'_>) {
         let number = |name: &str| {
             element
                 .attribute(name)
                 .and_then(|text| text.parse::<u64>().ok())
         };
         if let (Some(offset), Some(size)) = (number("offset"), number("size")) {
-            self.needed = self.needed.max(offset.saturating_add(size));
+            self.needs(look, offset..offset.saturating_add(size));
         }
     }
 
     // The file of weights has the name of this one.
     fn weights(&mut self, look: &mut Look<'_, '_, '_>, element: &Element<'_>) {
-        let name = look.input.name();
-        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-        let weights = format!("{stem}.bin");
+        let weights = weights_of(look.input);
         match look.work.neighbour(&weights) {
             Some(Neighbour::File(size)) if size < self.needed => {
                 let message = format!(
@@ -196,6 +202,13 @@ impl Net {
             _ => {}
         }
     }
+}
+
+// The name of the weights of a graph.
+fn weights_of(input: &Input<'_>) -> String {
+    let name = input.name();
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    format!("{stem}.bin")
 }
 
 // Bits of a value; `None` if it has none of its own.

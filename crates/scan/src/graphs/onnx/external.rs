@@ -3,12 +3,13 @@
 //! `external_data` of a tensor has the keys `location` (relative to the model's folder), `offset`,
 //! `length` and `checksum`. A name that leads out of the folder makes whoever loads the model read,
 //! and whoever saves it write, files of the machine: CVE-2022-25882, its second fix CVE-2024-27318,
-//! CVE-2025-51480 for writing, and CVE-2026-34447 for links.
+//! CVE-2025-51480 for writing, and CVE-2026-34447 for links. Before onnx 1.21, each key became an
+//! attribute of an object of the loader, whatever it was called: CVE-2026-34445.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use custos_core::finding::{Location, Severity};
+use custos_core::finding::{Finding, Location, Severity};
 
 use crate::archive::zip::leads_out;
 use crate::neighbours::Neighbour;
@@ -25,6 +26,11 @@ const MAX_ENTRIES: usize = 64;
 const MAX_FILES: usize = 10_000;
 /// Most faults about sizes that are told.
 const TOLD: u32 = 10;
+
+/// Keys that writers use; the last is one that the Python package keeps for itself.
+const KEYS: [&str; 5] = ["location", "offset", "length", "checksum", "basepath"];
+/// What keys of ONNX Runtime begin with, which tell of values that are laid out for it.
+const PREPACKED: &str = "prepacked";
 
 const OUT: [&str; 3] = ["CVE-2022-25882", "CVE-2024-27318", "CVE-2025-51480"];
 const LINK: [&str; 1] = ["CVE-2026-34447"];
@@ -72,6 +78,7 @@ impl Files {
             match (key, value) {
                 (Some(key), value) => {
                     let value = value.unwrap_or_default();
+                    self.key(look, (&key, &value), tensor);
                     if values.insert(key, value).is_some() {
                         self.fault(look, "gives a key of its external data twice", tensor);
                     }
@@ -90,6 +97,34 @@ impl Files {
         self.place(look, (&values, size), tensor);
     }
 
+    // A key that is none becomes an attribute all the same.
+    fn key(
+        &mut self,
+        look: &mut Look<'_, '_, '_>,
+        (key, value): (&str, &str),
+        tensor: &Tensor<'_>,
+    ) {
+        if KEYS.contains(&key) || key.starts_with(PREPACKED) {
+            return;
+        }
+        self.told = self.told.saturating_add(1);
+        if self.told > TOLD {
+            return;
+        }
+        let here = Location {
+            offset: Some(tensor.at),
+            ..look.here()
+        };
+        let message = format!("`{}` has external data with the key `{key}`", tensor.name);
+        let mut finding = rules::graphs::ONNX_EXTERNAL_KEY.finding(here, message);
+        finding.evidence = Some(format!("{key}={value:?}"));
+        if key.starts_with('_') {
+            finding.severity = Severity::High;
+            finding.cves.push("CVE-2026-34445".to_owned());
+        }
+        look.work.find(finding);
+    }
+
     // Looks at a file that is named for the first time, and returns its size.
     fn file(
         &mut self,
@@ -104,22 +139,8 @@ impl Files {
         };
         text::inspect(look, &here, location);
         let path = Path::of(location);
-        match path {
-            Path::Out => {
-                let message =
-                    format!("the values of `{name}` are in `{location}`, outside of the folder");
-                told(look, &here, (Severity::High, message, location), &OUT);
-            }
-            Path::Turns => {
-                let message = format!("the values of `{name}` are in `{location}`, which has `..`");
-                told(look, &here, (Severity::Medium, message, location), &OUT);
-            }
-            Path::Nothing => {
-                let message =
-                    format!("the values of `{name}` are in `{location}`, which is no file");
-                told(look, &here, (Severity::Medium, message, location), &[]);
-            }
-            Path::Below => {}
+        if let Some(finding) = judged((name, location), path, here.clone()) {
+            look.work.find(finding);
         }
         let found = match path {
             Path::Below | Path::Turns => look.work.neighbour(location),
@@ -173,6 +194,10 @@ impl Files {
             self.fault(look, "ends behind all numbers", tensor);
             return;
         };
+        if let Some(location) = values.get("location") {
+            let path = &look.input.path;
+            look.work.named().add(path, location, offset..end);
+        }
         if size.is_some_and(|size| end > size) {
             self.fault(look, "ends behind the file that holds it", tensor);
         }
@@ -192,6 +217,35 @@ impl Files {
             look.see(&rules::graphs::ONNX_EXTERNAL_DATA, tensor.at, message);
         }
     }
+}
+
+/// Returns what is to be said of a place of values, whatever they are the values of.
+pub(in crate::graphs) fn place(location: &str, here: Location) -> Option<Finding> {
+    judged(("", location), Path::of(location), here)
+}
+
+fn judged((name, location): (&str, &str), path: Path, here: Location) -> Option<Finding> {
+    let (severity, what, cves): (_, _, &[&str]) = match path {
+        Path::Below => return None,
+        Path::Out if location.contains("://") => (
+            Severity::High,
+            "an address: a loader that follows it fetches it",
+            &OUT,
+        ),
+        Path::Out => (Severity::High, "outside of the folder", &OUT),
+        Path::Turns => (Severity::Medium, "which has `..`", &OUT),
+        Path::Nothing => (Severity::Medium, "which is no file", &[]),
+    };
+    let message = if name.is_empty() {
+        format!("values are in `{location}`, {what}")
+    } else {
+        format!("the values of `{name}` are in `{location}`, {what}")
+    };
+    let mut finding = rules::graphs::ONNX_EXTERNAL_PATH.finding(here, message);
+    finding.severity = severity;
+    finding.evidence = Some(location.to_owned());
+    finding.cves = cves.iter().map(|cve| (*cve).to_owned()).collect();
+    Some(finding)
 }
 
 fn told(
@@ -226,7 +280,8 @@ impl Path {
         if from_root || location.contains(['\0', '%', '$']) && leads_out(location) {
             return Self::Out;
         }
-        if location.contains("://") {
+        // `file:///x`, `http://x`, and what a loader of addresses makes of `file:x`.
+        if location.contains("://") || location.starts_with("file:") {
             return Self::Out;
         }
         let (mut depth, mut turns) = (0_u64, false);
@@ -271,6 +326,9 @@ mod tests {
             ("a\\..\\..\\w", Path::Out),
             ("w\0/x", Path::Out),
             ("http://x.example/w", Path::Out),
+            ("file:///etc/passwd", Path::Out),
+            ("file:w", Path::Out),
+            ("//host.example/share/w", Path::Out),
             ("~/w", Path::Out),
             ("", Path::Nothing),
             (".", Path::Nothing),

@@ -5,12 +5,13 @@
 //! <https://github.com/google/leveldb/blob/main/doc/table_format.md>. The last 48 bytes of the index
 //! say where the block is that says where the blocks are; each entry of those is the name of a
 //! tensor and where its values lie. Values have no header of their own: their file is recognised by
-//! its name, which loaders go by as well.
+//! its name, which loaders go by as well, and understood as far as the index says what is in it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::schema;
+use crate::graphs::values;
 use crate::neighbours::Neighbour;
 use crate::route::Head;
 use crate::rules;
@@ -64,15 +65,12 @@ pub(crate) fn data(look: &mut Look<'_, '_, '_>) {
     let Some(prefix) = prefix(input.name()) else {
         return;
     };
-    let size = input.bytes.len();
     let index = format!("{prefix}.index");
-    if matches!(look.work.neighbour(&index), Some(Neighbour::Missing)) {
+    if !values::cover(look) {
         look.gap(format!(
-            "`{index}`, which says what its values are, is missing"
+            "`{index}`, which says what its values are, is not beside it"
         ));
-        return;
     }
-    look.covered.opaque(0..size);
 }
 
 /// Looks at an index.
@@ -202,11 +200,22 @@ impl Index<'_, '_, '_, '_> {
             self.fault(at, &format!("`{name}` ends behind all numbers"));
             return Ok(());
         };
+        if let Some(place) = self.name(shard) {
+            let path = &self.look.input.path;
+            self.look.work.named().add(path, &place, offset..end);
+        }
         if self.shard(shard).is_some_and(|size| end > size) {
             let message = format!("`{name}` ends behind the file that holds its values");
             self.fault(at, &message);
         }
         self.look.work.tick(&self.look.input.path)
+    }
+
+    // The name of a file of values.
+    fn name(&self, number: u64) -> Option<String> {
+        let prefix = self.look.input.name().strip_suffix(".index")?;
+        let count = self.count.min(MAX_SHARDS);
+        Some(format!("{prefix}.data-{number:05}-of-{count:05}"))
     }
 
     fn shard(&mut self, number: u64) -> Option<u64> {
@@ -216,13 +225,7 @@ impl Index<'_, '_, '_, '_> {
         if self.shards.len() > 1000 {
             return None;
         }
-        let name = self.look.input.name();
-        let prefix = name.strip_suffix(".index")?;
-        let count = self.count.min(MAX_SHARDS);
-        let found = self
-            .look
-            .work
-            .neighbour(&format!("{prefix}.data-{number:05}-of-{count:05}"));
+        let found = self.look.work.neighbour(&self.name(number)?);
         let size = match found {
             Some(Neighbour::File(size)) => Some(size),
             _ => None,
