@@ -4,6 +4,7 @@ mod cntk;
 mod coreml;
 mod executorch;
 mod feast;
+mod fragments;
 mod hdf5;
 pub(crate) mod keras;
 mod lists;
@@ -210,6 +211,7 @@ pub(crate) static FORMATS: &[Format] = &[
     hdf5::FORMAT,
     keras::ARCHIVE,
     keras::CONFIG,
+    fragments::FORMAT,
     markup::FORMAT,
     markup::openvino::FORMAT,
     markup::pmml::FORMAT,

@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 use custos_core::finding::Location;
 
 use crate::archive::zip::leads_out;
+use crate::graphs::{fragments, keras};
 use crate::route::Head;
 use crate::rules::{self, Rule};
 use crate::wire::messages::{Schema, Visitor, walk};
@@ -138,9 +139,35 @@ impl Visitor for Graph {
             "FunctionDef" => self.nodes.function(wire, range),
             "NodeDef" => self.nodes.node(look, wire, range),
             "AssetFileDef" => asset(look, wire, range),
+            "SavedUserObject" => layer(look, wire, range),
             _ => {}
         }
         Ok(())
+    }
+
+    fn malformed(&mut self, look: &mut Look<'_, '_, '_>, range: &Range<u64>) {
+        fragments::unfollowed(look, range);
+    }
+}
+
+// The layer of a Keras model, as TensorFlow 2.0 to 2.4 saved it.
+fn layer(look: &mut Look<'_, '_, '_>, wire: &Wire<'_>, range: &Range<u64>) {
+    let Some(text) = wire.last(range, 3) else {
+        return;
+    };
+    let bytes = text
+        .bytes()
+        .and_then(|range| wire.bytes(range, metadata::MAX_OBJECT));
+    let Some(bytes) = bytes else {
+        look.gap("the metadata of a layer is larger than is read");
+        return;
+    };
+    if keras::is_config(&bytes) {
+        let at = Location {
+            offset: Some(range.start),
+            ..look.here()
+        };
+        keras::config(look, &at, &bytes, keras::Home::Text);
     }
 }
 

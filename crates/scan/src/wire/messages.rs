@@ -225,6 +225,11 @@ pub(crate) trait Visitor {
         let _ = (look, message, name, field);
         Ok(false)
     }
+
+    /// A range of a message could not be followed to its end.
+    fn malformed(&mut self, look: &mut Look<'_, '_, '_>, range: &Range<u64>) {
+        let _ = (look, range);
+    }
 }
 
 /// Walks a message and all in it.
@@ -273,9 +278,10 @@ impl<V: Visitor> Walk<'_, '_, '_, '_, '_, '_, V> {
             if steps.is_multiple_of(4096) {
                 self.look.work.tick(&self.look.input.path)?;
             }
+            let end = fields.end();
             match field {
                 Ok(field) => self.field(message, &field)?,
-                Err(malformed) => self.malformed(message, malformed),
+                Err(malformed) => self.malformed(message, malformed, end),
             }
         }
         Ok(())
@@ -341,11 +347,12 @@ impl<V: Visitor> Walk<'_, '_, '_, '_, '_, '_, V> {
         }
     }
 
-    fn malformed(&mut self, message: &Message, malformed: Malformed) {
+    fn malformed(&mut self, message: &Message, malformed: Malformed, end: u64) {
         self.malformed = self.malformed.saturating_add(1);
         if self.malformed <= TOLD {
             let text = format!("`{}` is broken: {malformed}", message.name);
             self.look.broken(self.visitor.rule(), malformed.at, text);
+            self.visitor.malformed(self.look, &(malformed.at..end));
         }
     }
 }

@@ -227,6 +227,11 @@ impl Iterator for Fields<'_, '_> {
 }
 
 impl Fields<'_, '_> {
+    /// Returns where the message ends.
+    pub(crate) const fn end(&self) -> u64 {
+        self.end
+    }
+
     fn field(&self) -> Result<(Field, u64), Fault> {
         let start = self.at;
         let (number, kind, at) = self.tag(start)?;

@@ -2,6 +2,7 @@
 
 mod build;
 mod flat;
+mod fragments;
 mod values;
 
 use custos_core::finding::Severity;
@@ -67,6 +68,7 @@ fn beside(path: &str, bytes: &[u8], files: &'static [(&'static str, Neighbour)])
 pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("onnx", onnx(&[node("Relu", "")], &[tensor(24)])),
+        ("onnx-tensor", tensor(24).done()),
         ("ort", ort("")),
         ("tflite", tflite("TFLite_Detection_PostProcess", 16)),
         (

@@ -14,7 +14,7 @@ use crate::wire::proto::Wire;
 use crate::work::{Input, Limited, Look};
 
 /// Largest object that is read.
-const MAX_OBJECT: usize = 16 << 20;
+pub(super) const MAX_OBJECT: usize = 16 << 20;
 
 /// Returns true if the fields are those of Keras metadata.
 pub(crate) fn recognises(head: &Head, input: &Input<'_>) -> bool {
