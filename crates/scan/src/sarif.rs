@@ -53,8 +53,16 @@ pub fn write(report: &Report, run: &Run) -> Value {
                 "semanticVersion": report.engine.version,
                 "rules": rules.iter().map(|rule| descriptor(rule)).collect::<Vec<_>>(),
                 "notifications": [
-                    notification("scan/incomplete", "Part of a file was not understood"),
-                    notification("scan/error", "A file could not be read"),
+                    notification(
+                        ("scan/incomplete", "Part of a file was not understood"),
+                        "What lies there was not looked at, so that nothing is known about it.",
+                        "Read the reason, and keep the file from those who load it until it is clear.",
+                    ),
+                    notification(
+                        ("scan/error", "A file could not be read"),
+                        "Nothing is known about the file.",
+                        "Read the reason, and scan it again.",
+                    ),
                 ],
             }},
             "automationDetails": { "id": "custos/scan/" },
@@ -71,8 +79,15 @@ pub fn write(report: &Report, run: &Run) -> Value {
     })
 }
 
-fn notification(id: &str, what: &str) -> Value {
-    json!({ "id": id, "shortDescription": { "text": what } })
+// Code hosts ask of these what they ask of rules.
+fn notification((id, title): (&str, &str), what: &str, advice: &str) -> Value {
+    json!({
+        "id": id,
+        "name": name(id),
+        "shortDescription": { "text": title },
+        "fullDescription": { "text": what },
+        "help": { "text": format!("{what} {advice}") },
+    })
 }
 
 fn descriptor(rule: &Rule) -> Value {
