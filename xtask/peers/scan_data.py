@@ -126,24 +126,35 @@ def take(listing, archives, out):
     by_digest = {}
     for path in pathlib.Path(archives).iterdir():
         by_digest[hashlib.sha256(path.read_bytes()).hexdigest()] = path
-    source = None
+    wanted = {}
     for line in pathlib.Path(listing).read_text().splitlines():
         kind, _, rest = line.partition(" ")
-        if kind in ("wheel", "sdist"):
+        if kind in ("wheel", "sdist", "npm"):
             pin, digest = rest.split()
-            source = reader(by_digest[digest])
-            folder = pathlib.Path(out) / pin.split("==")[0]
+            names = wanted.setdefault((pin.split("==")[0], by_digest[digest]), [])
         elif kind == "file":
-            target = folder / rest
+            names.append(rest)
+    for (package, path), names in wanted.items():
+        for name, content in contents(path, names):
+            target = pathlib.Path(out, package, name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source(rest))
+            target.write_bytes(content)
 
 
-def reader(path):
+def contents(path, names):
     if path.suffix == ".whl":
-        return zipfile.ZipFile(path).read
-    archive = tarfile.open(path)
-    return lambda name: archive.extractfile(name).read()
+        archive = zipfile.ZipFile(path)
+        yield from ((name, archive.read(name)) for name in names)
+        return
+    # In the order of the archive: going back would unpack it again.
+    missing = set(names)
+    with tarfile.open(path) as archive:
+        for member in archive:
+            if member.name in missing:
+                missing.discard(member.name)
+                yield member.name, archive.extractfile(member).read()
+    if missing:
+        sys.exit(f"{path.name} lacks {', '.join(sorted(missing))}")
 
 
 def main():

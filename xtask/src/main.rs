@@ -12,6 +12,7 @@ mod moto;
 mod peers;
 mod place;
 mod process;
+mod samples;
 mod say;
 mod suites;
 mod tally;

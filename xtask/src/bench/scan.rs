@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::Bench;
 use super::measure::{Sample, Side, in_turns};
@@ -16,8 +15,8 @@ use super::table::{COMPARISON, Table};
 use crate::custos::{self, Answer};
 use crate::peers::{Installed, Peer};
 use crate::place::{self, Place, Scratch};
-use crate::process;
 use crate::suites::text;
+use crate::{process, samples};
 
 const LIMIT: Duration = Duration::from_hours(1);
 /// MiB of each large file.
@@ -53,7 +52,7 @@ pub fn large(bench: &Bench<'_>) -> Result<Table> {
         let folder = data.join(kind);
         fs::create_dir_all(&folder)?;
         let file = folder.join(format!("model.{kind}"));
-        make(bench.place, &[kind, text(&file), &LARGE.to_string()])?;
+        samples::make(bench.place, &[kind, text(&file), &LARGE.to_string()])?;
         rows(
             bench,
             &mut table,
@@ -110,8 +109,8 @@ fn rows(
 pub fn small(bench: &Bench<'_>) -> Result<Table> {
     let data = Scratch::below(&bench.place.cache, "scan-small")?;
     let (many, few) = (data.join("many"), data.join("few"));
-    make(bench.place, &["pickles", text(&many), &SMALL.to_string()])?;
-    make(bench.place, &["pickles", text(&few), &FEW.to_string()])?;
+    samples::make(bench.place, &["pickles", text(&many), &SMALL.to_string()])?;
+    samples::make(bench.place, &["pickles", text(&few), &FEW.to_string()])?;
     let one = few.join("00000.pkl");
     let mut names = Vec::new();
     let mut sides: Vec<Side<'_>> = vec![
@@ -180,7 +179,7 @@ fn scaled(sample: Sample) -> Sample {
 
 /// Bad files that the other scanners' packages ship: who finds them.
 pub fn found(bench: &Bench<'_>) -> Result<Table> {
-    let files = listed(bench.place, "scan-corpus")?;
+    let files = samples::listed(bench.place, "scan-corpus")?.files;
     let mut table = Table::new(
         &format!(
             "{} files of `xtask/peers/scan-corpus.txt`: what the packages of these scanners ship \
@@ -198,11 +197,12 @@ pub fn found(bench: &Bench<'_>) -> Result<Table> {
 
 /// Real files of packages: who holds something against them.
 pub fn real(bench: &Bench<'_>) -> Result<Table> {
-    let files = listed(bench.place, "real-files")?;
+    let mut files = samples::listed(bench.place, "real-files")?.files;
+    files.extend(samples::listed(bench.place, "real-files-large")?.files);
     let mut table = Table::new(
         &format!(
-            "{} files of `xtask/peers/real-files.txt`, which packages of PyPI ship and people load. \
-             Each file by itself, each scanner with its own settings and without optional packages. \
+            "{} files of `xtask/peers/real-files*.txt`, which packages of PyPI and npm ship and people \
+             load. Each file by itself, each scanner with its own settings and without optional packages. \
              `fickling` gets what is a pickle or has the name of one. A *false alarm* is a file \
              that the scanner fails.",
             files.len()
@@ -273,74 +273,6 @@ fn named(files: &[PathBuf], answers: &[String], which: impl Fn(&str) -> bool) ->
     } else {
         names.join(", ")
     }
-}
-
-/// The files of `xtask/peers/NAME.txt`, downloaded once into the cache folder.
-pub fn listed(place: &Place, name: &str) -> Result<Vec<PathBuf>> {
-    let list = place.peer_file(&format!("{name}.txt"));
-    let lines = fs::read_to_string(&list).with_context(|| format!("cannot read {name}.txt"))?;
-    let digest = hex::encode(Sha256::digest(lines.as_bytes()));
-    let short: String = digest.chars().take(16).collect();
-    let folder = place.cache.join("scan").join(format!("{name}-{short}"));
-    let files = folder.join("files");
-    if !folder.join("complete").is_file() {
-        fs::create_dir_all(&folder)?;
-        for (kind, option) in [("wheel ", "--only-binary"), ("sdist ", "--no-binary")] {
-            download(&folder, &lines, (kind, option))?;
-        }
-        let archives = folder.join("archives");
-        make(place, &["take", text(&list), text(&archives), text(&files)])?;
-        fs::remove_dir_all(&archives)?;
-        fs::write(folder.join("complete"), "")?;
-    }
-    let mut package = "";
-    let mut found = Vec::new();
-    for line in lines.lines() {
-        match line.split_once(' ') {
-            Some(("wheel" | "sdist", pin)) => package = pin.split("==").next().unwrap_or(pin),
-            Some(("file", path)) => found.push(files.join(package).join(path)),
-            _ => {}
-        }
-    }
-    Ok(found)
-}
-
-// Packages of one kind, with pip, held to their digests.
-fn download(folder: &Path, lines: &str, (kind, option): (&str, &str)) -> Result<()> {
-    let pins: Vec<String> = lines
-        .lines()
-        .filter_map(|line| line.strip_prefix(kind)?.split_once(' '))
-        .map(|(pin, digest)| format!("{pin} --hash=sha256:{digest}\n"))
-        .collect();
-    if pins.is_empty() {
-        return Ok(());
-    }
-    let requirements = folder.join("requirements.txt");
-    fs::write(&requirements, pins.concat())?;
-    let mut pip = Command::new("python3");
-    pip.args([
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--no-input",
-    ])
-    .args(["--disable-pip-version-check", "--ignore-requires-python"])
-    .args(["--require-hashes", option, ":all:", "--dest"])
-    .arg(folder.join("archives"))
-    .arg("--requirement")
-    .arg(requirements);
-    process::run(&mut pip, LIMIT)?
-        .success()
-        .context("pip cannot download the packages")
-        .map(drop)
-}
-
-fn make(place: &Place, words: &[&str]) -> Result<()> {
-    let mut command = Command::new("python3");
-    command.arg(place.peer_file("scan_data.py")).args(words);
-    process::run(&mut command, LIMIT)?.success().map(drop)
 }
 
 // On the first core alone, if asked.
