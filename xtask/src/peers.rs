@@ -38,7 +38,7 @@ pub struct Peer {
 }
 
 /// All peers.
-pub const PEERS: [Peer; 19] = [
+pub const PEERS: [Peer; 21] = [
     Peer {
         name: "model-signing",
         purpose: "reference client of OpenSSF Model Signing",
@@ -114,6 +114,20 @@ pub const PEERS: [Peer; 19] = [
         purpose: "a scanner of models that judges calls by their arguments",
         recipe: Recipe::Venv {
             probe: "import hayward",
+        },
+    },
+    Peer {
+        name: "scan-reports",
+        purpose: "JSON Schema, and CycloneDX with its schema",
+        recipe: Recipe::Venv {
+            probe: "import jsonschema, cyclonedx.validation.json, cyclonedx.model.bom",
+        },
+    },
+    Peer {
+        name: "sarif",
+        purpose: "Microsoft's validator of SARIF, with the schema and the rules of code hosts",
+        recipe: Recipe::Npm {
+            needs: "node_modules/@microsoft/sarif-multitool-linux/Sarif.Multitool",
         },
     },
     Peer {

@@ -12,6 +12,7 @@ mod kubernetes;
 mod oci;
 mod oms;
 mod rooms;
+mod scan;
 mod serve;
 mod sigstore;
 mod tree;
@@ -65,7 +66,7 @@ struct Entry {
     run: fn(&Run<'_>, &mut Suite) -> Result<()>,
 }
 
-const SUITES: [Entry; 14] = [
+const SUITES: [Entry; 15] = [
     Entry {
         name: "rooms",
         shows: "crates depend on each other in the one allowed direction",
@@ -137,6 +138,12 @@ const SUITES: [Entry; 14] = [
         shows: "trust roots are followed both ways with python-tuf, changed ones by neither",
         needs_build: true,
         run: tuf::run,
+    },
+    Entry {
+        name: "scan",
+        shows: "what is bad is found, what is real is not, and hostile files find their limits",
+        needs_build: true,
+        run: scan::run,
     },
     Entry {
         name: "log-crash",
