@@ -20,7 +20,7 @@ const MAX_GLOBALS: usize = 1 << 16;
 /// Longest name of a module or global, in bytes.
 const MAX_NAME: usize = 1 << 10;
 /// Longest line of a protocol 0 argument, in bytes.
-const MAX_LINE: usize = 1 << 20;
+const MAX_LINE: usize = 32 << 20;
 /// Most bytes of a text that are looked at.
 const LOOKED_AT: u32 = 4 << 10;
 

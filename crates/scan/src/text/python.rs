@@ -10,7 +10,7 @@ mod sinks;
 mod values;
 mod walk;
 
-use custos_core::finding::{Finding, Location};
+use custos_core::finding::{Finding, Location, Severity};
 
 use crate::route::{Format, Head};
 use crate::work::{Input, Look};
@@ -47,9 +47,15 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>, at: &Location, source: &str) 
     }
     let name = look.input.name().to_ascii_lowercase();
     let installs = matches!(name.as_str(), "setup.py" | "conf.py");
-    for (count, sight) in walk::walk(source, installs).into_iter().enumerate() {
+    let mut sights = walk::walk(source, installs);
+    // The worst first; a hundred that mean little say what a thousand do.
+    sights.sort_by_key(|sight| std::cmp::Reverse(sight.severity));
+    for (count, sight) in sights.into_iter().enumerate() {
         if count >= MAX_TOLD {
-            return look.gap("more was seen in a program than is kept");
+            if sight.severity >= Severity::Medium {
+                look.gap("more was seen in a program than is kept");
+            }
+            return;
         }
         let line = at
             .line

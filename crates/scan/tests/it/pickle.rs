@@ -151,6 +151,15 @@ fn ordinary_pickles_are_clean() {
 }
 
 #[test]
+fn long_texts_of_protocol_0_are_read_to_their_end() {
+    let text = "\\x00a".repeat(500_000);
+    let report = look(format!("S'{text}'\n.").as_bytes());
+    assert_eq!(report.state(Severity::Low), State::Clean, "{report:#?}");
+    let report = look(format!("S'{text}'\n0cposix\nsystem\n(S'id'\ntR.").as_bytes());
+    assert_eq!(report.worst(), Some(Severity::Critical), "{report:#?}");
+}
+
+#[test]
 fn names_of_python_2_are_followed_and_only_below_protocol_3() {
     let old = b"ccommands\ngetoutput\n(S'id'\ntR.".to_vec();
     assert_eq!(stopped(&old).findings[0].rule, "pickle/dangerous-call");

@@ -229,10 +229,10 @@ mod memory {
 
     const MIB: u64 = 1 << 20;
 
-    /// Runs an ignored test in a process of its own, and returns what it said of its memory.
+    /// Runs a test once more in a process of its own, and returns what it said of its memory.
     fn peak_of(test: &str) -> u64 {
         let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", test, "--ignored", "--nocapture"])
+            .args(["--exact", test, "--nocapture"])
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
@@ -264,7 +264,6 @@ mod memory {
     }
 
     #[test]
-    #[ignore = "run by another test in a process of its own"]
     fn scans_ordinary_files() {
         for (format, bytes) in samples() {
             look(name_of(format), &bytes);
@@ -273,7 +272,6 @@ mod memory {
     }
 
     #[test]
-    #[ignore = "run by another test in a process of its own"]
     fn scans_bombs() {
         for bytes in bombs() {
             accounted("a bomb", &bytes);
@@ -283,7 +281,6 @@ mod memory {
 
     // Sizes and counts are somewhere in each header: all of it is made large in turn.
     #[test]
-    #[ignore = "run by another test in a process of its own"]
     fn scans_claims_of_size() {
         const PLACES: usize = 60;
         for (format, bytes) in samples() {

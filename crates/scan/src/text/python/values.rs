@@ -22,10 +22,17 @@ impl Signs {
     pub(super) const COMPUTED: Self = Self(1 << 2);
     /// From the surroundings of whoever runs the program.
     pub(super) const SECRET: Self = Self(1 << 3);
+    /// Handed in by whoever calls, and nothing of it stands in the program.
+    pub(super) const GIVEN: Self = Self(1 << 4);
 
     /// Returns both.
     pub(super) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// Returns all but these.
+    pub(super) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// Returns true if one of these is there.

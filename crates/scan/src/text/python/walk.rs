@@ -283,7 +283,8 @@ impl Walker {
             _ => (None, false),
         };
         let id = self.functions.len();
-        if class.is_none() {
+        let in_class = class.is_some();
+        if !in_class {
             self.set(&name, Val::thing(format!("def:{name}")));
         }
         self.functions.push(Function {
@@ -292,8 +293,16 @@ impl Walker {
             installs,
         });
         self.block(run, Kinds::Function(id));
-        for parameter in std::mem::take(&mut run.parameters) {
-            self.set(&parameter, Val::default());
+        let parameters = std::mem::take(&mut run.parameters);
+        for (number, (parameter, has_default)) in parameters.into_iter().enumerate() {
+            // A default stands in the program, and so does what an object holds.
+            let is_object = number == 0 && in_class;
+            let given = if has_default || is_object {
+                Signs::default()
+            } else {
+                Signs::GIVEN
+            };
+            self.set(&parameter, Val::default().with(given));
         }
     }
 
@@ -658,6 +667,7 @@ impl Walker {
                 rule: &rules::text::PYTHON_HIDDEN,
                 on_import: Some(Severity::Medium),
                 in_function: Some(Severity::Low),
+                given: false,
                 confidence: Confidence::Medium,
                 message: format!(
                     "`getattr` takes an attribute of `{module}` by a name that is worked out"
@@ -778,12 +788,20 @@ impl Walker {
     // How bad each sight is where it stands.
     fn finish(self, installs: bool) -> Vec<Sight> {
         let run = self.reached(installs);
+        let called: BTreeSet<&str> = self.calls.iter().map(|(_, name)| name.as_str()).collect();
+        let is_called = |id: usize| {
+            let function = self.functions.get(id);
+            function.is_some_and(|function| called.contains(function.name.as_str()))
+        };
         let mut told = BTreeSet::new();
         let mut sights = Vec::new();
         for (function, main, line, verdict) in self.seen {
             let runs = !main && function.is_none_or(|id| run.contains(&id));
             let severity = if runs {
                 verdict.on_import
+            } else if verdict.given && !function.is_some_and(is_called) {
+                // Nothing here calls it: what it runs is in the program that does.
+                verdict.in_function.min(Some(Severity::Medium))
             } else {
                 verdict.in_function
             };
@@ -815,7 +833,8 @@ struct Line<'s> {
     parser: Parser<'s>,
     vals: Vec<Val>,
     indent: usize,
-    parameters: Vec<String>,
+    // Their names, and whether they have defaults.
+    parameters: Vec<(String, bool)>,
 }
 
 // What operators make of what stands beside them.
@@ -829,6 +848,9 @@ fn composed(node: &Node<'_>, run: &Line<'_>) -> Val {
         Expr::Binary(sign, left, right) => {
             let value = code::binary(sign, &known(left).value, &known(right).value);
             let mut signs = signs(&[*left, *right]);
+            if known(left).value.is_known() || known(right).value.is_known() {
+                signs = signs.without(Signs::GIVEN);
+            }
             if matches!(value, Value::Text(_) | Value::Bytes(_)) && *sign != "and" && *sign != "or"
             {
                 signs = signs.and(Signs::COMPUTED);
@@ -855,8 +877,12 @@ fn composed(node: &Node<'_>, run: &Line<'_>) -> Val {
             }
         }
         Expr::Format(parts) => {
-            let texts = parts.iter().map(|id| known(id).value).collect();
-            Val::constant(code::joined(&Value::List(texts), "")).with(signs(parts))
+            let texts: Vec<Value> = parts.iter().map(|id| known(id).value).collect();
+            let mut signs = signs(parts);
+            if texts.iter().any(Value::is_known) {
+                signs = signs.without(Signs::GIVEN);
+            }
+            Val::constant(code::joined(&Value::List(texts), "")).with(signs)
         }
         _ => Val::default(),
     }
@@ -969,14 +995,15 @@ fn computed(id: Id, bound: (&str, &Value), nodes: &[Node<'_>], depth: u32) -> Op
     }
 }
 
-// The names of the parameters of a definition.
-fn parameters(tokens: &[code::Token<'_>]) -> Vec<String> {
+// The names of the parameters of a definition, and whether they have defaults.
+fn parameters(tokens: &[code::Token<'_>]) -> Vec<(String, bool)> {
     let is = |at: usize, word: &str| matches!(tokens.get(at).map(|token| &token.kind), Some(Token::Name(name)) if *name == word);
     let defines = is(0, "def") || is(0, "async") && is(1, "def");
     if !defines {
         return Vec::new();
     }
-    let (mut depth, mut before, mut names) = (0_u32, "", Vec::new());
+    let (mut depth, mut before) = (0_u32, "");
+    let mut names: Vec<(String, bool)> = Vec::new();
     for token in tokens {
         match &token.kind {
             Token::Sign(sign @ ("(" | "[" | "{")) => {
@@ -990,9 +1017,17 @@ fn parameters(tokens: &[code::Token<'_>]) -> Vec<String> {
                 }
                 before = ")";
             }
-            Token::Sign(sign) => before = sign,
+            Token::Sign(sign) => {
+                if *sign == "="
+                    && depth == 1
+                    && let Some((_, has_default)) = names.last_mut()
+                {
+                    *has_default = true;
+                }
+                before = sign;
+            }
             Token::Name(name) if depth == 1 && matches!(before, "(" | "," | "*" | "**") => {
-                names.push((*name).to_owned());
+                names.push(((*name).to_owned(), false));
                 before = "";
             }
             _ => before = "",
