@@ -10,6 +10,7 @@
 
 mod layers;
 pub mod markup;
+mod old;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -145,10 +145,8 @@ impl File<'_, '_, '_, '_> {
                 let size = types::size_of(size, values.datatype.size)?;
                 self.contiguous(address, size.max(product), values)
             }
-            _ => {
-                sizes.push(u64::from(fields.u32()?));
-                self.chunk_tree(address, &sizes, values)
-            }
+            // The last size is that of a value.
+            _ => self.chunk_tree(address, &sizes, values),
         }
     }
 

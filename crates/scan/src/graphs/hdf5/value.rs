@@ -2,7 +2,7 @@
 
 use custos_core::finding::Location;
 
-use super::file::{File, Stop, to_usize};
+use super::file::{File, Stop, to_u64, to_usize};
 use super::types::{Datatype, Kind, steps};
 use crate::graphs::keras::{self, Home};
 
@@ -20,7 +20,12 @@ impl File<'_, '_, '_, '_> {
         if datatype.is_bytes() && bytes.len() > 1 {
             let name = at.pointer.as_deref().unwrap_or_default();
             let name = name.trim_start_matches('/').to_owned();
-            let bytes = bytes.to_vec();
+            let mut bytes = bytes.to_vec();
+            // A text is shorter than its type.
+            if datatype.kind == Kind::Text && to_u64(bytes.len()) == datatype.size {
+                let end = bytes.iter().rposition(|byte| *byte != 0);
+                bytes.truncate(end.map_or(0, |end| end.saturating_add(1)));
+            }
             self.look
                 .work
                 .opaque_member(self.look.input, &name, &bytes)?;
