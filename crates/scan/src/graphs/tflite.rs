@@ -99,9 +99,58 @@ impl Model {
         for place in graphs.iter().flat_map(Vector::places) {
             let graph = buffer.table(place)?;
             let tensors = buffer.vector_of(&graph, 0, 4)?;
+            let count = tensors.as_ref().map_or(0, |tensors| tensors.len);
+            self.indices(look, buffer, (&graph, count))?;
             for place in tensors.iter().flat_map(Vector::places).take(MAX_SIZES) {
                 let tensor = buffer.table(place)?;
                 self.tensor(look, buffer, (&tensor, &sizes))?;
+            }
+        }
+        Ok(())
+    }
+
+    // Tensors are named by their number: those of a graph, and those of each of its operators.
+    fn indices(
+        &mut self,
+        look: &mut Look<'_, '_, '_>,
+        buffer: &Buffer<'_>,
+        (graph, count): (&Table, u32),
+    ) -> Result<(), Broken> {
+        self.named(look, buffer, (graph, "graph", count))?;
+        let operators = buffer.vector_of(graph, 3, 4)?;
+        for place in operators.iter().flat_map(Vector::places).take(MAX_SIZES) {
+            let operator = buffer.table(place)?;
+            self.named(look, buffer, (&operator, "operator", count))?;
+        }
+        Ok(())
+    }
+
+    fn named(
+        &mut self,
+        look: &mut Look<'_, '_, '_>,
+        buffer: &Buffer<'_>,
+        (table, what, count): (&Table, &str, u32),
+    ) -> Result<(), Broken> {
+        for (slot, side) in [(1, "input"), (2, "output")] {
+            let numbers = buffer.vector_of(table, slot, 4)?;
+            let numbers = numbers.iter().flat_map(Vector::places).take(MAX_SIZES);
+            for number in numbers.filter_map(|at| buffer.i32(at)) {
+                let is_there = u32::try_from(number).is_ok_and(|number| number < count);
+                // An input may be left out.
+                let is_none = number == -1;
+                if is_there || is_none && side == "input" || self.told >= TOLD {
+                    continue;
+                }
+                self.told = self.told.saturating_add(1);
+                let mut at = look.here();
+                at.offset = Some(table.at);
+                let message = format!("an {side} of the {what} is tensor {number} of {count}");
+                let mut finding = rules::graphs::TFLITE_INDEX.finding(at, message);
+                if is_none {
+                    finding.severity = Severity::Medium;
+                    finding.cves.push("CVE-2020-15211".to_owned());
+                }
+                look.work.find(finding);
             }
         }
         Ok(())

@@ -70,6 +70,11 @@ rules! {
          file. A runtime that trusts them reads other memory.",
         "Do not load the file.",
         [125, 190], ["LLM03:2025"];
+    TFLITE_INDEX = "tflite/tensor-index", High, "A TensorFlow Lite model names a tensor that it does not have",
+        "A graph or an operator refers to a tensor by a number that is out of bounds. A runtime that \
+         trusts it reads and writes other memory.",
+        "Do not load the file.",
+        [129, 125, 787], ["LLM03:2025"];
     TFLITE_CUSTOM_OPERATOR = "tflite/custom-operator", Medium, "A TensorFlow Lite model needs operators from elsewhere",
         "The model has operators that are not of the runtime. To run it, somebody has to load code \
          for them.",

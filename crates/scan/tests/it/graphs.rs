@@ -600,7 +600,18 @@ fn tflite(operator: &str, bytes: usize) -> Vec<u8> {
 }
 
 // A model with a tensor of these dimensions in a buffer; the first buffer has no values.
-fn tflite_of(operator: &str, bytes: usize, (shape, held): (&[u32], u32)) -> Vec<u8> {
+fn tflite_of(operator: &str, bytes: usize, values: (&[u32], u32)) -> Vec<u8> {
+    let numbers = [vec![0], vec![], vec![], vec![]];
+    tflite_with(operator, (bytes, values), numbers)
+}
+
+// One whose graph and operator have inputs and outputs of these numbers.
+fn tflite_with(
+    operator: &str,
+    (bytes, (shape, held)): (usize, (&[u32], u32)),
+    numbers: [Vec<u32>; 4],
+) -> Vec<u8> {
+    let [inputs, outputs, takes, gives] = numbers.map(Value::Words);
     let code = Value::Table(vec![
         (0, Value::U8(32)),
         (1, Value::Text(operator.into())),
@@ -611,10 +622,16 @@ fn tflite_of(operator: &str, bytes: usize, (shape, held): (&[u32], u32)) -> Vec<
         (2, Value::U32(held)),
         (3, Value::Text("t".into())),
     ]);
-    let node = Value::Table(vec![(0, Value::U32(0)), (5, Value::Bytes(vec![1, 2, 3]))]);
+    let node = Value::Table(vec![
+        (0, Value::U32(0)),
+        (1, takes),
+        (2, gives),
+        (5, Value::Bytes(vec![1, 2, 3])),
+    ]);
     let graph = Value::Table(vec![
         (0, Value::Tables(vec![tensor])),
-        (1, Value::Words(vec![0])),
+        (1, inputs),
+        (2, outputs),
         (3, Value::Tables(vec![node])),
     ]);
     let buffers = vec![
@@ -691,6 +708,32 @@ fn operators_and_sizes_of_tensorflow_lite() {
     assert_eq!(report.state(Severity::High), State::Incomplete);
     let behind = [good, b"what nothing points at".to_vec()].concat();
     assert_eq!(look(&behind).state(Severity::High), State::Incomplete);
+}
+
+#[test]
+fn cve_2020_15211_tensors_of_tensorflow_lite_are_there() {
+    const NONE: u32 = u32::MAX;
+    let file = |numbers| tflite_with("TFLite_Detection_PostProcess", (16, (&[2, 2], 1)), numbers);
+    for bad in [1, 0x8000_0000, u32::MAX - 1] {
+        for place in 0..4 {
+            let mut numbers = [vec![0], vec![0], vec![0], vec![0]];
+            numbers[place].push(bad);
+            found(
+                "number",
+                &file(numbers),
+                "tflite/tensor-index",
+                Severity::High,
+            );
+        }
+    }
+    let bytes = file([vec![0], vec![0], vec![0], vec![NONE]]);
+    let report = found("none", &bytes, "tflite/tensor-index", Severity::Medium);
+    assert_eq!(report.findings[0].cves, ["CVE-2020-15211"]);
+    // Operators may do without an input.
+    clean(
+        "left out",
+        &file([vec![0], vec![0], vec![0, NONE], vec![0]]),
+    );
 }
 
 // Values that are computed have no bytes in the file; runtimes count them in 32 bits.

@@ -61,10 +61,7 @@ impl Walk<'_, '_, '_, '_> {
 
     // A function by its name, or by the text of its program.
     fn lambda_of(&mut self, (module, name): (Option<&str>, &str), root: &Node) {
-        let is_name = name
-            .chars()
-            .all(|one| one.is_alphanumeric() || matches!(one, '_' | '.' | '>'));
-        if !is_name {
+        if name.contains([' ', '(', ':', '=', '\n']) {
             let words = name.split(|one: char| !one.is_alphanumeric() && one != '_');
             let danger = words.into_iter().find(|word| names::is_code_danger(word));
             let message = match danger {
