@@ -76,7 +76,7 @@ pub const PEERS: [Peer; 22] = [
     },
     Peer {
         name: "moto",
-        purpose: "a stand-in for the key service and buckets of AWS",
+        purpose: "a stand-in for the key service of AWS",
         recipe: Recipe::Venv {
             probe: "import moto.server",
         },
@@ -114,6 +114,13 @@ pub const PEERS: [Peer; 22] = [
         purpose: "a scanner of models that judges calls by their arguments",
         recipe: Recipe::Venv {
             probe: "import hayward",
+        },
+    },
+    Peer {
+        name: "hayward-tests",
+        purpose: "the same with what its tests need",
+        recipe: Recipe::Venv {
+            probe: "import hayward, numpy, pytest",
         },
     },
     Peer {
@@ -156,13 +163,6 @@ pub const PEERS: [Peer; 22] = [
         purpose: "a container registry with the referrers API, which Debian's has not",
         recipe: Recipe::GoSource {
             program: "referrers",
-        },
-    },
-    Peer {
-        name: "azurite",
-        purpose: "a stand-in for Azure Blob Storage",
-        recipe: Recipe::Npm {
-            needs: "node_modules/azurite/dist/src/blob/main.js",
         },
     },
     Peer {

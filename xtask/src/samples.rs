@@ -135,6 +135,7 @@ mod tests {
     fn lists_have_digests_and_files() {
         for (name, least) in [
             ("scan-corpus", 51),
+            ("scan-tests", 20),
             ("real-files", 150),
             ("real-files-large", 100),
         ] {

@@ -9,7 +9,6 @@ mod dependency;
 mod formats;
 mod names;
 mod osv;
-pub(crate) mod record;
 mod requirement;
 pub(crate) mod secrets;
 

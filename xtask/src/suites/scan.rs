@@ -8,6 +8,7 @@
 
 mod files;
 mod hostile;
+mod recorded;
 mod reports;
 
 use std::fs;
@@ -36,6 +37,7 @@ pub fn run(run: &Run<'_>, suite: &mut Suite) -> Result<()> {
     };
     reports::run(&desk, run, suite)?;
     files::run(&desk, run, suite);
+    recorded::run(&desk, run, suite)?;
     hostile::run(&desk, run, suite)
 }
 

@@ -15,7 +15,6 @@
 
 mod bad_input;
 mod batch;
-mod bucket;
 mod compromise;
 mod demo;
 mod evidence;

@@ -15,7 +15,6 @@ mod graphs;
 mod keras;
 mod media;
 mod pickle;
-mod recorded;
 mod report;
 mod robust;
 mod supply;

@@ -46,7 +46,7 @@ fn bad(desk: &Desk<'_>, _: &str, listed: &Listed, suite: &mut Suite) -> Result<(
             (state, false) => bail!("it is not found but {state}: {}", file.why),
         }
     });
-    missed.all_in(listed, suite);
+    missed.all_in(&names(listed), suite);
     Ok(())
 }
 
@@ -111,13 +111,13 @@ fn names(listed: &Listed) -> BTreeSet<String> {
 }
 
 /// Files that are no better yet: `PACKAGE/PATH WHY` in each line of a list.
-struct Expected {
+pub(super) struct Expected {
     name: &'static str,
     paths: BTreeSet<String>,
 }
 
 impl Expected {
-    fn read(desk: &Desk<'_>, name: &'static str) -> Result<Self> {
+    pub(super) fn read(desk: &Desk<'_>, name: &'static str) -> Result<Self> {
         let path = desk.place.peer_file(&format!("{name}.txt"));
         let lines = fs::read_to_string(path).with_context(|| format!("cannot read {name}.txt"))?;
         let lines = lines.lines().filter(|line| !line.starts_with('#'));
@@ -130,12 +130,12 @@ impl Expected {
         Ok(Self { name, paths })
     }
 
-    fn has(&self, path: &str) -> bool {
+    pub(super) fn has(&self, path: &str) -> bool {
         self.paths.contains(path)
     }
 
     // Whoever makes it better takes the line out; that it still stands there hurts nobody.
-    fn better(&self, path: &str, known: bool) {
+    pub(super) fn better(&self, path: &str, known: bool) {
         if known {
             say::line(&format!(
                 "      {}.txt: no longer true of {path}",
@@ -145,9 +145,8 @@ impl Expected {
     }
 
     // A line about nothing hides nothing, and misleads.
-    fn all_in(&self, listed: &Listed, suite: &mut Suite) {
-        let names = names(listed);
-        for path in self.paths.difference(&names) {
+    pub(super) fn all_in(&self, names: &BTreeSet<String>, suite: &mut Suite) {
+        for path in self.paths.difference(names) {
             suite.fail(
                 path,
                 &format!("{}.txt names it, and no list does", self.name),
