@@ -1,4 +1,4 @@
-"""moto as a server of AWS KMS and S3 (a bucket with one object), on a free port of the loopback interface.
+"""moto as a server of AWS KMS and S3 (a bucket with a few objects), on a free port of the loopback interface.
 
 Writes one line of JSON once it listens: its URL and an access key. It checks the signature of
 every request with botocore (moto's own option) and ends when its standard input does.
@@ -72,6 +72,13 @@ def bucket():
     s3 = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
     s3.create_bucket("models", "us-east-1")
     s3.put_object("models", "m/a b+c.bin", bytes(range(251)) * 40000)
+    # What the command line is to find: a bad pickle, a large file of tensors, and nothing.
+    size = 20 << 20
+    header = json.dumps({"w": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    tensors = len(header).to_bytes(8, "little") + header + bytes(size)
+    s3.put_object("models", "cli/a b+\u00e9.pkl", b"cos\nsystem\n(S'id'\ntR.")
+    s3.put_object("models", "cli/sub/large.safetensors", tensors)
+    s3.put_object("models", "cli/sub/none", b"")
 
 
 def main():

@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
-use crate::moto::Moto;
 use crate::peers::Peer;
 use crate::place::Place;
 use crate::say;
+use crate::servers::Server;
 use crate::tally::Suite;
 
 /// Runs all unit, integration and documentation tests of the workspace.
@@ -44,14 +44,21 @@ pub fn run(place: &Place, full: bool) -> Result<Vec<Suite>> {
         }
         Err(error) => peers.skip("peer:opa", &format!("{error:#}")),
     }
-    // Those of `custos-trust` sign with keys of AWS KMS, as far as moto is one.
-    let mut key_services = Suite::new("kms");
-    let moto = Moto::start(place);
-    match &moto {
-        Ok(moto) => {
-            command.env("CUSTOS_PEER_MOTO", &moto.described);
+    // Those of `custos-trust` sign with keys of AWS KMS, and others read buckets, as far as moto and
+    // Azurite are these.
+    let mut clouds = [Suite::new("kms"), Suite::new("buckets")];
+    let moto = Server::moto(place);
+    let azurite = Server::azurite(place);
+    for ((suite, server), (name, variable)) in clouds.iter_mut().zip([&moto, &azurite]).zip([
+        ("peer:moto", "CUSTOS_PEER_MOTO"),
+        ("peer:azurite", "CUSTOS_PEER_AZURITE"),
+    ]) {
+        match server {
+            Ok(server) => {
+                command.env(variable, &server.described);
+            }
+            Err(error) => suite.skip(name, &format!("{error:#}")),
         }
-        Err(error) => key_services.skip("peer:moto", &format!("{error:#}")),
     }
     // And cosign looks at their Secrets, where there is an API server (KUBEBUILDER_ASSETS). That it
     // is missing, the suites that need it say.
@@ -76,7 +83,7 @@ pub fn run(place: &Place, full: bool) -> Result<Vec<Suite>> {
     let status = child.wait()?;
     let mut suites = parser.finish(status.success());
     suites.push(peers);
-    suites.push(key_services);
+    suites.extend(clouds);
     Ok(suites)
 }
 

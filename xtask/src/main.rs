@@ -8,12 +8,12 @@ mod bench;
 mod cargo_tests;
 mod custos;
 mod lab;
-mod moto;
 mod peers;
 mod place;
 mod process;
 mod samples;
 mod say;
+mod servers;
 mod suites;
 mod tally;
 

@@ -38,7 +38,7 @@ pub struct Peer {
 }
 
 /// All peers.
-pub const PEERS: [Peer; 22] = [
+pub const PEERS: [Peer; 23] = [
     Peer {
         name: "model-signing",
         purpose: "reference client of OpenSSF Model Signing",
@@ -76,7 +76,7 @@ pub const PEERS: [Peer; 22] = [
     },
     Peer {
         name: "moto",
-        purpose: "a stand-in for the key service of AWS",
+        purpose: "a stand-in for the key service and buckets of AWS",
         recipe: Recipe::Venv {
             probe: "import moto.server",
         },
@@ -163,6 +163,13 @@ pub const PEERS: [Peer; 22] = [
         purpose: "a container registry with the referrers API, which Debian's has not",
         recipe: Recipe::GoSource {
             program: "referrers",
+        },
+    },
+    Peer {
+        name: "azurite",
+        purpose: "a stand-in for Azure Blob Storage",
+        recipe: Recipe::Npm {
+            needs: "node_modules/azurite/dist/src/blob/main.js",
         },
     },
     Peer {

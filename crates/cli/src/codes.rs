@@ -711,7 +711,7 @@ pub const TABLE: &[Entry] = &[
     entry(
         "E1002",
         "this cannot be scanned",
-        "What was named is neither a file nor a folder: a pipe, a socket or a device has no end that is known.",
+        "What was named is neither a file nor a folder: a pipe, a socket or a device has no end that is known; or it lies in a place that is not read here.",
         "Pass it on standard input: `custos scan - < FILE`.",
     ),
     entry(
@@ -749,6 +749,30 @@ pub const TABLE: &[Entry] = &[
         "the scan cannot be stated",
         "Nothing was read whose digest a statement could be about, or there are more files than a statement holds.",
         "Scan less at once, or mend what keeps the files from being read.",
+    ),
+    entry(
+        "E1009",
+        "no such bucket",
+        "What was named is not of the form s3://BUCKET/PREFIX or az://CONTAINER/PREFIX, or the service knows no bucket of that name.",
+        "Check the name, and which account and endpoint are asked.",
+    ),
+    entry(
+        "E1010",
+        "access to the bucket is not set up",
+        "No credentials, or not all that the service needs, were found in the variables and files that the clouds' own tools read.",
+        "Set what is named; docs/reference/keys.md lists the variables.",
+    ),
+    entry(
+        "E1011",
+        "the bucket does not allow it",
+        "The service knows who asks, and says no to listing or reading.",
+        "Give whoever asks the right to list the bucket and to read its objects, or use other credentials.",
+    ),
+    entry(
+        "E1012",
+        "the bucket gave no usable answer",
+        "The service could not be reached, or what it answered is not used. Nothing was looked at.",
+        "Try again later. If the bucket is in another region, set AWS_REGION.",
     ),
 ];
 

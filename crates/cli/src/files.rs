@@ -43,10 +43,20 @@ pub fn read_text(path: &Path, max: u64) -> Result<String, Failure> {
         .map_err(|_| Failure::usage("E0007", "the file is not UTF-8 text").at(shown(path)))
 }
 
-/// Writes a file durably and all at once: readers see the old content or the new one.
+/// Writes a file durably and all at once: readers see the old content or the new one. A pipe or a
+/// device, such as `/dev/stdout`, is written to, and stays.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let place = || shown(path);
     let io = |error: std::io::Error| Failure::io(place(), &error);
+    if path
+        .metadata()
+        .is_ok_and(|found| !found.is_file() && !found.is_dir())
+    {
+        let stream = OpenOptions::new().write(true).open(path);
+        return stream
+            .and_then(|mut stream| stream.write_all(bytes))
+            .map_err(io);
+    }
     let dir = path
         .parent()
         .filter(|dir| !dir.as_os_str().is_empty())

@@ -16,6 +16,7 @@ mod xml;
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
+use std::time::Duration;
 
 use custos_trust::signers::Surroundings;
 
@@ -168,8 +169,10 @@ const MAX_KEY: usize = 1024;
 const MAX_OBJECTS: usize = 1_000_000;
 /// Largest page of a list, in bytes: a thousand keys, or five thousand of Azure's.
 const MAX_PAGE: u64 = 32 << 20;
-/// Largest range.
-const MAX_RANGE: u64 = 16 << 20;
+/// Largest range that is read at once.
+pub const MAX_RANGE: u64 = 16 << 20;
+/// Time to connect, and time for one answer: eight MiB over a slow line.
+const TIMES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(90));
 
 #[cfg(test)]
 mod tests {

@@ -155,6 +155,9 @@ pub struct FileResult {
     /// SHA-256 of the bytes that were looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
+    /// The tag that a bucket gave these bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
     /// What it is, and what lies in it.
     pub formats: Vec<Recognised>,
     /// What of it was understood.
@@ -233,6 +236,7 @@ impl From<FileReport> for FileResult {
             state,
             size: report.size,
             digest: report.digest,
+            etag: None,
             formats: report.formats,
             coverage: report.coverage,
             gaps: report.gaps,

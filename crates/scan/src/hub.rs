@@ -33,7 +33,7 @@ use crate::work::{Input, Look};
 /// Largest pointer file (git-lfs, docs/spec.md).
 const MAX_POINTER: u64 = 1024;
 const VERSION: &str = "version https://git-lfs.github.com/spec/v1";
-const DOWNLOADS: &str = ".cache/huggingface/download/";
+pub(crate) const DOWNLOADS: &str = ".cache/huggingface/download/";
 
 /// The lists that a verdict depends on.
 pub(crate) static DATA: &[&str] = &[];
@@ -170,7 +170,8 @@ fn metadata(bytes: &[u8]) -> Option<Recorded> {
     Recorded::parse(text.lines().nth(1)?)
 }
 
-fn is_repository(part: &str) -> bool {
+/// Returns true if a repository in a cache has such a name.
+pub(crate) fn is_repository(part: &str) -> bool {
     ["models--", "datasets--", "spaces--", "kernels--"]
         .iter()
         .any(|kind| part.starts_with(kind))

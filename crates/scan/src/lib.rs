@@ -51,6 +51,7 @@ pub mod hub;
 mod media;
 mod neighbours;
 mod pickle;
+mod recorded;
 mod report;
 mod route;
 pub mod rules;
@@ -68,6 +69,7 @@ mod wire;
 mod work;
 
 pub use neighbours::{Neighbour, Neighbours};
+pub use recorded::Expectation;
 pub use report::{Coverage, FileReport, Gap, Recognised, State};
 pub use supply::{Advisories, AdvisoriesBuilder, AdvisoryError, Knowledge, Snapshot};
 pub use tree::{Tree, TreeOptions};

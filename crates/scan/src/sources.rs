@@ -18,7 +18,7 @@ use crate::source::ReadAt;
 use crate::supply::Knowledge;
 use crate::unpack::Shelf;
 use crate::work::Limits;
-use crate::{Neighbours, Options, scan};
+use crate::{Expectation, Neighbours, Options, scan};
 
 /// Stack of each thread: parsers nest as deep as their limits let them.
 const STACK: usize = 32 << 20;
@@ -60,6 +60,16 @@ pub trait Source: Sync {
 
     /// Opens the item at `index`.
     fn open(&self, index: usize) -> io::Result<Box<dyn ReadAt + '_>>;
+
+    /// Returns the tag that a store gave the content of the item at `index`, if it is one that does.
+    fn etag(&self, _index: usize) -> Option<&str> {
+        None
+    }
+
+    /// Returns what was recorded of the item at `index` when it came here.
+    fn recorded(&self, _index: usize) -> Option<&Expectation> {
+        None
+    }
 
     /// Returns what lies beside the item at `index`, if that can be known.
     fn neighbours(&self, _index: usize) -> Option<Box<dyn Neighbours + '_>> {
@@ -176,7 +186,14 @@ fn looked(source: &dyn Source, index: usize, bytes: &Counted<'_>, many: &Many<'_
         knowledge: many.knowledge,
     };
     // A fault of ours in one file is the answer for that file, and never a yes.
-    catch_unwind(AssertUnwindSafe(|| scan(path, bytes, &options))).unwrap_or_else(|_| {
+    let look = || {
+        let mut report = scan(path, bytes, &options);
+        if let Some(expected) = source.recorded(index) {
+            expected.check(&mut report, bytes);
+        }
+        report
+    };
+    catch_unwind(AssertUnwindSafe(look)).unwrap_or_else(|_| {
         let why = "the scanner itself failed on it; please report that with the file";
         failed(path, bytes.size, why.to_owned())
     })

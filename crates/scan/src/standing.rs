@@ -178,16 +178,27 @@ fn first_use(number: u64, one: &Result<Suppression, Malformed>, now: Timestamp) 
         fault: None,
     };
     match one {
-        Ok(one) => SuppressionUse {
-            rule: Some(one.rule.clone()),
-            sha256: Some(one.digest.to_hex()),
-            outcome: if now < one.used.expires {
-                SuppressionOutcome::Unused
-            } else {
-                SuppressionOutcome::Expired
-            },
-            ..told
-        },
+        Ok(one) => {
+            let used = &one.used;
+            let over = now >= used.expires;
+            let since = || {
+                format!(
+                    "it ended at {}; {} answered for it",
+                    used.expires, used.owner
+                )
+            };
+            SuppressionUse {
+                rule: Some(one.rule.clone()),
+                sha256: Some(one.digest.to_hex()),
+                outcome: if over {
+                    SuppressionOutcome::Expired
+                } else {
+                    SuppressionOutcome::Unused
+                },
+                fault: over.then(since),
+                ..told
+            }
+        }
         Err(fault) => SuppressionUse {
             rule: fault.rule.clone(),
             sha256: fault.sha256.clone(),

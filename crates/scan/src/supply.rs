@@ -9,6 +9,7 @@ mod dependency;
 mod formats;
 mod names;
 mod osv;
+pub(crate) mod record;
 mod requirement;
 pub(crate) mod secrets;
 

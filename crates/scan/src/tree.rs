@@ -3,7 +3,8 @@
 //! Everything is opened relative to the folder's descriptor and through no link, so that a tree
 //! that changes meanwhile leads nobody out of it. A link that leads to another place of the folder
 //! gives that file a second name, as caches of model hubs have them; one that leads out is told and
-//! not followed. What is neither file, folder nor link is not opened.
+//! not followed, unless a hub's cache has it so: there the files of a snapshot are links to the blobs of
+//! the same repository. What is neither file, folder nor link is not opened.
 
 mod beneath;
 mod walk;
@@ -20,7 +21,8 @@ use rustix::fs::{FileType, OFlags};
 
 use crate::graphs::values;
 use crate::neighbours::{Neighbour, Neighbours};
-use crate::source::ReadAt;
+use crate::recorded::{self, Expectation, Lies};
+use crate::source::{ReadAt, read_all};
 use crate::sources::{Item, Note, Source};
 
 /// How a folder is walked.
@@ -52,11 +54,17 @@ impl Default for TreeOptions {
 /// A folder, or a single file.
 #[derive(Debug)]
 pub struct Tree {
-    // The folder; that of the file, if it is one.
+    // What everything lies below: the folder that was given, or that of the file, or the repository in
+    // a cache that the folder belongs to.
     folder: OwnedFd,
+    // Where in it the given folder is.
+    start: Vec<u8>,
     items: Vec<Item>,
-    // Where each item lies below the folder, as bytes: names need not be UTF-8.
+    // What each item is called below the given folder, in order, and where it lies below `folder`, as
+    // bytes: names need not be UTF-8.
+    names: Vec<Vec<u8>>,
     places: Vec<Vec<u8>>,
+    recorded: BTreeMap<usize, Expectation>,
     notes: Vec<Note>,
     single: bool,
     // No link, pipe or device below it, and nothing left out but what is never part of a model.
@@ -71,7 +79,9 @@ impl Tree {
     pub fn open(given: &Path, options: &TreeOptions) -> io::Result<Self> {
         let metadata = given.metadata()?;
         if metadata.is_dir() {
-            return walk::walk(given, options);
+            let (mut tree, root) = walk::walk(given, options)?;
+            tree.compare_with_records(&root);
+            return Ok(tree);
         }
         if !metadata.is_file() {
             return Err(io::Error::new(
@@ -88,15 +98,54 @@ impl Tree {
             size: metadata.len(),
             closed: None,
         };
-        Ok(Self {
+        let mut tree = Self {
             folder: beneath::root(parent)?,
+            start: Vec::new(),
             items: vec![item],
+            names: vec![name.as_encoded_bytes().to_vec()],
             places: vec![name.as_encoded_bytes().to_vec()],
+            recorded: BTreeMap::new(),
             notes: Vec::new(),
             single: true,
             whole: true,
             graphs: OnceLock::new(),
-        })
+        };
+        tree.compare_with_records(parent);
+        Ok(tree)
+    }
+
+    // `root` is where `folder` lies.
+    fn compare_with_records(&mut self, root: &Path) {
+        let Some(root) = root.to_str().map(|root| root.trim_end_matches('/')) else {
+            return;
+        };
+        let lies = |(name, place): (&'_ Vec<u8>, &Vec<u8>)| {
+            let (name, place) = (
+                std::str::from_utf8(name).ok()?,
+                std::str::from_utf8(place).ok()?,
+            );
+            Some((name.to_owned(), format!("{root}/{place}")))
+        };
+        let found: Vec<_> = self.names.iter().zip(&self.places).map(lies).collect();
+        let mut files: Vec<Option<Lies<'_>>> = found
+            .iter()
+            .map(|one| {
+                let (name, place) = one.as_ref()?;
+                let place = place.clone();
+                Some(Lies { name, place })
+            })
+            .collect();
+        if let (true, Some(Some((name, _)))) = (self.single, found.first()) {
+            // What a download wrote beside the file.
+            let place = format!("{root}/.cache/huggingface/download/{name}.metadata");
+            files.push(Some(Lies { name: "", place }));
+        }
+        let read = |place: &str, most: u64| {
+            let below = place.strip_prefix(root)?.trim_start_matches('/');
+            let file = self.at(below.as_bytes()).ok()?;
+            (file.len() <= most).then(|| read_all(&file).ok()).flatten()
+        };
+        self.recorded = recorded::of_files(&files, &read);
     }
 
     /// Returns true if it is a single file.
@@ -131,9 +180,9 @@ impl Tree {
         Ok(OnDisk { file, len })
     }
 
-    /// Returns where the item at `index` lies below the folder, if that is UTF-8.
+    /// Returns what the item at `index` is called below the folder, if that is UTF-8.
     pub fn below(&self, index: usize) -> Option<&str> {
-        std::str::from_utf8(self.places.get(index)?).ok()
+        std::str::from_utf8(self.names.get(index)?).ok()
     }
 }
 
@@ -154,10 +203,14 @@ impl Source for Tree {
         Ok(Box::new(self.at(place)?))
     }
 
+    fn recorded(&self, index: usize) -> Option<&Expectation> {
+        self.recorded.get(&index)
+    }
+
     fn neighbours(&self, index: usize) -> Option<Box<dyn Neighbours + '_>> {
-        let place = self.places.get(index)?;
-        let end = place.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        let folder = place.get(..end).unwrap_or_default();
+        let name = self.names.get(index)?;
+        let end = name.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let folder = name.get(..end).unwrap_or_default();
         Some(Box::new(Beside {
             tree: self,
             index,
@@ -262,7 +315,17 @@ impl Neighbours for Beside<'_> {
         if parts.is_empty() {
             return Neighbour::Folder;
         }
-        let found = beneath::open(&self.tree.folder, &parts.join(&b'/'), OFlags::PATH)
+        // What is looked at under this name, whatever link gave it that.
+        let below = parts.join(&b'/');
+        let known = self.tree.names.binary_search(&below).ok();
+        let known = known.and_then(|at| self.tree.items.get(at));
+        if let Some(item) = known.filter(|item| !self.tree.single && item.closed.is_none()) {
+            return Neighbour::File(item.size);
+        }
+        let start = self.tree.start.as_slice();
+        let place = [start, &below].into_iter().filter(|part| !part.is_empty());
+        let place = place.collect::<Vec<_>>().join(&b'/');
+        let found = beneath::open(&self.tree.folder, &place, OFlags::PATH)
             .and_then(|fd| Ok(rustix::fs::fstat(&fd)?));
         match found {
             Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {

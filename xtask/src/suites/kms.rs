@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use super::Run;
 use crate::custos::{Answer, Custos, answer, told};
-use crate::moto::Moto;
 use crate::peers::{Installed, Peer};
 use crate::place::Scratch;
 use crate::process::{self, Finished};
+use crate::servers::Server;
 use crate::tally::Suite;
 
 const LIMIT: Duration = Duration::from_mins(2);
@@ -32,7 +32,7 @@ print(key['Arn'])
 pub fn run(run: &Run<'_>, suite: &mut Suite) -> Result<()> {
     let started = Peer::named("moto")?
         .ensure(run.place)
-        .and_then(|peer| Ok((peer, Moto::start(run.place)?)));
+        .and_then(|peer| Ok((peer, Server::moto(run.place)?)));
     let (peer, moto) = match started {
         Ok(started) => started,
         Err(error) => {

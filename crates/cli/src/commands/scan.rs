@@ -1,6 +1,7 @@
 //! `custos scan`: what is inside, and could it hurt whoever loads it. Nothing is executed, nothing
 //! is loaded, and nothing of the scanning machine is asked.
 
+mod bucket;
 mod inputs;
 mod known;
 mod registry;
@@ -21,7 +22,7 @@ use serde::Serialize;
 use crate::args::{LimitArgs, ScanArgs};
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::files::write_atomic;
+use crate::files::{shown, write_atomic};
 use crate::progress::Bar;
 use crate::recording::{self, Recording};
 use crate::system::Stopwatch;
@@ -43,6 +44,7 @@ pub fn run(args: &ScanArgs, context: &Context) -> Outcome {
     }
     let started = context.now();
     // Whatever can be wrong with what is named is told before hours of work.
+    places(args, context)?;
     let known = Known::read(&args.known, context)?;
     let recording = recording(args, context)?;
     let shelf = Disk::new(gib(args.limits.max_disk), context);
@@ -76,6 +78,9 @@ pub fn run(args: &ScanArgs, context: &Context) -> Outcome {
             let mut human = show::human(&report, &context.term);
             if let Some(recorded) = &recorded {
                 human.push_str(&statement::line(recorded, context));
+            }
+            if let Some(file) = &args.reports.write_baseline {
+                human.push_str(&show::baseline(&report, &shown(file)));
             }
             context.term.result(&human, &report)?;
         }
@@ -148,8 +153,18 @@ fn look(
         stops: &stops,
         passed: &|bytes| bar.add(bytes),
     };
-    let reports = scan_all(&sources, &many);
-    reports.into_iter().map(FileResult::from).collect()
+    let mut files: Vec<_> = scan_all(&sources, &many)
+        .into_iter()
+        .map(FileResult::from)
+        .collect();
+    let tags = sources.iter().flat_map(|source| {
+        let items = 0..source.items().len();
+        items.map(|index| source.etag(index).map(str::to_owned))
+    });
+    for (file, etag) in files.iter_mut().zip(tags) {
+        file.etag = etag;
+    }
+    files
 }
 
 fn settings(args: &ScanArgs, known: &Known) -> Settings {
@@ -160,6 +175,36 @@ fn settings(args: &ScanArgs, known: &Known) -> Settings {
         internal_names: known.internal_names,
         baseline: known.baseline_digest,
     }
+}
+
+// Reports can be written where they are to go, as far as that can be known before.
+fn places(args: &ScanArgs, context: &Context) -> Result<(), Failure> {
+    let reports = &args.reports;
+    let files = [
+        &reports.json,
+        &reports.sarif,
+        &reports.cyclonedx,
+        &reports.write_baseline,
+        &args.bundle,
+    ];
+    for file in files.into_iter().flatten() {
+        if file.as_os_str() == "-" {
+            return Err(Failure::usage("E0002", "a report is written to a file")
+                .because("`-` is none")
+                .help("what is printed says --format: human, json, sarif or cyclonedx"));
+        }
+        let file = context.resolve(file);
+        if file.is_dir() {
+            return Err(
+                Failure::usage("E0003", "a file is needed here, this is a folder").at(shown(&file)),
+            );
+        }
+        let folder = file.parent().unwrap_or(&file);
+        if !folder.is_dir() {
+            return Err(Failure::usage("E0003", "there is no such folder").at(shown(folder)));
+        }
+    }
+    Ok(())
 }
 
 fn write_reports(

@@ -15,6 +15,7 @@
 
 mod bad_input;
 mod batch;
+mod bucket;
 mod compromise;
 mod demo;
 mod evidence;

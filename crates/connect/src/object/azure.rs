@@ -3,7 +3,7 @@
 //!
 //! Access as Azure's own tools find it: `AZURE_STORAGE_CONNECTION_STRING`, or `AZURE_STORAGE_ACCOUNT`
 //! with `AZURE_STORAGE_KEY` or `AZURE_STORAGE_SAS_TOKEN`, and `AZURE_STORAGE_SERVICE_ENDPOINT` for
-//! another place than Azure's own.
+//! another place than Azure's own. `UseDevelopmentStorage=true` is the emulator on this machine.
 
 use std::ops::Range;
 
@@ -17,9 +17,14 @@ use zeroize::Zeroizing;
 
 use super::read::{checked, header, is_sound, refused, send};
 use super::xml::{decode_percent, elements, text};
-use super::{MAX_PAGE, Object, ObjectError, Page, Prefix, Store};
+use super::{MAX_PAGE, Object, ObjectError, Page, Prefix, Store, TIMES};
 
 const VERSION: &str = "2021-12-02";
+/// What `UseDevelopmentStorage=true` stands for: the account of the emulator, whose key is public
+/// (<https://learn.microsoft.com/azure/storage/common/storage-use-azurite>).
+const DEVELOPMENT: &str = "AccountName=devstoreaccount1;\
+    AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;\
+    BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1";
 
 pub(super) struct Container {
     client: Client,
@@ -53,6 +58,7 @@ impl Container {
         let client = Client::new(
             settings
                 .with_redirects(Redirects::Never)
+                .with_times(TIMES.0, TIMES.1)
                 .with_max_answer(MAX_PAGE),
         )?;
         let root = endpoint.path().trim_end_matches('/').to_owned();
@@ -129,12 +135,7 @@ impl Container {
         };
         let resource: Vec<String> = query
             .iter()
-            .map(|(name, value)| {
-                format!(
-                    "
-{name}:{value}"
-                )
-            })
+            .map(|(name, value)| format!("\n{name}:{value}"))
             .collect();
         let resource = resource.concat();
         format!(
@@ -192,12 +193,15 @@ impl Settings {
     fn find(surroundings: &Surroundings) -> Result<Self, ObjectError> {
         let string = surroundings
             .var("AZURE_STORAGE_CONNECTION_STRING")
+            .map(Zeroizing::new)
             .unwrap_or_default();
-        let part = |name: &str| {
-            let parts = string.split(';').filter_map(|part| part.split_once('='));
-            let mut found = parts.filter(|(known, _)| known.eq_ignore_ascii_case(name));
-            found.next().map(|(_, value)| value.trim().to_owned())
+        let is_emulator = setting(&string, "UseDevelopmentStorage").as_deref() == Some("true");
+        let string = if is_emulator {
+            DEVELOPMENT
+        } else {
+            string.as_str()
         };
+        let part = |name: &str| setting(string, name);
         let or = |name: &str, variable: &str| part(name).or_else(|| surroundings.var(variable));
         let missing = |what| SurroundingsError::Missing {
             what,
@@ -213,8 +217,11 @@ impl Settings {
         {
             return Err(missing("the name of an Azure storage account").into());
         }
-        let endpoint = or("BlobEndpoint", "AZURE_STORAGE_SERVICE_ENDPOINT")
-            .unwrap_or_else(|| format!("https://{account}.blob.core.windows.net"));
+        let endpoint = or("BlobEndpoint", "AZURE_STORAGE_SERVICE_ENDPOINT").unwrap_or_else(|| {
+            let suffix = part("EndpointSuffix");
+            let suffix = suffix.as_deref().unwrap_or("core.windows.net");
+            format!("https://{account}.blob.{suffix}")
+        });
         let key = or("AccountKey", "AZURE_STORAGE_KEY").map(Zeroizing::new);
         let signature = or("SharedAccessSignature", "AZURE_STORAGE_SAS_TOKEN");
         let access = match (key, signature) {
@@ -234,10 +241,21 @@ impl Settings {
     }
 }
 
+// A setting of a connection string.
+fn setting(string: &str, name: &str) -> Option<String> {
+    let parts = string.split(';').filter_map(|part| part.split_once('='));
+    let mut found = parts.filter(|(known, _)| known.trim().eq_ignore_ascii_case(name));
+    found.next().map(|(_, value)| value.trim().to_owned())
+}
+
 fn parse(xml: &str) -> Option<Page> {
     xml.contains("<EnumerationResults").then_some(())?;
     let mut objects = Vec::new();
     for entry in elements(xml, "Blob") {
+        // Accounts with folders list these as well.
+        if text(entry, "ResourceType").as_deref() == Some("directory") {
+            continue;
+        }
         let key = if elements(entry, "Name").is_empty() {
             // A name that XML cannot carry is escaped, and says so.
             let (_, rest) = entry.split_once("<Name Encoded=\"true\">")?;
@@ -301,6 +319,8 @@ mod tests {
         let xml = "<?xml version=\"1.0\"?><EnumerationResults><Blobs><Blob><Name>a/b &amp; c</Name>\
             <Properties><Content-Length>7</Content-Length><Etag>0x8D</Etag></Properties></Blob>\
             <Blob><Name Encoded=\"true\">a%EF%BF%BE</Name><Properties><Etag>0x9</Etag>\
+            <Content-Length>0</Content-Length></Properties></Blob>\
+            <Blob><Name>dir</Name><Properties><Etag>0x7</Etag><ResourceType>directory</ResourceType>\
             <Content-Length>0</Content-Length></Properties></Blob></Blobs><NextMarker>m</NextMarker>\
             </EnumerationResults>";
         let page = parse(xml).unwrap();
@@ -309,5 +329,28 @@ mod tests {
         assert_eq!(keys, ["a/b & c", "a\u{fffe}"]);
         assert_eq!(page.objects[0].etag, "0x8D");
         assert_eq!(parse("<html></html>"), None);
+    }
+
+    #[test]
+    fn connection_strings_name_other_clouds_and_the_emulator() {
+        let found = |string: &'static str| {
+            let look_up = move |name: &str| {
+                (name == "AZURE_STORAGE_CONNECTION_STRING").then(|| string.to_owned())
+            };
+            let clock =
+                custos_core::clock::FixedClock::new("2026-11-01T12:00:00Z".parse().unwrap());
+            Settings::find(&Surroundings::new(look_up, std::sync::Arc::new(clock)))
+        };
+        let endpoint = |string| found(string).unwrap().endpoint;
+        assert_eq!(
+            endpoint("AccountName=acct;AccountKey=c2VjcmV0;EndpointSuffix=core.chinacloudapi.cn"),
+            "https://acct.blob.core.chinacloudapi.cn"
+        );
+        assert_eq!(
+            endpoint("UseDevelopmentStorage=true;"),
+            "http://127.0.0.1:10000/devstoreaccount1"
+        );
+        assert!(found("AccountName=acct").is_err());
+        assert!(found("AccountName=a/b;AccountKey=c2VjcmV0").is_err());
     }
 }

@@ -107,16 +107,54 @@ fn is_same(a: &str, b: &str) -> bool {
     a.trim_matches('"') == b.trim_matches('"')
 }
 
-/// How much is read at once, and how many such blocks are kept.
-const BLOCK: u64 = 4 << 20;
-const KEPT: usize = 4;
+/// How much is read at a place that nobody could foresee, and most at once where one range follows
+/// another.
+const FIRST: u64 = 256 << 10;
+const MOST: u64 = 8 << 20;
+/// Most bytes that are kept, beside the newest range.
+const KEPT: u64 = 8 << 20;
 
-/// An object that can be read at any place, a block at a time.
+/// An object that can be read at any place.
+///
+/// Somebody who reads on gets larger and larger ranges, so that an object that is read from its
+/// beginning to its end is asked for in a few pieces; somebody who looks at many places of a large one
+/// gets little more than these.
 pub struct ObjectReader<'s> {
     store: &'s dyn Store,
     object: Object,
-    // The newest at the end.
-    kept: Mutex<VecDeque<(u64, Arc<Vec<u8>>)>>,
+    read: Mutex<Read>,
+}
+
+#[derive(Default)]
+struct Read {
+    // Where each begins; the newest at the end.
+    kept: VecDeque<(u64, Arc<Vec<u8>>)>,
+    // Where the newest range ends, and how long it was asked to be.
+    end: u64,
+    ahead: u64,
+}
+
+impl Read {
+    fn find(&self, at: u64) -> Option<(u64, Arc<Vec<u8>>)> {
+        let holds = |(start, bytes): &&(u64, Arc<Vec<u8>>)| {
+            let len = u64::try_from(bytes.len()).unwrap_or(0);
+            (*start..start.saturating_add(len)).contains(&at)
+        };
+        self.kept.iter().rev().find(holds).cloned()
+    }
+
+    fn keep(&mut self, start: u64, bytes: &Arc<Vec<u8>>) {
+        let len = |bytes: &Vec<u8>| u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let sum = |kept: &VecDeque<(u64, Arc<Vec<u8>>)>| {
+            let lens = kept.iter().map(|(_, bytes)| len(bytes));
+            lens.fold(0, u64::saturating_add)
+        };
+        while sum(&self.kept) > KEPT {
+            self.kept.pop_front();
+        }
+        self.end = start.saturating_add(len(bytes));
+        self.kept.push_back((start, Arc::clone(bytes)));
+    }
 }
 
 impl<'s> ObjectReader<'s> {
@@ -125,7 +163,7 @@ impl<'s> ObjectReader<'s> {
         Self {
             store,
             object,
-            kept: Mutex::default(),
+            read: Mutex::default(),
         }
     }
 
@@ -148,12 +186,9 @@ impl<'s> ObjectReader<'s> {
             if at >= self.object.size {
                 break;
             }
-            let within = at.checked_rem(BLOCK).unwrap_or(0);
-            let block = self
-                .block(at.saturating_sub(within))
-                .map_err(io::Error::other)?;
-            let within = usize::try_from(within).unwrap_or(usize::MAX);
-            let rest = block.get(within..).unwrap_or_default();
+            let (start, bytes) = self.range(at).map_err(io::Error::other)?;
+            let within = usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
+            let rest = bytes.get(within..).unwrap_or_default();
             let count = rest.len().min(target.len());
             if count == 0 {
                 break;
@@ -166,20 +201,24 @@ impl<'s> ObjectReader<'s> {
         Ok(done)
     }
 
-    fn block(&self, start: u64) -> Result<Arc<Vec<u8>>, ObjectError> {
+    // A range that holds the byte at `at`, and where it begins.
+    fn range(&self, at: u64) -> Result<(u64, Arc<Vec<u8>>), ObjectError> {
         let poisoned = |_| ObjectError::Answer {
             what: "another thread failed while it read",
         };
-        let mut kept = self.kept.lock().map_err(poisoned)?;
-        if let Some((_, block)) = kept.iter().find(|(at, _)| *at == start) {
-            return Ok(Arc::clone(block));
+        let mut read = self.read.lock().map_err(poisoned)?;
+        if let Some(found) = read.find(at) {
+            return Ok(found);
         }
-        let end = start.saturating_add(BLOCK).min(self.object.size);
-        let block = Arc::new(self.store.read(&self.object, start..end)?);
-        if kept.len() >= KEPT {
-            kept.pop_front();
-        }
-        kept.push_back((start, Arc::clone(&block)));
-        Ok(block)
+        let goes_on = at > 0 && at == read.end;
+        read.ahead = if goes_on {
+            read.ahead.saturating_mul(4).min(MOST)
+        } else {
+            FIRST
+        };
+        let end = at.saturating_add(read.ahead).min(self.object.size);
+        let bytes = Arc::new(self.store.read(&self.object, at..end)?);
+        read.keep(at, &bytes);
+        Ok((at, bytes))
     }
 }

@@ -12,7 +12,7 @@ use custos_trust::signers::kms::AwsAccount;
 
 use super::read::{checked, header, is_sound, refused, send};
 use super::xml::{decode_percent, elements, text};
-use super::{MAX_PAGE, Object, ObjectError, Page, Prefix, Store};
+use super::{MAX_PAGE, Object, ObjectError, Page, Prefix, Store, TIMES};
 
 pub(super) struct Bucket {
     account: AwsAccount,
@@ -38,6 +38,7 @@ impl Bucket {
         let client = Client::new(
             settings
                 .with_redirects(Redirects::Never)
+                .with_times(TIMES.0, TIMES.1)
                 .with_max_answer(MAX_PAGE),
         )?;
         Ok(Self {

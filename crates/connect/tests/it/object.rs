@@ -61,7 +61,7 @@ fn part(seen: &Seen, etag: &str) -> Answer {
 }
 
 #[test]
-fn s3_is_listed_in_pages_and_read_in_blocks() {
+fn s3_is_listed_in_pages_and_read_in_ranges() {
     let server = Server::start(|seen, _| {
         let entry = |key: &str| {
             format!(
@@ -99,8 +99,8 @@ fn s3_is_listed_in_pages_and_read_in_blocks() {
     assert_eq!(reader.read_at(4_194_290, &mut buffer).unwrap(), 100);
     assert_eq!(
         server.count("/models/m/a%20b"),
-        3,
-        "three blocks, each read once"
+        2,
+        "two ranges, each read once"
     );
     let seen = server.seen();
     let read = seen.last().unwrap();
@@ -114,6 +114,48 @@ fn s3_is_listed_in_pages_and_read_in_blocks() {
         authorization.contains("if-match;range;x-amz-content-sha256;x-amz-date")
             || authorization.contains("host;if-match;range"),
         "{authorization}"
+    );
+}
+
+#[test]
+fn who_reads_on_gets_larger_ranges_and_every_byte_once() {
+    let server = Server::start(|seen, _| part(seen, "\"e1\""));
+    let store = open(&"s3://models/".parse().unwrap(), &s3(&server)).unwrap();
+    let object = Object {
+        key: "k".to_owned(),
+        size: 10_000_000,
+        etag: "\"e1\"".to_owned(),
+    };
+    let reader = ObjectReader::new(store.as_ref(), object);
+    let mut buffer = vec![0; 60_000];
+    let mut at = 0_u64;
+    loop {
+        let count = reader.read_at(at, &mut buffer).unwrap();
+        let wanted = (usize::try_from(at).unwrap()..).map(|at| u8::try_from(at % 251).unwrap());
+        assert!(
+            wanted
+                .zip(&buffer[..count])
+                .all(|(wanted, found)| wanted == *found)
+        );
+        at += u64::try_from(count).unwrap();
+        if count < buffer.len() {
+            break;
+        }
+    }
+    assert_eq!(at, 10_000_000);
+    let ranges: Vec<String> = server
+        .seen()
+        .iter()
+        .map(|seen| seen.header("range").unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        ranges,
+        [
+            "bytes=0-262143",
+            "bytes=262144-1310719",
+            "bytes=1310720-5505023",
+            "bytes=5505024-9999999"
+        ]
     );
 }
 

@@ -7,6 +7,7 @@
 
 mod content;
 mod directory;
+mod wheel;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -21,6 +22,7 @@ use crate::text;
 use crate::work::{Input, Limited, Look};
 
 use directory::{Central, End, Local};
+use wheel::Wheel;
 
 /// Largest gap between members that is searched for more of them.
 const SEARCHED: u64 = 256 << 20;
@@ -116,6 +118,7 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>) {
         look,
         taken: Vec::new(),
         torch: None,
+        wheel: None,
         listed: false,
     };
     // The outcome of a limit is noted where it fired.
@@ -129,6 +132,7 @@ struct Archive<'l, 'i, 'w, 's> {
     // Bytes that belong to something: a member, a directory.
     taken: Vec<(Range<u64>, String)>,
     torch: Option<Torch>,
+    wheel: Option<Wheel>,
     // It has a directory.
     listed: bool,
 }
@@ -141,6 +145,7 @@ impl Archive<'_, '_, '_, '_> {
             .map(|(entry, _)| entry.name.as_str())
             .collect();
         self.torch = Torch::of(&names);
+        self.wheel = Wheel::of(&names);
         // Pickles first: what they say about the other members of a torch archive is checked then. So
         // are graphs, which say what their values are in other members.
         members.sort_by_key(|(entry, start)| {
@@ -175,6 +180,9 @@ impl Archive<'_, '_, '_, '_> {
             torch.finish(self.look);
         }
         self.hidden()?;
+        if let Some(wheel) = self.wheel.take() {
+            wheel.finish(self.look);
+        }
         self.strays()
     }
 

@@ -87,6 +87,11 @@ rules! {
          packages are installed. Scripts lie a few levels up; nothing else does.",
         "Find out what the file is and why the package brings it.",
         [22], ["AML.T0010", "LLM03:2025"];
+    RECORD_DIGEST = "supply/record-digest", Medium, "A file is not what its package recorded",
+        "The package lists its files with their digests, and this one has another, or is not listed \
+         at all: it was changed or put in after the package was made.",
+        "Install the package again, and find out what changed it.",
+        [345, 354], ["AML.T0010", "LLM03:2025"];
     UNBOUNDED = "supply/any-version", Low, "Any version of a dependency may be installed",
         "What is installed depends on the day: a version that is published tomorrow, by whoever has \
          taken over the package, is installed tomorrow.",

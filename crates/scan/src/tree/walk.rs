@@ -2,27 +2,36 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fs::Metadata;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, Dir, FileType, Stat};
 
 use super::beneath::{self, FOLDER};
 use super::{Tree, TreeOptions};
+use crate::hub;
 use crate::sources::{Item, Note};
 
 /// What version control keeps for itself.
 const KEPT_BY_GIT: [&[u8]; 4] = [b".git", b".hg", b".svn", b".jj"];
 
-/// Walks everything below a folder.
-pub(super) fn walk(given: &Path, options: &TreeOptions) -> io::Result<Tree> {
-    let folder = beneath::root(given)?;
+/// Walks everything below a folder. Returns as well what the places in the tree are below.
+pub(super) fn walk(given: &Path, options: &TreeOptions) -> io::Result<(Tree, PathBuf)> {
+    let real = given.canonicalize()?;
+    let repository = repository(&real).filter(|above| above.join(BLOBS).is_dir());
+    let root = repository.unwrap_or(&real);
+    let start = real.strip_prefix(root).unwrap_or(Path::new(""));
+    let folder = beneath::root(root)?;
     let mut walk = Walk {
         folder: &folder,
         given,
+        real: &real,
+        repository,
+        start: start.as_os_str().as_bytes(),
         options,
         leave_out: options
             .leave_out
@@ -37,32 +46,53 @@ pub(super) fn walk(given: &Path, options: &TreeOptions) -> io::Result<Tree> {
     walk.run()?;
     walk.resolve_links();
     let (found, mut notes, whole) = (walk.found, walk.notes, walk.whole);
+    let start = walk.start.to_vec();
     notes.sort_unstable();
-    let (items, places) = found
-        .into_iter()
-        .map(|(name, found)| {
-            let item = Item {
-                path: shown(given, &name),
-                size: found.size,
-                closed: found.closed,
-            };
-            (item, found.place)
-        })
-        .unzip();
-    Ok(Tree {
+    let mut tree = Tree {
         folder,
-        items,
-        places,
+        start,
+        items: Vec::with_capacity(found.len()),
+        names: Vec::with_capacity(found.len()),
+        places: Vec::with_capacity(found.len()),
+        recorded: BTreeMap::new(),
         notes,
         single: false,
         whole,
         graphs: OnceLock::new(),
+    };
+    for (name, found) in found {
+        tree.items.push(Item {
+            path: shown(given, &name),
+            size: found.size,
+            closed: found.closed,
+        });
+        tree.names.push(name);
+        tree.places.push(found.place);
+    }
+    let root = root.to_owned();
+    Ok((tree, root))
+}
+
+/// Where a repository in a cache has its files.
+const BLOBS: &str = "blobs";
+
+// The repository in a hub's cache that a snapshot belongs to.
+fn repository(real: &Path) -> Option<&Path> {
+    real.ancestors().find_map(|at| {
+        let above = at.parent().filter(|_| at.ends_with("snapshots"))?;
+        let name = above.file_name()?.to_str()?;
+        hub::is_repository(name).then_some(above)
     })
 }
 
 struct Walk<'a> {
     folder: &'a OwnedFd,
     given: &'a Path,
+    // The same without links.
+    real: &'a Path,
+    repository: Option<&'a Path>,
+    // Where the given folder lies below `folder`.
+    start: &'a [u8],
     options: &'a TreeOptions,
     leave_out: Vec<(u64, u64)>,
     // By name below the folder.
@@ -108,12 +138,11 @@ impl Walk<'_> {
 
     // Looks at what lies in one folder, and returns the folders in it.
     fn folder(&mut self, path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
-        let at = if path.is_empty() {
-            b".".as_slice()
-        } else {
-            path
-        };
-        let fd = beneath::open(self.folder, at, FOLDER)?;
+        let mut at = self.place(path);
+        if at.is_empty() {
+            at.push(b'.');
+        }
+        let fd = beneath::open(self.folder, &at, FOLDER)?;
         let mut below = Vec::new();
         for entry in Dir::read_from(&fd)? {
             let entry = entry?;
@@ -140,6 +169,13 @@ impl Walk<'_> {
         Ok(below)
     }
 
+    // Where something lies below `folder`.
+    fn place(&self, name: &[u8]) -> Vec<u8> {
+        let parts = [self.start, name].into_iter();
+        let parts = parts.filter(|part| !part.is_empty());
+        parts.collect::<Vec<_>>().join(&b'/')
+    }
+
     // Takes note of one entry; returns it if it is a folder to go into.
     fn entry(&mut self, full: Vec<u8>, name: &[u8], stat: &Stat) -> Option<Vec<u8>> {
         let kind = FileType::from_raw_mode(stat.st_mode);
@@ -159,7 +195,7 @@ impl Walk<'_> {
             FileType::Directory => return Some(full),
             FileType::RegularFile => {
                 let found = Found {
-                    place: full.clone(),
+                    place: self.place(&full),
                     size: u64::try_from(stat.st_size).unwrap_or(0),
                     closed: None,
                 };
@@ -187,16 +223,19 @@ impl Walk<'_> {
 
     // Links are looked at when it is known which files there are.
     fn resolve_links(&mut self) {
-        let root = self.given.canonicalize();
         // Files that have their proper name from a link, as in caches of model hubs.
         let mut renamed = Vec::new();
         for link in std::mem::take(&mut self.links) {
-            let target = self.given.join(OsStr::from_bytes(&link)).canonicalize();
-            let (Ok(root), Ok(target)) = (&root, target) else {
+            let target = self.real.join(OsStr::from_bytes(&link)).canonicalize();
+            let Ok(target) = target else {
                 self.note(&link, "a link that leads nowhere");
                 continue;
             };
-            let Ok(below) = target.strip_prefix(root) else {
+            if let Some(found) = self.blob(&target) {
+                self.found.insert(link, found);
+                continue;
+            }
+            let Ok(below) = target.strip_prefix(self.real) else {
                 let why = "a link that leads out of what is scanned; it was not followed";
                 self.closed(link, why.to_owned());
                 continue;
@@ -224,6 +263,25 @@ impl Walk<'_> {
         for below in renamed {
             self.found.remove(&below);
         }
+    }
+
+    // A file of the repository that the folder is a snapshot of.
+    fn blob(&self, target: &Path) -> Option<Found> {
+        let repository = self.repository?;
+        if target.parent()? != repository.join(BLOBS) {
+            return None;
+        }
+        let found = target.symlink_metadata().ok().filter(Metadata::is_file)?;
+        Some(Found {
+            place: target
+                .strip_prefix(repository)
+                .ok()?
+                .as_os_str()
+                .as_bytes()
+                .to_vec(),
+            size: found.len(),
+            closed: None,
+        })
     }
 
     fn closed(&mut self, path: Vec<u8>, reason: String) {

@@ -5,6 +5,7 @@
     reason = "samples are small"
 )]
 
+mod old_trees;
 mod packages;
 mod r;
 mod trees;
@@ -27,6 +28,7 @@ pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("XGBoost JSON", trees::xgboost_json(3)),
         ("XGBoost UBJSON", trees::xgboost_ubjson(3)),
+        ("XGBoost binary", old_trees::sample()),
         ("LightGBM", trees::lightgbm("0.1 0.2 0.3")),
         ("CatBoost", trees::catboost()),
         ("MAR", packages::mar("handler.py:handle", "handler.py")),

@@ -15,6 +15,7 @@ mod graphs;
 mod keras;
 mod media;
 mod pickle;
+mod recorded;
 mod report;
 mod robust;
 mod supply;

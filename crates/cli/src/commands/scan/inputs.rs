@@ -7,6 +7,7 @@ use custos_scan::source::ReadAt;
 use custos_scan::sources::{Item, Source};
 use custos_scan::{Tree, TreeOptions};
 
+use super::bucket::{self, Bucket};
 use super::registry::Registry;
 use super::shelf::{Disk, Unnamed};
 use crate::args::ScanArgs;
@@ -30,6 +31,8 @@ pub enum Input<'a> {
     },
     /// Something in a registry.
     Registry(Box<Registry<'a>>),
+    /// Objects in a bucket.
+    Bucket(Box<Bucket<'a>>),
 }
 
 impl Input<'_> {
@@ -39,6 +42,7 @@ impl Input<'_> {
             Self::Stream(stream) => stream,
             Self::Tree { tree, .. } => tree,
             Self::Registry(registry) => registry.as_ref(),
+            Self::Bucket(bucket) => bucket.as_ref(),
         }
     }
 }
@@ -62,9 +66,40 @@ pub fn find<'a>(
             return Registry::open(&reference, shelf, context)
                 .map(|registry| Input::Registry(Box::new(registry)));
         }
+        if bucket::is_one(path) {
+            return Bucket::open(path, shelf).map(|bucket| Input::Bucket(Box::new(bucket)));
+        }
+        elsewhere(path, context)?;
         tree(path, args, context)
     };
     args.paths.iter().map(one).collect()
+}
+
+// Places that are written like those that are read here, and are none of them.
+fn elsewhere(path: &str, context: &Context) -> Result<(), Failure> {
+    let Some((scheme, rest)) = path.split_once("://") else {
+        return Ok(());
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    if !scheme.bytes().all(plain) || context.resolve(Path::new(path)).exists() {
+        return Ok(());
+    }
+    let failure = Failure::usage("E1002", format!("`{scheme}://` is not read here"))
+        .at(shown(Path::new(path)));
+    Err(match scheme {
+        "http" | "https" => {
+            failure.help(format!("hand it over: curl -fsSL {path} | custos scan -"))
+        }
+        "file" => failure.help(format!("name the path: custos scan {rest}")),
+        "gs" => failure.help(format!(
+            "Google's buckets speak the language of S3, with HMAC keys: set \
+             AWS_ENDPOINT_URL_S3=https://storage.googleapis.com, and name s3://{rest}"
+        )),
+        "hf" => failure
+            .help("download it first: hf download REPOSITORY; then scan the folder that it prints"),
+        _ => failure,
+    }
+    .help("read are files, folders, `-`, oci://, s3:// and az://"))
 }
 
 fn tree<'a>(path: &str, args: &ScanArgs, context: &Context) -> Result<Input<'a>, Failure> {
@@ -94,6 +129,9 @@ fn tree<'a>(path: &str, args: &ScanArgs, context: &Context) -> Result<Input<'a>,
                 .because("a pipe or a device can be read once, and has no end that is known")
                 .help("pass it on standard input: custos scan - < FILE")
         }
+        io::ErrorKind::NotFound if path.symlink_metadata().is_ok() => {
+            Failure::usage("E0003", "this is a link that leads nowhere").at(shown(path))
+        }
         _ => Failure::io(shown(path), &error),
     })?;
     Ok(Input::Tree {
@@ -112,10 +150,12 @@ impl Stream {
     fn read(shelf: &Disk) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::io("standard input", &error);
         let place = shelf.keep(&mut io::stdin().lock()).map_err(failed)?;
+        // What came to nothing before the pipe is no yes.
+        let nothing = "nothing came on standard input";
         let item = Item {
             path: STDIN.to_owned(),
             size: place.len(),
-            closed: None,
+            closed: place.is_empty().then(|| nothing.to_owned()),
         };
         Ok(Self {
             items: [item],

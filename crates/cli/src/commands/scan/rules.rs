@@ -32,13 +32,11 @@ pub fn list(context: &Context) -> Outcome {
 
 /// Explains a rule.
 pub fn explain(id: &str, context: &Context) -> Outcome {
-    let rule = rules::find(id).ok_or_else(|| {
+    let lower = id.trim().to_ascii_lowercase();
+    let rule = rules::find(&lower).ok_or_else(|| {
         let failure = Failure::usage("E1005", format!("there is no rule `{id}`"));
-        let near = rules::all().map(|rule| rule.id).filter(|known| {
-            let (_, name) = known.split_once('/').unwrap_or_default();
-            id.contains(name) || known.contains(id)
-        });
-        near.take(5)
+        near(&lower)
+            .into_iter()
             .fold(failure, |failure, near| {
                 failure.help(format!("there is `{near}`"))
             })
@@ -79,6 +77,43 @@ pub fn explain(id: &str, context: &Context) -> Outcome {
     Ok(Exit::Yes)
 }
 
+// The rules that may have been meant: with the same name, or with almost the same letters.
+fn near(id: &str) -> Vec<&'static str> {
+    const MOST: usize = 5;
+    const SHORTEST: usize = 4;
+    let typing = id.len().div_ceil(6).clamp(1, 4);
+    let mut near: Vec<(usize, &str)> = rules::all()
+        .filter_map(|rule| {
+            let (_, name) = rule.id.split_once('/')?;
+            let has =
+                id.len() >= SHORTEST && rule.id.contains(id) || id.ends_with(&format!("/{name}"));
+            let steps = steps(id, rule.id).min(steps(id, name));
+            (has || steps <= typing).then_some((steps, rule.id))
+        })
+        .collect();
+    near.sort_unstable();
+    near.into_iter().take(MOST).map(|(_, id)| id).collect()
+}
+
+// How many letters have to be put in, taken out or changed.
+fn steps(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (at, letter) in (1..).zip(from.bytes()) {
+        let mut next: Vec<usize> = vec![at];
+        for ((other, above), pair) in to.bytes().zip(row.iter().skip(1)).zip(&row) {
+            let changed = pair.saturating_add(usize::from(letter != other));
+            let left = next.last().copied().unwrap_or(0);
+            next.push(
+                changed
+                    .min(left.saturating_add(1))
+                    .min(above.saturating_add(1)),
+            );
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
 fn document(rule: &Rule) -> Value {
     json!({
         "id": rule.id,
@@ -89,4 +124,24 @@ fn document(rule: &Rule) -> Value {
         "cwe": rule.cwe,
         "tags": rule.tags,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_rule_is_found() {
+        for (typed, meant) in [
+            ("pickle/dangerus-call", "pickle/dangerous-call"),
+            ("pickle/dangerous_call", "pickle/dangerous-call"),
+            ("dangerous-cal", "pickle/dangerous-call"),
+            ("hub/digests", "hub/digest"),
+        ] {
+            assert_eq!(near(typed).first(), Some(&meant), "{typed}");
+        }
+        assert!(near("something else").is_empty());
+        assert!(near("x").is_empty());
+        assert_eq!((steps("", "abc"), steps("kitten", "sitting")), (3, 3));
+    }
 }

@@ -56,24 +56,37 @@ pub fn failure(report: &Report) -> Failure {
         .help("`custos scan --explain RULE` says more about each")
         .help("what is meant to be so goes into a file of suppressions or a baseline");
     }
+    let undecided = |what| {
+        if report.settings.strict {
+            Failure::no("E1006", what)
+        } else {
+            Failure::undecided("E1006", what)
+        }
+    };
+    if sum.files == 0 {
+        return undecided("there was nothing to look at")
+            .because("no file was found under what was named")
+            .help("check what is named, and what `--exclude` leaves out");
+    }
     let open = sum.incomplete.saturating_add(sum.errors);
-    let why = match sum.files {
-        0 => "there was no file to look into".to_owned(),
-        _ => count_of(
-            open,
-            "file was not looked into, or not understood, as a whole",
-            "files were not looked into, or not understood, as a whole",
-        ),
-    };
-    let what = "nothing that counts was found, and not everything was looked at";
-    let failure = if report.settings.strict {
-        Failure::no("E1006", what)
-    } else {
-        Failure::undecided("E1006", what)
-    };
-    failure
+    let why = count_of(
+        open,
+        "file was not looked into, or not understood, as a whole",
+        "files were not looked into, or not understood, as a whole",
+    );
+    undecided("nothing that counts was found, and not everything was looked at")
         .because(why)
         .help("see the reasons above; `--exclude` leaves out what is no part of the model")
+}
+
+/// Returns what the baseline that was written means.
+pub fn baseline(report: &Report, file: &str) -> String {
+    let findings: u64 = report.summary.new.values().sum();
+    let findings = findings.saturating_add(report.summary.known);
+    format!(
+        "baseline {file}: {}; `--baseline {file}` counts only what is new\n",
+        count(findings, "finding")
+    )
 }
 
 fn count_of(number: u64, one: &str, many: &str) -> String {
@@ -293,7 +306,10 @@ impl<'a> Show<'a> {
             let line = match one.outcome {
                 SuppressionOutcome::Used => continue,
                 SuppressionOutcome::Expired => {
-                    format!("suppression {number} ({rule}) has expired, and suppresses nothing")
+                    let fault = plain(one.fault.as_deref().unwrap_or_default());
+                    format!(
+                        "suppression {number} ({rule}) has expired, and suppresses nothing: {fault}"
+                    )
                 }
                 SuppressionOutcome::Unused => {
                     format!("suppression {number} ({rule}) is about nothing that was found")

@@ -228,33 +228,38 @@ fn name(input: &Input<'_>, at: usize, file: &FileResult) -> String {
         Input::Tree { tree, .. } => tree
             .below(at)
             .map_or_else(|| file.path.clone(), str::to_owned),
+        Input::Bucket(bucket) => bucket
+            .below(at)
+            .map_or_else(|| file.path.clone(), str::to_owned),
         _ => file.path.clone(),
     }
 }
 
 // The folder as an artifact, by the digests that the scan computed.
 fn folder(input: &Input<'_>, files: &[FileResult], context: &Context) -> Option<Subject> {
-    let Input::Tree { named, tree } = input else {
-        return None;
+    let called = match input {
+        Input::Tree { named, tree } if !tree.is_single() && tree.is_whole() => {
+            artifacts::name_of(&context.resolve(Path::new(named)))
+        }
+        Input::Bucket(bucket) => bucket.folder()?.to_owned(),
+        _ => return None,
     };
-    if tree.is_single() || !tree.is_whole() {
-        return None;
-    }
     let exclusions = Exclusions::standard();
     let serialization = Serialization::new(Method::Files, Algorithm::Sha256).ok()?;
     let mut manifest = ManifestBuilder::new(serialization);
     for (at, file) in files.iter().enumerate() {
-        let path = tree.below(at)?;
+        let path = match input {
+            Input::Tree { tree, .. } => tree.below(at)?,
+            Input::Bucket(bucket) => bucket.below(at)?,
+            _ => return None,
+        };
         if path == SIGNATURE || exclusions.covers(path) {
             continue;
         }
         manifest.push_file(path, &file.digest?).ok()?;
     }
     let digest = manifest.finish().ok()?.digest_set();
-    Some(Subject::new(
-        artifacts::name_of(&context.resolve(Path::new(named))),
-        digest,
-    ))
+    Some(Subject::new(called, digest))
 }
 
 fn coverage(found: &custos_scan::Coverage) -> said::Coverage {

@@ -216,6 +216,9 @@ impl Archive<'_, '_, '_, '_> {
     }
 
     fn check_sum(&mut self, member: &Member, bytes: &dyn ReadAt) {
+        if let Some(wheel) = &mut self.wheel {
+            wheel.member(member.name(), bytes);
+        }
         // What is cut off has another checksum, and was told.
         let cut = member.unpacked().is_some_and(|size| bytes.len() < size);
         if let Some(sum) = member.checksum().filter(|_| !cut) {

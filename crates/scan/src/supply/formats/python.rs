@@ -8,6 +8,7 @@ use crate::archive::zip::leads_out;
 use crate::route::Head;
 use crate::rules;
 use crate::supply::dependency::{Index, Manifest, Purpose};
+use crate::supply::record::entry;
 use crate::supply::requirement::{self, Line};
 use crate::work::{Input, Look};
 
@@ -190,17 +191,6 @@ pub(super) fn is_record(head: &Head, _: &Input<'_>) -> bool {
     let line = head.bytes().split(|byte| *byte == b'\n').next();
     line.and_then(|line| std::str::from_utf8(line).ok())
         .is_some_and(|line| entry(line).is_some_and(|(_, digest)| !digest.is_empty()))
-}
-
-// Returns path and digest.
-fn entry(line: &str) -> Option<(&str, &str)> {
-    let mut fields = line.trim_end().rsplitn(3, ',');
-    let (size, digest, path) = (fields.next()?, fields.next()?, fields.next()?);
-    let known = ["sha256=", "sha384=", "sha512="]
-        .iter()
-        .any(|name| digest.starts_with(name));
-    let sound = size.bytes().all(|byte| byte.is_ascii_digit()) && (known || digest.is_empty());
-    (sound && !path.is_empty()).then_some((path.trim_matches('"'), digest))
 }
 
 pub(super) fn record(look: &mut Look<'_, '_, '_>) {
