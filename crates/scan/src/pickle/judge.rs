@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use custos_core::finding::{Confidence, Severity};
 
+use super::layout::is_array;
 use super::lists::{self, Danger, Standing, Uses};
 use super::machine::{Call, Filling, Global, Here, Machine, Observer, Oddity, Outcome};
 use super::show;
@@ -492,6 +493,15 @@ impl Judge {
                 .is_none_or(|(items, _)| !items.is_empty()),
             How::Reduce => true,
         };
+        if initialised && global_of(call, machine).is_some_and(is_array) {
+            let message = format!(
+                "loading calls `{}`, so that loaders disagree where its array ends",
+                names.shown
+            );
+            let shown = show::call(call, machine);
+            self.simple(at, &rules::pickle::PICKLE_MISUSED_CALL, (message, shown));
+            return Outcome::Known;
+        }
         let made = !initialised && uses.any(Uses::OBJECT);
         if !made && !uses.any(Uses::TYPE.and(Uses::CALL)) {
             let signs = machine.signs(call.arguments);
@@ -506,6 +516,13 @@ impl Judge {
             return Outcome::Kept;
         }
         Outcome::Known
+    }
+}
+
+fn global_of<'m>(call: &Call, machine: &'m Machine<'_>) -> Option<&'m Global> {
+    match call.callee {
+        Value::Global(place) => machine.global(place),
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Raw bytes between and behind streams: joblib's arrays, and the storages of old torch files.
 
-use super::machine::{End, Machine};
+use super::machine::{End, Global, Machine};
 use super::value::{Node, Value};
 use super::{Storage, follow, stream};
 use crate::rules;
@@ -16,24 +16,37 @@ const MAX_STORAGES: usize = 1 << 20;
 /// Returns true if an array of joblib follows the state that was put into this.
 pub(super) fn announces_array(machine: &Machine<'_>, target: Value) -> bool {
     let class = match target {
-        Value::Made(place) => Some(place),
+        Value::Made(place) => machine.global(place),
         Value::Node(place) => match machine.node(place) {
-            Some(Node::Call {
-                callee: Value::Global(place),
-                ..
-            }) => Some(*place),
+            Some(Node::Call { callee, arguments }) => class_of(machine, *callee, *arguments),
             _ => None,
         },
         _ => None,
     };
-    class
-        .and_then(|place| machine.global(place))
-        .is_some_and(|global| {
-            matches!(
-                global.module.as_str(),
-                "joblib.numpy_pickle" | "sklearn.externals.joblib.numpy_pickle"
-            ) && global.name == "NumpyArrayWrapper"
-        })
+    class.is_some_and(is_array)
+}
+
+// What is made by a call: of protocols below 2, the class is an argument.
+fn class_of<'m>(machine: &'m Machine<'_>, callee: Value, arguments: Value) -> Option<&'m Global> {
+    let Value::Global(place) = callee else {
+        return None;
+    };
+    let function = machine.global(place)?;
+    if !matches!(function.module.as_str(), "copyreg" | "copy_reg") {
+        return Some(function);
+    }
+    match machine.items(arguments)?.0.first()? {
+        Value::Global(place) => machine.global(*place),
+        _ => None,
+    }
+}
+
+/// Returns true if joblib reads an array behind the state of an object of this class.
+pub(super) fn is_array(class: &Global) -> bool {
+    matches!(
+        class.module.as_str(),
+        "joblib.numpy_pickle" | "sklearn.externals.joblib.numpy_pickle"
+    ) && class.name == "NumpyArrayWrapper"
 }
 
 /// Reads the array that `state` announces at `at`, and returns where it ends.
@@ -46,9 +59,12 @@ pub(super) fn array(
     state: Value,
     at: u64,
 ) -> Option<u64> {
-    let (items, _) = machine.items(state)?;
+    // A key that is there twice counts the last time.
+    let (items, true) = machine.items(state)? else {
+        return None;
+    };
     let field = |name: &str| {
-        items.chunks(2).find_map(|pair| match pair {
+        items.rchunks(2).find_map(|pair| match pair {
             [key, value] if machine.short_text(*key, 64).as_deref() == Some(name) => Some(*value),
             _ => None,
         })
@@ -60,7 +76,9 @@ pub(super) fn array(
             _ => None,
         };
     }
-    let (dimensions, _) = machine.items(field("shape")?)?;
+    let (dimensions, true) = machine.items(field("shape")?)? else {
+        return None;
+    };
     let count = dimensions
         .iter()
         .try_fold(1_u64, |count, dimension| match dimension {
@@ -105,11 +123,46 @@ fn element(machine: &Machine<'_>, value: Value) -> Option<Element> {
     let name = machine.short_text(*machine.items(*arguments)?.0.first()?, 16)?;
     let bare = name.trim_start_matches(['<', '>', '|', '=']);
     let (kind, digits) = bare.split_at_checked(1)?;
-    let size = digits.split('[').next()?.parse::<u64>().ok()?;
-    match kind {
-        "O" => Some(Element::Object),
-        "U" => Some(Element::Bytes(size.checked_mul(4)?)),
-        "b" | "i" | "u" | "f" | "c" | "S" | "V" | "M" | "m" => Some(Element::Bytes(size)),
+    if kind == "O" {
+        return Some(Element::Object);
+    }
+    let named = digits.split('[').next()?.parse::<u64>().ok()?;
+    let stated = machine.state(place).map(|state| stated(machine, state));
+    match (kind, stated) {
+        (_, Some(None)) => None,
+        (_, Some(Some(Element::Object))) => Some(Element::Object),
+        ("S" | "U" | "V", Some(Some(size))) => Some(size),
+        ("U", None) => Some(Element::Bytes(named.checked_mul(4)?)),
+        ("b" | "i" | "u" | "f" | "c" | "S" | "V" | "M" | "m", _) => Some(Element::Bytes(named)),
+        _ => None,
+    }
+}
+
+// What the state of a type says, which counts more than its name (`arraydescr_setstate` of NumPy):
+// version, byte order, array of arrays, names, fields, size, alignment, flags. The first flag says
+// that there are objects, whatever the name says.
+fn stated(machine: &Machine<'_>, state: Value) -> Option<Element> {
+    let (items, true) = machine.items(state)? else {
+        return None;
+    };
+    match items {
+        [
+            Value::Int(3 | 4),
+            _,
+            Value::None,
+            _,
+            _,
+            Value::Int(size),
+            _,
+            Value::Int(flags),
+            ..,
+        ] => {
+            if flags & 1 == 1 {
+                return Some(Element::Object);
+            }
+            // The size of numbers stands in their name, and is -1 here.
+            Some(Element::Bytes(u64::try_from(*size).unwrap_or(0)))
+        }
         _ => None,
     }
 }

@@ -143,6 +143,8 @@ pub(super) struct Machine<'a> {
     nodes: Nodes,
     globals: Vec<Global>,
     places: HashMap<Global, u32>,
+    // What was put into types of NumPy.
+    states: HashMap<u32, Value>,
     opcodes: u64,
     budget: u64,
     frame_end: Option<u64>,
@@ -217,6 +219,7 @@ impl<'a> Machine<'a> {
             nodes: Nodes::default(),
             globals: Vec::new(),
             places: HashMap::new(),
+            states: HashMap::new(),
             opcodes: 0,
             budget,
             frame_end: None,
@@ -242,6 +245,11 @@ impl<'a> Machine<'a> {
     /// Returns a node.
     pub(super) fn node(&self, place: u32) -> Option<&Node> {
         self.nodes.get(place)
+    }
+
+    /// Returns what was put last into a type of `NumPy`, by the place of the call that made it.
+    pub(super) fn state(&self, place: u32) -> Option<Value> {
+        self.states.get(&place).copied()
     }
 
     /// Returns the value on top of the stack, such as what `STOP` left.
@@ -619,6 +627,7 @@ impl<'a> Machine<'a> {
                 let state = self.pop()?;
                 let target = self.peek()?;
                 observer.build(Here { at, machine: self }, target, state);
+                self.note_state(target, state);
                 return Ok(Next::Built(target, state));
             }
             b'P' => {
@@ -925,6 +934,26 @@ impl<'a> Machine<'a> {
             }
         };
         self.push(made)
+    }
+
+    // The size of an array that follows depends on the state of its type.
+    fn note_state(&mut self, target: Value, state: Value) {
+        let Value::Node(place) = target else {
+            return;
+        };
+        let Some(Node::Call {
+            callee: Value::Global(class),
+            ..
+        }) = self.node(place)
+        else {
+            return;
+        };
+        if self
+            .global(*class)
+            .is_some_and(|global| global.name == "dtype")
+        {
+            self.states.insert(place, state);
+        }
     }
 
     fn persistent(&mut self, at: u64, id: Value, observer: &mut dyn Observer) -> Step<()> {
