@@ -10,7 +10,7 @@ mod fold;
 mod lex;
 mod parse;
 
-pub(super) use fold::{Value, binary, item, joined, list, method, slice, unary};
+pub(super) use fold::{Value, binary, item, joined, list, method, size, slice, unary};
 pub(super) use lex::{Kind, Lexer, Token};
 pub(super) use parse::Parser;
 

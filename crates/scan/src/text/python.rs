@@ -47,7 +47,10 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>, at: &Location, source: &str) 
     }
     let name = look.input.name().to_ascii_lowercase();
     let installs = matches!(name.as_str(), "setup.py" | "conf.py");
-    let mut sights = walk::walk(source, installs);
+    let (mut sights, whole) = walk::walk(source, installs);
+    if !whole {
+        look.gap("a program makes more of its constants than is followed");
+    }
     // The worst first; a hundred that mean little say what a thousand do.
     sights.sort_by_key(|sight| std::cmp::Reverse(sight.severity));
     for (count, sight) in sights.into_iter().enumerate() {

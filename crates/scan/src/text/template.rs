@@ -26,6 +26,9 @@ const MAX_TEMPLATE: usize = 4 << 20;
 const MAX_COUNT: i64 = 20_000_000;
 /// Most variables that are kept.
 const MAX_NAMES: usize = 10_000;
+/// Most bytes of values that are worked out, of all expressions together: a short template may name
+/// a long text as often as it likes.
+const MAX_WORKED_OUT: usize = 64 << 20;
 
 /// Attributes that lead out, though they have no double underscores.
 const INNER: [&str; 14] = [
@@ -141,6 +144,9 @@ fn look_at(look: &mut Look<'_, '_, '_>, at: &Location, source: &str, sure: bool)
     }
     let mut reader = Reader::new(source);
     reader.read();
+    if reader.room == 0 {
+        look.gap("a template makes more of its texts than is followed");
+    }
     let in_gguf = is_gguf(look);
     for sight in reader.finish() {
         if !sure && sight.rule.id == rules::text::TEMPLATE_UNPARSABLE.id {
@@ -217,6 +223,8 @@ struct Reader<'s> {
     first_fault: u32,
     // How often the innermost loop runs at most, as far as that is written down, loop by loop.
     loops: Vec<i64>,
+    // Bytes of values that may still be worked out.
+    room: usize,
 }
 
 impl<'s> Reader<'s> {
@@ -231,6 +239,7 @@ impl<'s> Reader<'s> {
             faults: 0,
             first_fault: 1,
             loops: Vec::new(),
+            room: MAX_WORKED_OUT,
         }
     }
 
@@ -333,7 +342,8 @@ impl<'s> Reader<'s> {
         if word == "endset"
             && let Some((name, text)) = self.captured.take()
         {
-            self.keep(name, Value::Text(text));
+            let text = self.spend(Value::Text(text));
+            self.keep(name, text);
         }
         let name_of = |id: Id| match &nodes.get(id)?.expr {
             Expr::Name(name) => Some((*name).to_owned()),
@@ -370,8 +380,21 @@ impl<'s> Reader<'s> {
 
     fn keep(&mut self, name: String, value: Value) {
         if self.names.len() < MAX_NAMES {
+            let value = self.spend(value);
             self.names.insert(name, value);
+        } else {
+            self.room = 0;
         }
+    }
+
+    // Returns the value as long as there is room for it. What is full stays full, so that nothing
+    // more is copied.
+    fn spend(&mut self, value: Value) -> Value {
+        self.room = self.room.saturating_sub(code::size(&value));
+        if self.room == 0 {
+            return Value::Unknown;
+        }
+        value
     }
 
     // Loops in loops whose numbers of turns are written down.
@@ -407,6 +430,7 @@ impl<'s> Reader<'s> {
         let mut values: Vec<Value> = Vec::with_capacity(nodes.len());
         for node in nodes {
             let value = self.value(node, nodes, &values);
+            let value = self.spend(value);
             self.judge(node, (nodes, &values), tag);
             values.push(value);
         }
@@ -422,6 +446,7 @@ impl<'s> Reader<'s> {
                 .collect()
         };
         match &node.expr {
+            _ if self.room == 0 => Value::Unknown,
             Expr::Text(text, _) => Value::Text(text.clone()),
             Expr::Number(number) => Value::Number(*number),
             Expr::Name(name) => self.names.get(*name).cloned().unwrap_or_default(),

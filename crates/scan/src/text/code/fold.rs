@@ -215,6 +215,19 @@ pub(crate) fn method(value: &Value, name: &str, arguments: &[Value]) -> Value {
     made.unwrap_or_default()
 }
 
+/// Returns about how many bytes of memory a value takes beside itself.
+pub(crate) fn size(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        Value::List(items) => items.iter().fold(0_usize, |sum, item| {
+            sum.saturating_add(size(item))
+                .saturating_add(size_of::<Value>())
+        }),
+        Value::Number(_) | Value::Unknown => 0,
+    }
+}
+
 // How much a value holds; `None` if it is deeper than it may be.
 fn weight(value: &Value, depth: u32) -> Option<usize> {
     match value {

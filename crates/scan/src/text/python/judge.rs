@@ -287,6 +287,13 @@ fn unpickles(called: &Called<'_>) -> Option<Verdict> {
             message,
         ));
     }
+    let trusts = called.named.iter().any(|(name, value)| {
+        *name == "weights_only" && value.path.as_deref() == Some("builtins.False")
+    });
+    if trusts {
+        let message = format!("`{path}` is told to load more than weights, which can run code");
+        return Some(Verdict::new(rule, Severity::Medium, Severity::Low, message));
+    }
     let message = format!("`{path}` loads objects that can run code");
     Some(Verdict::new(
         rule,

@@ -28,6 +28,14 @@ pub(super) fn kind(path: &str) -> Option<Kind> {
     LIST.get(path).copied()
 }
 
+/// Returns true if a function of this module is listed.
+pub(super) fn has_module(module: &str) -> bool {
+    LIST.keys().any(|path| {
+        path.strip_prefix(module)
+            .is_some_and(|rest| rest.starts_with('.'))
+    })
+}
+
 static LIST: LazyLock<HashMap<String, Kind>> = LazyLock::new(|| {
     let list: List = toml::from_str(DATA).unwrap_or_default();
     let mut kinds = HashMap::new();

@@ -3,6 +3,7 @@
 //! Lines are put into scopes by how far they are indented; a scope knows what names stand for. A
 //! line that is no Python is passed over as far as needed, and the walk goes on.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use custos_core::finding::{Confidence, Severity};
@@ -20,6 +21,19 @@ use super::values::{Signs, Val, known_call};
 const MAX_KEPT: usize = 200_000;
 /// Deepest nesting of programs in texts that programs run.
 const MAX_NESTED: u32 = 3;
+/// Most bytes of programs in texts that programs run, all together.
+const MAX_RUN: usize = 4 << 20;
+/// Most bytes of constants that are worked out, beside a multiple of the program: a short one may
+/// name a long text as often as it likes.
+const MAX_WORKED_OUT: usize = 32 << 20;
+/// Most bytes of constants that have names.
+const MAX_NAMED: usize = 64 << 20;
+/// Most steps of expressions that are worked out for each item of a constant.
+const MAX_STEPS: u32 = 4_000_000;
+/// Deepest indentation: Python itself takes a hundred levels.
+const MAX_SCOPES: usize = 101;
+/// Most modules all of whose names are imported, that matter.
+const MAX_STARS: usize = 32;
 
 /// Functions that need no import, as far as they matter.
 const BUILTINS: [&str; 27] = [
@@ -62,11 +76,53 @@ pub(super) struct Sight {
     pub(super) line: u32,
 }
 
-/// Looks at a program; `installs` says that it is run to install a package.
-pub(super) fn walk(source: &str, installs: bool) -> Vec<Sight> {
+/// Looks at a program; `installs` says that it is run to install a package. Returns what was seen,
+/// and whether all of it was followed.
+pub(super) fn walk(source: &str, installs: bool) -> (Vec<Sight>, bool) {
     let mut walker = Walker::new(0, installs);
+    walker.left.room.set(room(source));
     walker.program(source);
-    walker.finish(installs)
+    let whole = !walker.left.full.get();
+    (walker.finish(installs), whole)
+}
+
+fn room(source: &str) -> usize {
+    MAX_WORKED_OUT.saturating_add(source.len().saturating_mul(64))
+}
+
+// How much may still be done.
+#[derive(Clone)]
+struct Left {
+    room: Cell<usize>,
+    named: Cell<usize>,
+    run: Cell<usize>,
+    steps: Cell<u32>,
+    full: Cell<bool>,
+}
+
+impl Left {
+    // Takes so much of one of them. What is full stays full, so that nothing more is copied.
+    fn take(&self, of: &Cell<usize>, size: usize) -> bool {
+        if let Some(left) = of.get().checked_sub(size) {
+            of.set(left);
+        } else {
+            of.set(0);
+            self.full.set(true);
+        }
+        size == 0 || of.get() > 0
+    }
+
+    // The value, if there is room for it.
+    fn value(&self, of: &Cell<usize>, val: &Val) -> Val {
+        if self.take(of, code::size(&val.value)) {
+            return val.clone();
+        }
+        Val {
+            value: Value::Unknown,
+            path: val.path.clone(),
+            signs: val.signs,
+        }
+    }
 }
 
 // The line of a call, and whether it only runs when something else is called.
@@ -82,6 +138,7 @@ struct Walker {
     kept: usize,
     nested: u32,
     builds: bool,
+    left: Left,
 }
 
 struct Scope {
@@ -124,6 +181,13 @@ impl Walker {
             kept: 0,
             nested,
             builds,
+            left: Left {
+                room: Cell::new(MAX_WORKED_OUT),
+                named: Cell::new(MAX_NAMED),
+                run: Cell::new(MAX_RUN),
+                steps: Cell::new(MAX_STEPS),
+                full: Cell::new(false),
+            },
         }
     }
 
@@ -213,6 +277,10 @@ impl Walker {
     }
 
     fn push(&mut self, indent: usize, kind: Kinds) {
+        if self.scopes.len() > MAX_SCOPES {
+            self.left.full.set(true);
+            return;
+        }
         self.scopes.push(Scope {
             indent,
             kind,
@@ -242,7 +310,10 @@ impl Walker {
         run.parser.eat_word("import");
         run.parser.eat("(");
         if run.parser.eat("*") {
-            self.stars.push(module);
+            let known = self.stars.contains(&module);
+            if !known && self.stars.len() < MAX_STARS && sinks::has_module(&module) {
+                self.stars.push(module);
+            }
             return;
         }
         while let Some(name) = run.parser.name() {
@@ -417,7 +488,9 @@ impl Walker {
 
     fn bind(&mut self, run: &Line<'_>, target: Id, value: Id) {
         let nodes = &run.parser.nodes;
-        let val = run.vals.get(value).cloned().unwrap_or_default();
+        let val = run.vals.get(value);
+        let val = val.map(|val| self.left.value(&self.left.named, val));
+        let val = val.unwrap_or_default();
         match nodes.get(target).map(|node| &node.expr) {
             Some(Expr::Name(name)) => self.set(name, val),
             Some(Expr::Attribute(of, name)) => {
@@ -475,7 +548,7 @@ impl Walker {
 
     fn name(&self, name: &str) -> Val {
         if let Some(val) = self.get(name) {
-            return val.clone();
+            return self.left.value(&self.left.room, val);
         }
         if matches!(name, "__builtins__" | "__builtin__" | "builtins") {
             return Val::thing("builtins");
@@ -506,6 +579,7 @@ impl Walker {
                 break;
             };
             let val = self.val(node, run);
+            let val = self.left.value(&self.left.room, &val);
             if let Expr::Call(callee, arguments) = &node.expr {
                 let site = (node.line, deferred.contains(&id));
                 self.call(site, (*callee, arguments), run);
@@ -535,7 +609,9 @@ impl Walker {
             Expr::Name(name) => self.name(name),
             Expr::Attribute(of, name) => {
                 let attribute = match nodes.get(*of).map(|node| &node.expr) {
-                    Some(Expr::Name(of)) => self.get(&format!("{of}.{name}")).cloned(),
+                    Some(Expr::Name(of)) => self
+                        .get(&format!("{of}.{name}"))
+                        .map(|val| self.left.value(&self.left.room, val)),
                     _ => None,
                 };
                 attribute.unwrap_or_else(|| known(of).attribute(name))
@@ -559,7 +635,9 @@ impl Walker {
                 let values: Vec<Id> = pairs.iter().map(|(_, value)| *value).collect();
                 Val::default().with(signs(&values))
             }
-            Expr::Each(element, name, over) => each(*element, name, &known(over), run),
+            Expr::Each(element, name, over) => {
+                each((*element, name), &known(over), (run, &self.left.steps))
+            }
             Expr::Lambda(_, body) => Val::default().with(known(body).signs),
             Expr::Call(callee, arguments) => called(*callee, arguments, run),
             _ => composed(node, run),
@@ -687,7 +765,15 @@ impl Walker {
         if self.nested >= MAX_NESTED {
             return;
         }
+        // The names of the program around it are copied for it.
+        let names = self.scopes.iter().map(|scope| scope.names.len());
+        let names = names.fold(0_usize, usize::saturating_add);
+        let cost = text.len().saturating_add(names.saturating_mul(16));
+        if !self.left.take(&self.left.run, cost.saturating_add(64)) {
+            return;
+        }
         let mut inner = Walker::new(self.nested.saturating_add(1), self.builds);
+        inner.left = self.left.clone();
         if let Some(module) = inner.scopes.first_mut() {
             // It sees what the program around it has imported.
             for scope in &self.scopes {
@@ -698,6 +784,7 @@ impl Walker {
             }
         }
         inner.program(&text);
+        self.left = inner.left;
         for (function, main, _, mut verdict) in std::mem::take(&mut inner.seen) {
             if function.is_none() && !main {
                 verdict.message = format!("in a text that is run, {}", verdict.message);
@@ -771,12 +858,15 @@ impl Walker {
             .collect();
         run.extend(next.iter().flatten());
         next.push(None);
+        // Functions of one name are reached together, and once.
+        let mut reached = BTreeSet::new();
         while let Some(caller) = next.pop() {
             let names = by_caller
                 .get(&caller)
                 .map(Vec::as_slice)
                 .unwrap_or_default();
-            for id in names.iter().filter_map(|name| by_name.get(name)).flatten() {
+            let names = names.iter().filter(|name| reached.insert(**name));
+            for id in names.filter_map(|name| by_name.get(name)).flatten() {
                 if run.insert(*id) {
                     next.push(Some(*id));
                 }
@@ -889,7 +979,10 @@ fn composed(node: &Node<'_>, run: &Line<'_>) -> Val {
 }
 
 // `chr(c) for c in [..]`, and the same with a little arithmetic around `c`.
-fn each(element: Id, name: &str, over: &Val, run: &Line<'_>) -> Val {
+fn each((element, name): (Id, &str), over: &Val, (run, steps): (&Line<'_>, &Cell<u32>)) -> Val {
+    if steps.get() == 0 {
+        return Val::default().with(over.signs);
+    }
     let items: Vec<Value> = match &over.value {
         Value::List(items) => items.clone(),
         Value::Bytes(bytes) => bytes
@@ -902,7 +995,7 @@ fn each(element: Id, name: &str, over: &Val, run: &Line<'_>) -> Val {
     let made: Option<Vec<Value>> = items
         .iter()
         .take(10_000)
-        .map(|item| computed(element, (name, item), &run.parser.nodes, 16))
+        .map(|item| computed(element, (name, item), &run.parser.nodes, (steps, 16)))
         .collect();
     let signs = over.signs.and(Signs::COMPUTED);
     match made {
@@ -964,9 +1057,15 @@ fn called(callee: Id, arguments: &[Argument<'_>], run: &Line<'_>) -> Val {
 }
 
 // An expression for one value of the name in it.
-fn computed(id: Id, bound: (&str, &Value), nodes: &[Node<'_>], depth: u32) -> Option<Value> {
+fn computed(
+    id: Id,
+    bound: (&str, &Value),
+    nodes: &[Node<'_>],
+    (steps, depth): (&Cell<u32>, u32),
+) -> Option<Value> {
     let below = depth.checked_sub(1)?;
-    let inner = |id: Id| computed(id, bound, nodes, below);
+    steps.set(steps.get().checked_sub(1)?);
+    let inner = |id: Id| computed(id, bound, nodes, (steps, below));
     match &nodes.get(id)?.expr {
         Expr::Name(name) if *name == bound.0 => Some(bound.1.clone()),
         Expr::Number(number) => Some(Value::Number(*number)),
