@@ -1,10 +1,12 @@
 //! Descriptions of tensors, and where their bytes lie.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::types::{Type, Unfit};
 use super::{File, Step, Stop};
 use crate::rules::{self, Rule};
+use crate::source::Part;
 use crate::tensors::names;
 
 /// Most dimensions (`GGML_MAX_DIMS`).
@@ -171,7 +173,7 @@ fn cover(file: &mut File<'_, '_, '_, '_>, mut tensors: Vec<Tensor>, (data, sound
         let padding = from.saturating_sub(next);
         if padding < file.alignment {
             let from = data.saturating_add(next);
-            file.look.covered.opaque(from..from.saturating_add(padding));
+            fill(file, from..from.saturating_add(padding));
         } else {
             let message = format!("{padding} bytes before `{name}` belong to no tensor");
             told = tell(
@@ -210,6 +212,19 @@ fn sum(file: &mut File<'_, '_, '_, '_>, tensors: &[Tensor]) {
     }
 }
 
+// Bytes that fill up a tensor are as good as values.
+fn fill(file: &mut File<'_, '_, '_, '_>, range: Range<u64>) {
+    if range.is_empty() {
+        return;
+    }
+    file.look.covered.opaque(range.clone());
+    let input = file.look.input;
+    let name = format!("padding@{}", range.start);
+    let part = Part::new(input.bytes, range);
+    // A limit is noted where it fired.
+    let _ = file.look.work.opaque_member(input, &name, &part);
+}
+
 fn trailing(file: &mut File<'_, '_, '_, '_>, end: u64) {
     let size = file.look.input.bytes.len();
     // Writers fill up the last tensor as well.
@@ -217,7 +232,7 @@ fn trailing(file: &mut File<'_, '_, '_, '_>, end: u64) {
         .checked_next_multiple_of(file.alignment)
         .unwrap_or(size)
         .min(size);
-    file.look.covered.opaque(end..padded);
+    fill(file, end..padded);
     // A limit is noted where it fired.
     let _ = file
         .look
