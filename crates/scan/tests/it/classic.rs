@@ -6,8 +6,8 @@
 )]
 
 mod old_trees;
-mod packages;
-mod r;
+pub mod packages;
+pub mod r;
 mod trees;
 
 use custos_core::finding::Severity;

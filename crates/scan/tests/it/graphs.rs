@@ -1,6 +1,6 @@
 //! Computation graphs: what they reach for beyond their tensors, and the harmless twin of each.
 
-mod build;
+pub mod build;
 mod flat;
 mod fragments;
 mod values;
@@ -144,7 +144,7 @@ fn is_whole(format: &str, bytes: &[u8]) -> bool {
 
 // ONNX.
 
-fn node(operator: &str, domain: &str) -> Message {
+pub fn node(operator: &str, domain: &str) -> Message {
     let node = message()
         .text(1, "x")
         .text(2, "y")
@@ -162,7 +162,7 @@ fn tensor(bytes: usize) -> Message {
     dims.text(8, "W").bytes(9, &vec![1; bytes])
 }
 
-fn external(pairs: &[(&str, &str)]) -> Message {
+pub fn external(pairs: &[(&str, &str)]) -> Message {
     let mut tensor = message()
         .number(1, 2)
         .number(1, 3)
@@ -197,7 +197,7 @@ fn onnx_head() -> Message {
         .message(14, &entry)
 }
 
-fn onnx(nodes: &[Message], tensors: &[Message]) -> Vec<u8> {
+pub fn onnx(nodes: &[Message], tensors: &[Message]) -> Vec<u8> {
     onnx_head().message(7, &onnx_graph(nodes, tensors)).done()
 }
 
@@ -371,11 +371,11 @@ fn custom_operators_of_onnx_runtime() {
 
 // TensorFlow.
 
-fn op(name: &str, operator: &str) -> Message {
+pub fn op(name: &str, operator: &str) -> Message {
     message().text(1, name).text(2, operator)
 }
 
-fn constant(name: &str, text: &str) -> Message {
+pub fn constant(name: &str, text: &str) -> Message {
     let tensor = message()
         .number(1, 7)
         .message(2, &message())
@@ -384,14 +384,14 @@ fn constant(name: &str, text: &str) -> Message {
     op(name, "Const").message(5, &message().text(1, "value").message(2, &value))
 }
 
-fn graph(nodes: &[Message]) -> Message {
+pub fn graph(nodes: &[Message]) -> Message {
     let graph = nodes
         .iter()
         .fold(message(), |graph, node| graph.message(1, node));
     graph.message(4, &message().number(1, 1882))
 }
 
-fn function(nodes: &[Message]) -> Message {
+pub fn function(nodes: &[Message]) -> Message {
     let signature = message().text(1, "__inference_f_1");
     let function = message().message(1, &signature);
     nodes
@@ -404,7 +404,7 @@ fn meta_graph(graph: &Message) -> Message {
     message().message(1, &info).message(2, graph)
 }
 
-fn saved_model(graph: &Message) -> Vec<u8> {
+pub fn saved_model(graph: &Message) -> Vec<u8> {
     message().number(1, 1).message(2, &meta_graph(graph)).done()
 }
 
@@ -494,7 +494,7 @@ fn tensorflow_paths_stay_in_the_folder() {
     }
 }
 
-fn keras_metadata(class: &str) -> Vec<u8> {
+pub fn keras_metadata(class: &str) -> Vec<u8> {
     let json = format!(
         r#"{{"name": "l", "class_name": "{class}", "config": {{"name": "l", "function":
         {{"class_name": "__tuple__", "items": ["4wEAAAAAAAAAAAAAAAIAAAADAAAAQwAAAA==", null]}}}}}}"#
@@ -606,7 +606,7 @@ fn tflite_of(operator: &str, bytes: usize, values: (&[u32], u32)) -> Vec<u8> {
 }
 
 // One whose graph and operator have inputs and outputs of these numbers.
-fn tflite_with(
+pub fn tflite_with(
     operator: &str,
     (bytes, (shape, held)): (usize, (&[u32], u32)),
     numbers: [Vec<u32>; 4],
@@ -825,7 +825,7 @@ fn core_ml_names_classes_and_files() {
 
 // PaddlePaddle.
 
-fn paddle(operator: &str) -> Vec<u8> {
+pub fn paddle(operator: &str) -> Vec<u8> {
     let attribute = message()
         .text(1, "file_path")
         .number(2, 2)
@@ -1011,7 +1011,7 @@ fn engines_are_opaque_and_carry_nothing_for_the_host() {
     );
 }
 
-fn mxnet(operator: &str, name: &str) -> Vec<u8> {
+pub fn mxnet(operator: &str, name: &str) -> Vec<u8> {
     format!(
         r#"{{"nodes": [{{"op": "null", "name": "data", "inputs": []}},
         {{"op": "{operator}", "name": "{name}", "attrs": {{"op_type": "mine"}}, "inputs": [[0, 0, 0]]}}],
@@ -1102,4 +1102,19 @@ fn models_for_rockchip_are_recognised_and_not_called_clean() {
     );
     assert_eq!(report.formats[0].format, "rknn");
     found("cut", &file[..30], "rknn/broken", Severity::Medium);
+}
+
+/// A model whose weights lie in a file of this name.
+pub fn onnx_beside(location: &str) -> Vec<u8> {
+    onnx(&[node("Relu", "")], &[external(&[("location", location)])])
+}
+
+/// A saved model with these operators, in its graph or in a function of it.
+pub fn tensorflow(operator: &str, text: &str, in_function: bool) -> Vec<u8> {
+    let nodes = [constant("c", text), op("n", operator).text(3, "c")];
+    if !in_function {
+        return saved_model(&graph(&nodes));
+    }
+    let library = message().message(1, &function(&nodes));
+    saved_model(&graph(&[op("a", "NoOp")]).message(2, &library))
 }

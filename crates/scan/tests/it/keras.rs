@@ -123,7 +123,7 @@ fn attribute(name: &str, datatype: &[u8], value: &[u8]) -> Vec<u8> {
     message(0x0c, &out)
 }
 
-fn text_attribute(name: &str, value: &str) -> Vec<u8> {
+pub fn text_attribute(name: &str, value: &str) -> Vec<u8> {
     attribute(name, &text_type(value.len()), value.as_bytes())
 }
 
@@ -141,7 +141,7 @@ fn link(name: &str, kind: u8, target: &[u8]) -> Vec<u8> {
     message(0x06, &out)
 }
 
-fn hard(name: &str, address: u64) -> Vec<u8> {
+pub fn hard(name: &str, address: u64) -> Vec<u8> {
     link(name, 0, &address.to_le_bytes())
 }
 
@@ -167,7 +167,7 @@ fn contiguous(address: u64, size: u64) -> Vec<u8> {
 }
 
 /// A dataset of bytes in one piece.
-fn dataset(file: &mut Hdf5, bytes: &[u8]) -> u64 {
+pub fn dataset(file: &mut Hdf5, bytes: &[u8]) -> u64 {
     let at = file.put(bytes);
     let size = bytes.len() as u64;
     let datatype = message(0x03, &byte_type());
@@ -203,7 +203,7 @@ fn found(bytes: &[u8], rule: &str, severity: Severity, cves: &[&str]) -> FileRep
     report
 }
 
-fn model_file(config: &str) -> Vec<u8> {
+pub fn model_file(config: &str) -> Vec<u8> {
     let mut file = Hdf5::default();
     let values = file.collection(&[config.as_bytes()]);
     let weights = dataset(&mut file, &[7; 24]);
@@ -221,7 +221,7 @@ fn model_file(config: &str) -> Vec<u8> {
     ])
 }
 
-fn model_archive(config: &str) -> Vec<u8> {
+pub fn model_archive(config: &str) -> Vec<u8> {
     let mut weights = Hdf5::default();
     let kernel = dataset(&mut weights, &[7; 24]);
     let layers = weights.object(&[hard("0", kernel)]);
@@ -237,7 +237,7 @@ fn model_archive(config: &str) -> Vec<u8> {
 }
 
 /// A model of one layer.
-fn sequential(layer: &str) -> String {
+pub fn sequential(layer: &str) -> String {
     format!(
         r#"{{"module": "keras", "class_name": "Sequential", "config": {{"name": "m", "trainable": true,
         "dtype": {{"module": "keras", "class_name": "DTypePolicy", "config": {{"name": "float32"}},
@@ -245,7 +245,7 @@ fn sequential(layer: &str) -> String {
     )
 }
 
-fn dense(activation: &str) -> String {
+pub fn dense(activation: &str) -> String {
     sequential(&format!(
         r#"{{"module": "keras.layers", "class_name": "Dense", "config": {{"name": "d", "units": 3,
         "activation": {activation}}}, "registered_name": null}}"#
@@ -322,7 +322,7 @@ fn files_of_the_libraries_are_understood_to_the_last_byte() {
 }
 
 /// A function as Python 3.11 and later compile it, with these names and texts.
-fn compiled(version: u8, names: &[&str], texts: &[&str]) -> String {
+pub fn compiled(version: u8, names: &[&str], texts: &[&str]) -> String {
     let short = |text: &str| [&[0xda, text.len() as u8], text.as_bytes()].concat();
     let tuple = |items: &[&str]| {
         let mut out = vec![b')', items.len() as u8];
@@ -360,7 +360,7 @@ fn compiled(version: u8, names: &[&str], texts: &[&str]) -> String {
     STANDARD.encode(out)
 }
 
-fn lambdas(code: &str) -> [String; 3] {
+pub fn lambdas(code: &str) -> [String; 3] {
     [
         // Version 3; version 3 with the older list; version 2.
         sequential(&format!(
@@ -632,7 +632,7 @@ fn cve_2025_12058_a_vocabulary_is_no_file_elsewhere() {
 }
 
 /// A dataset whose values are in a file of this name.
-fn storage(file: &mut Hdf5, name: &str) -> u64 {
+pub fn storage(file: &mut Hdf5, name: &str) -> u64 {
     let data = file.put(&[&[0; 8], name.as_bytes(), &[0]].concat());
     let mut heap = b"HEAP\0\0\0\0".to_vec();
     for number in [name.len() as u64 + 9, 1, data] {

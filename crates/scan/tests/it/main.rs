@@ -10,6 +10,7 @@
 #![allow(missing_docs)]
 
 mod archive;
+mod bypasses;
 mod classic;
 mod graphs;
 mod keras;

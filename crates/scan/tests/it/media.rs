@@ -358,6 +358,18 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     out
 }
 
+/// A table with a type that its reader unpickles, or one that it does not.
+pub fn pickled_type(is_pickled: bool) -> Vec<u8> {
+    if is_pickled {
+        return replaced(
+            TABLE,
+            b"arrow.no_extension_type",
+            b"arrow.py_extension_type",
+        );
+    }
+    TABLE.to_vec()
+}
+
 #[test]
 fn types_that_are_unpickled_are_told_cve_2023_47248() {
     let name = (b"arrow.no_extension_type", b"arrow.py_extension_type");

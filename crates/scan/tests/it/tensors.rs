@@ -5,10 +5,10 @@
     reason = "samples are small"
 )]
 
-mod arrays;
-mod gguf;
-mod others;
-mod safetensors;
+pub mod arrays;
+pub mod gguf;
+pub mod others;
+pub mod safetensors;
 
 use custos_core::finding::Severity;
 use custos_scan::{FileReport, State};

@@ -56,19 +56,24 @@ fn types_of_skops() {
     told(&loader, "skops/loader", Severity::Medium);
 }
 
+/// A node of `operator` of this type.
+pub fn operator(module: &str, class: &str) -> Vec<u8> {
+    let attributes = node("builtins", "tuple", "TupleNode", r#""content": [], "#);
+    let more = format!(r#""attrs": {attributes}, "#);
+    node(module, class, "OperatorFuncNode", &more).into_bytes()
+}
+
+/// A method of a classifier that says it is of another type.
+pub fn method(owner: (&str, &str), function: &str) -> Vec<u8> {
+    let own = "sklearn.linear_model._logistic";
+    let object = node(own, "LogisticRegression", "ObjectNode", "");
+    let content = format!(r#""content": {{"func": "{function}", "obj": {object}}}, "#);
+    node(owner.0, owner.1, "MethodNode", &content).into_bytes()
+}
+
 #[test]
 fn nodes_of_skops_that_say_two_things() {
     // CVE-2025-54412: a node of `operator` that is something else.
-    let operator = |module: &str, class: &str| {
-        let attributes = node("builtins", "tuple", "TupleNode", r#""content": [], "#);
-        node(
-            module,
-            class,
-            "OperatorFuncNode",
-            &format!(r#""attrs": {attributes}, "#),
-        )
-        .into_bytes()
-    };
     for (module, class) in [("builtins", "int"), ("operator", "call")] {
         let report = told(&operator(module, class), "skops/mismatch", Severity::High);
         assert_eq!(cves(&report, "skops/mismatch"), ["CVE-2025-54412"]);
@@ -76,16 +81,6 @@ fn nodes_of_skops_that_say_two_things() {
     let good = look(&operator("operator", "itemgetter"));
     assert!(!rules(&good).contains(&"skops/mismatch"), "{good:#?}");
     // CVE-2025-54413: a method of another object than trust is asked for.
-    let method = |owner: (&str, &str), function: &str| {
-        let object = node(
-            "sklearn.linear_model._logistic",
-            "LogisticRegression",
-            "ObjectNode",
-            "",
-        );
-        let content = format!(r#""content": {{"func": "{function}", "obj": {object}}}, "#);
-        node(owner.0, owner.1, "MethodNode", &content).into_bytes()
-    };
     let own = ("sklearn.linear_model._logistic", "LogisticRegression");
     assert_eq!(rules(&quiet(&method(own, "predict"))), [""; 0]);
     for bad in [

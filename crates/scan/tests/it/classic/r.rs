@@ -42,7 +42,7 @@ impl Writer {
         writer
     }
 
-    fn int(mut self, number: u32) -> Self {
+    pub fn int(mut self, number: u32) -> Self {
         match self.coding {
             Coding::Xdr => self.out.extend(number.to_be_bytes()),
             Coding::Native => self.out.extend(number.to_le_bytes()),
@@ -60,7 +60,7 @@ impl Writer {
         self
     }
 
-    fn letters(mut self, text: &str) -> Self {
+    pub fn letters(mut self, text: &str) -> Self {
         self = self.int(0x0004_0009).int(text.len() as u32);
         match self.coding {
             Coding::Ascii => {
@@ -72,20 +72,20 @@ impl Writer {
         self
     }
 
-    fn symbol(self, name: &str) -> Self {
+    pub fn symbol(self, name: &str) -> Self {
         self.int(1).letters(name)
     }
 
-    fn text(self, text: &str) -> Self {
+    pub fn text(self, text: &str) -> Self {
         self.int(16).int(1).letters(text)
     }
 
     /// A call of a function with one text.
-    fn call(self, name: &str, argument: &str) -> Self {
+    pub fn call(self, name: &str, argument: &str) -> Self {
         self.int(6).symbol(name).int(2).text(argument).int(NIL)
     }
 
-    fn done(self) -> Vec<u8> {
+    pub fn done(self) -> Vec<u8> {
         self.out
     }
 }

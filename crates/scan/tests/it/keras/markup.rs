@@ -6,7 +6,7 @@ use custos_scan::{FileReport, Neighbour, Neighbours, Options, State, fuzz, scan}
 use super::{clean, found, rules};
 use crate::pickle::look;
 
-fn pmml(declared: &str, body: &str) -> String {
+pub fn pmml(declared: &str, body: &str) -> String {
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{declared}<PMML xmlns=\"http://www.dmg.org/PMML-4_4\" \
          version=\"4.4\"><Header copyright=\"nobody\"><Application name=\"test\"/></Header>\

@@ -39,7 +39,7 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    fn new(name: &str, dimensions: &[u64], kind: u32, offset: u64) -> Self {
+    pub fn new(name: &str, dimensions: &[u64], kind: u32, offset: u64) -> Self {
         Self {
             name: name.into(),
             dimensions: dimensions.into(),
@@ -159,7 +159,7 @@ impl Gguf {
         out
     }
 
-    fn with(change: impl FnOnce(&mut Self)) -> Vec<u8> {
+    pub fn with(change: impl FnOnce(&mut Self)) -> Vec<u8> {
         let mut file = Self::sample();
         change(&mut file);
         file.bytes()

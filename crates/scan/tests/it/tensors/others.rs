@@ -148,7 +148,7 @@ fn a_program_with_a_model() {
 }
 
 // A state dictionary with one tensor: its key, elements of its storage, and size.
-fn torch(key: &str, elements: u8, middle: Assembler) -> Vec<u8> {
+pub fn torch(key: &str, elements: u8, middle: Assembler) -> Vec<u8> {
     middle
         .raw(b"}")
         .text("w")
@@ -165,7 +165,7 @@ fn torch(key: &str, elements: u8, middle: Assembler) -> Vec<u8> {
         .stop()
 }
 
-fn model(pickle: &[u8], storage: usize) -> Vec<u8> {
+pub fn model(pickle: &[u8], storage: usize) -> Vec<u8> {
     archive(&[
         Member::new("m/data.pkl", pickle),
         Member::new("m/data/0", &vec![0; storage]),
