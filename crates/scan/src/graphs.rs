@@ -16,6 +16,7 @@ mod paddle;
 mod rknn;
 mod tensorflow;
 mod tensorrt;
+mod tfjs;
 mod tflite;
 pub(crate) mod values;
 
@@ -211,6 +212,7 @@ pub(crate) static FORMATS: &[Format] = &[
     hdf5::FORMAT,
     keras::ARCHIVE,
     keras::CONFIG,
+    tfjs::FORMAT,
     fragments::FORMAT,
     markup::FORMAT,
     markup::openvino::FORMAT,

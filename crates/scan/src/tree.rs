@@ -162,7 +162,7 @@ impl Tree {
     fn graphs(&self) -> &BTreeMap<String, usize> {
         self.graphs.get_or_init(|| {
             let items = self.items.iter().enumerate();
-            let graphs = items.filter(|(_, item)| values::is_graph(&item.path));
+            let graphs = items.filter(|(_, item)| values::may_be_graph(&item.path));
             graphs
                 .map(|(index, item)| (item.path.clone(), index))
                 .collect()
@@ -287,6 +287,7 @@ impl Neighbours for Beside<'_> {
         for up in ["", "../", "../../"] {
             let graphs = self.tree.graphs().range(here.to_owned()..);
             let graphs = graphs.map_while(|(path, _)| path.strip_prefix(here));
+            let graphs = graphs.filter(|name| values::is_graph(name));
             let own = graphs.take(MAX_AROUND).filter(|name| !name.contains('/'));
             names.extend(own.map(|name| format!("{up}{name}")));
             let Some(above) = here.strip_suffix('/') else {
@@ -322,8 +323,8 @@ impl Neighbours for Beside<'_> {
         if let Some(item) = known.filter(|item| !self.tree.single && item.closed.is_none()) {
             return Neighbour::File(item.size);
         }
-        let start = self.tree.start.as_slice();
-        let place = [start, &below].into_iter().filter(|part| !part.is_empty());
+        let above = self.tree.start.as_slice();
+        let place = [above, &below].into_iter().filter(|part| !part.is_empty());
         let place = place.collect::<Vec<_>>().join(&b'/');
         let found = beneath::open(&self.tree.folder, &place, OFlags::PATH)
             .and_then(|fd| Ok(rustix::fs::fstat(&fd)?));

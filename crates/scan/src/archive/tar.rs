@@ -120,7 +120,7 @@ impl Archive<'_, '_, '_, '_> {
                 }
                 _ => {
                     let name = long.take().unwrap_or(header.name);
-                    if values::is_graph(&name) {
+                    if values::may_be_graph(&name) {
                         let path = format!("{}!{name}", self.look.input.path);
                         let part = Part::new(self.look.input.bytes, range.clone());
                         values::read(self.look.work, &path, &part);

@@ -149,7 +149,7 @@ impl Archive<'_, '_, '_, '_> {
         // Pickles first: what they say about the other members of a torch archive is checked then. So
         // are graphs, which say what their values are in other members.
         members.sort_by_key(|(entry, start)| {
-            let says = Torch::is_pickle(&entry.name) || values::is_graph(&entry.name);
+            let says = Torch::is_pickle(&entry.name) || values::may_be_graph(&entry.name);
             (!says, *start)
         });
         let mut names = BTreeSet::new();

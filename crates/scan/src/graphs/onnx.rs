@@ -8,7 +8,7 @@
 mod external;
 mod tensor;
 
-pub(super) use external::place;
+pub(super) use external::{Path, place};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

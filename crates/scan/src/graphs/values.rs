@@ -1,5 +1,5 @@
 //! Values of a graph that lie in a file of their own: external data of ONNX, the weights of `OpenVINO`,
-//! the shards of a checkpoint of TensorFlow.
+//! the shards of a checkpoint of TensorFlow, the weights of TensorFlow.js.
 //!
 //! Such a file has no header, and its name says nothing about it: what it is, the graph says that
 //! refers to it. A graph is looked at before its values are, in an archive because its members are
@@ -18,7 +18,7 @@ use crate::unpack::NoShelf;
 use crate::work::{Covered, Input, Look, Work};
 
 /// Formats that name files of values.
-const READERS: [&str; 3] = ["onnx", "openvino", "tensorflow-checkpoint"];
+const READERS: [&str; 4] = ["onnx", "openvino", "tensorflow-checkpoint", "tensorflow-js"];
 /// Most ranges that are remembered.
 const MAX_RANGES: usize = 1_000_000;
 /// Most files around one that are asked.
@@ -70,9 +70,13 @@ impl Named {
 
 /// Returns true if a file of this name may be a graph that names files of values.
 pub(crate) fn is_graph(name: &str) -> bool {
-    [".onnx", ".index", ".xml"]
-        .iter()
-        .any(|end| name.ends_with(end))
+    let ends = [".onnx", ".index", ".xml", "model.json", "manifest.json"];
+    ends.iter().any(|end| name.ends_with(end))
+}
+
+/// Returns true if a file of this name may be a graph where that of its values leads to it.
+pub(crate) fn may_be_graph(name: &str) -> bool {
+    is_graph(name) || [".json"].iter().any(|end| name.ends_with(end))
 }
 
 /// Looks at what a graph names, and at nothing else in it.
@@ -82,6 +86,13 @@ pub(crate) fn read(work: &mut Work<'_>, path: &str, bytes: &dyn ReadAt) {
         path: path.to_owned(),
         bytes,
     };
+    let readers = super::FORMATS
+        .iter()
+        .filter(|format| READERS.contains(&format.name) && (format.recognises)(&head, &input));
+    let readers: Vec<_> = readers.collect();
+    if readers.is_empty() {
+        return;
+    }
     let named = {
         let options = Options {
             limits: *work.limits(),
@@ -91,15 +102,13 @@ pub(crate) fn read(work: &mut Work<'_>, path: &str, bytes: &dyn ReadAt) {
             knowledge: None,
         };
         let mut own = Work::new(&options);
-        for format in super::FORMATS {
-            if READERS.contains(&format.name) && (format.recognises)(&head, &input) {
-                let mut look = Look {
-                    input: &input,
-                    work: &mut own,
-                    covered: Covered::default(),
-                };
-                (format.examine)(&mut look);
-            }
+        for format in readers {
+            let mut look = Look {
+                input: &input,
+                work: &mut own,
+                covered: Covered::default(),
+            };
+            (format.examine)(&mut look);
         }
         std::mem::take(own.named())
     };
@@ -174,6 +183,9 @@ fn derived(name: &str) -> Vec<String> {
     if let Some((prefix, _)) = name.rsplit_once(".data-") {
         names.push(format!("{prefix}.index"));
     }
+    if let Some((prefix, _)) = name.rsplit_once("-shard") {
+        names.push(format!("{prefix}-weights_manifest.json"));
+    }
     for end in [".data", "_data", ".bin", ".weights", ".weight"] {
         if let Some(stem) = name.strip_suffix(end) {
             if is_graph(stem) {
@@ -182,6 +194,8 @@ fn derived(name: &str) -> Vec<String> {
                 names.push(format!("{stem}.onnx"));
             }
             names.push(format!("{stem}.xml"));
+            names.push(format!("{stem}.json"));
+            names.push(format!("{stem}-weights_manifest.json"));
         }
     }
     names
@@ -234,7 +248,15 @@ mod tests {
         ] {
             assert_eq!(beside(path, name).as_deref(), expected, "{path} {name}");
         }
-        assert_eq!(derived("m.onnx.data"), ["m.onnx", "m.onnx.xml"]);
+        assert_eq!(
+            derived("m.onnx.data"),
+            [
+                "m.onnx",
+                "m.onnx.xml",
+                "m.onnx.json",
+                "m.onnx-weights_manifest.json"
+            ]
+        );
         assert_eq!(derived("v.data-00000-of-00001"), ["v.index"]);
     }
 }

@@ -51,6 +51,15 @@ rules! {
          connections, or calls programs, when the model is run or already when it is loaded.",
         "Do not run the model unless you know why it does that.",
         [829, 73], ["AML.T0011.000", "AML.T0018", "LLM03:2025"];
+    TFJS_PATH = "tfjs/weights-path", High, "Weights of a TensorFlow.js model are outside of its folder",
+        "The names of files with weights are joined to the folder of the model. A name that leads out \
+         makes whoever loads or converts the model read other files.",
+        "Do not load the model.",
+        [22, 73], ["AML.T0018", "LLM03:2025"];
+    TFJS_SIZE = "tfjs/weights-size", Medium, "A TensorFlow.js model has less weights than it says",
+        "Files with weights are shorter than shapes and types of the weights ask for.",
+        "Get the model again from its source.",
+        [125, 20], ["LLM03:2025"];
     TENSORFLOW_PATH = "tensorflow/path", High, "A graph names a file outside of its folder",
         "A file that the model reads or writes lies outside of the model's folder.",
         "Do not load the model.",

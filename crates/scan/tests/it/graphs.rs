@@ -3,6 +3,7 @@
 pub mod build;
 mod flat;
 mod fragments;
+mod tfjs;
 mod values;
 
 use custos_core::finding::Severity;
@@ -69,6 +70,7 @@ pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("onnx", onnx(&[node("Relu", "")], &[tensor(24)])),
         ("onnx-tensor", tensor(24).done()),
+        ("tensorflow-js", tfjs::model("w.bin", "Relu").into_bytes()),
         ("ort", ort("")),
         ("tflite", tflite("TFLite_Detection_PostProcess", 16)),
         (

@@ -261,17 +261,22 @@ fn told(
     look.work.find(finding);
 }
 
+/// Where the name of a file leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Path {
+pub(in crate::graphs) enum Path {
+    /// Below the folder.
     Below,
+    /// Below it, by a way that goes up again.
     Turns,
+    /// Out of the folder.
     Out,
+    /// To no file.
     Nothing,
 }
 
 impl Path {
-    // Component by component, under the rules of every system.
-    fn of(location: &str) -> Self {
+    /// Follows a name component by component, under the rules of every system.
+    pub(in crate::graphs) fn of(location: &str) -> Self {
         if location.is_empty() {
             return Self::Nothing;
         }

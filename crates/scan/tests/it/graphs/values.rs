@@ -6,7 +6,7 @@ use custos_core::finding::Severity;
 use custos_scan::sources::Source as _;
 use custos_scan::{FileReport, Options, State, Tree, TreeOptions, scan};
 
-use super::{checkpoint, external, node, onnx, rules};
+use super::{checkpoint, external, node, onnx, rules, tfjs};
 use crate::archive::packed::gzip;
 use crate::archive::{Member, archive, tar};
 use crate::keras::markup::{DATA, net};
@@ -97,6 +97,23 @@ fn pairs() -> Vec<(&'static str, Vec<Named>)> {
             ],
         ),
         (
+            "tensorflow-js",
+            vec![
+                ("t/model.json", tfjs::model("w", "Relu").into_bytes()),
+                ("t/w", values(24)),
+            ],
+        ),
+        (
+            "a manifest of its own",
+            vec![
+                ("m-shard1", values(24)),
+                (
+                    "m-weights_manifest.json",
+                    tfjs::manifest("m-shard1").into_bytes(),
+                ),
+            ],
+        ),
+        (
             "openvino",
             vec![
                 ("net.bin", [vec![0; 8], values(32)].concat()),
@@ -132,7 +149,7 @@ fn values_are_understood_where_their_graph_lies() {
 fn values_without_a_graph_are_not_understood() {
     for (how, files) in pairs() {
         for (name, bytes) in files {
-            let graph = [".onnx", ".index", ".xml"];
+            let graph = [".onnx", ".index", ".xml", ".json"];
             if graph.iter().any(|end| name.ends_with(end)) {
                 continue;
             }
