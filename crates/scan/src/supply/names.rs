@@ -3,7 +3,7 @@
 //! A name that is itself among the most used ones is never held for a copy. The lists are data
 //! (`data/supply`), the most used name first; only the first of them are worth an imitation.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use super::dependency::Ecosystem;
@@ -52,18 +52,11 @@ pub(super) fn alike(ecosystem: Ecosystem, name: &str) -> Option<Alike> {
     {
         return found(*meant, Likeness::Glyphs);
     }
-    let bare = |name: &str| name.replace(['-', '_', '.'], "");
-    let same = bare(&name);
-    let worth = list.order.iter().take(IMITATED);
-    for meant in worth.clone().filter(|meant| meant.len() >= SHORTEST) {
-        if bare(meant) == same {
-            return found(*meant, Likeness::Separators);
-        }
+    if let Some(meant) = list.bare.get(&bare(&name)) {
+        return found(*meant, Likeness::Separators);
     }
-    for meant in worth.filter(|meant| meant.len() >= SHORTEST) {
-        if one_apart(name.as_bytes(), meant.as_bytes()) {
-            return found(*meant, Likeness::Letter);
-        }
+    if let Some(meant) = list.one_apart(&name) {
+        return found(meant, Likeness::Letter);
     }
     let stem = without_words(&name)?;
     let meant = list
@@ -102,17 +95,44 @@ static NPM: LazyLock<List> = LazyLock::new(|| List::read(DATA[1]));
 struct List {
     order: Vec<&'static str>,
     known: HashSet<&'static str>,
+    // What is worth an imitation: without separators, and by length with the place in the list.
+    bare: HashMap<String, &'static str>,
+    lengths: HashMap<usize, Vec<(usize, &'static str)>>,
 }
 
 impl List {
     fn read(text: &'static str) -> Self {
         let names = text.lines().filter(|line| !line.starts_with('#'));
         let order: Vec<_> = names.collect();
+        let (mut bares, mut lengths) = (HashMap::new(), HashMap::<usize, Vec<_>>::new());
+        let worth = order.iter().copied().enumerate().take(IMITATED);
+        for (place, name) in worth.filter(|(_, name)| name.len() >= SHORTEST) {
+            bares.entry(bare(name)).or_insert(name);
+            lengths.entry(name.len()).or_default().push((place, name));
+        }
         Self {
             known: order.iter().copied().collect(),
+            bare: bares,
+            lengths,
             order,
         }
     }
+
+    // The most used of those that are one letter away.
+    fn one_apart(&self, name: &str) -> Option<&'static str> {
+        let lengths = name.len().saturating_sub(1)..=name.len().saturating_add(1);
+        let near = lengths.filter_map(|length| {
+            self.lengths
+                .get(&length)?
+                .iter()
+                .find(|(_, meant)| one_apart(name.as_bytes(), meant.as_bytes()))
+        });
+        near.min().map(|(_, meant)| *meant)
+    }
+}
+
+fn bare(name: &str) -> String {
+    name.replace(['-', '_', '.'], "")
 }
 
 // Letters that look like Latin ones, and pairs that look like one letter.
