@@ -116,8 +116,9 @@ impl Default for Options<'_> {
 /// Scans a file and all that lies in it. `path` is only a name.
 pub fn scan(path: &str, bytes: &dyn ReadAt, options: &Options<'_>) -> FileReport {
     // What is small is read once, and looked at in memory.
-    if bytes.len() <= SMALL {
-        return match source::read_all(bytes) {
+    let len = bytes.len();
+    if len <= SMALL {
+        return match source::read_len(bytes, len) {
             Ok(held) => {
                 let digest = Algorithm::Sha256.digest(&held);
                 examine(path, &held, options, |_| Ok(Some(digest)))

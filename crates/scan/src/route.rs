@@ -24,13 +24,28 @@ pub(crate) struct Head {
 impl Head {
     /// Reads the beginning of something.
     pub(crate) fn of(bytes: &dyn ReadAt) -> io::Result<Self> {
+        let size = bytes.len();
+        if let Some(held) = bytes.held() {
+            let bytes = held.get(..HEAD).unwrap_or(held).to_vec();
+            return Ok(Self { bytes, size });
+        }
         let mut buffer = vec![0; HEAD];
         let count = read_full(bytes, 0, &mut buffer)?;
         buffer.truncate(count);
         Ok(Self {
             bytes: buffer,
-            size: bytes.len(),
+            size,
         })
+    }
+
+    /// Returns true if it may begin, as a text, with `<`, behind marks and spaces: decoding the rest
+    /// is then worth its time.
+    pub(crate) fn may_be_markup(&self) -> bool {
+        // Spaces beyond ASCII, marks of the order of bytes, and UTF-16.
+        matches!(
+            self.bytes.first(),
+            Some(0 | 9..=13 | b' ' | b'<' | 0xc2 | 0xe1..=0xe3 | 0xef | 0xfe | 0xff)
+        )
     }
 
     /// Returns the first bytes, at most 4 KiB of them.

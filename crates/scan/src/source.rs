@@ -4,6 +4,7 @@
 //! remembers a digest of each that a parser saw, and the one pass that hashes the whole file
 //! compares: what was looked at is what was hashed, or the scan says that the file changed.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -25,6 +26,11 @@ pub trait ReadAt {
         None
     }
 
+    /// Returns all of the bytes if they are in memory anyway, so that nobody has to copy them.
+    fn held(&self) -> Option<&[u8]> {
+        None
+    }
+
     /// Returns true if there are no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -42,10 +48,14 @@ impl ReadAt for [u8] {
             .and_then(|offset| self.get(offset..))
             .unwrap_or_default();
         let count = rest.len().min(buffer.len());
-        for (to, from) in buffer.iter_mut().zip(rest) {
-            *to = *from;
+        if let (Some(to), Some(from)) = (buffer.get_mut(..count), rest.get(..count)) {
+            to.copy_from_slice(from);
         }
         Ok(count)
+    }
+
+    fn held(&self) -> Option<&[u8]> {
+        Some(self)
     }
 }
 
@@ -56,6 +66,10 @@ impl ReadAt for Vec<u8> {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         self.as_slice().read_at(offset, buffer)
+    }
+
+    fn held(&self) -> Option<&[u8]> {
+        Some(self)
     }
 }
 
@@ -87,6 +101,12 @@ impl ReadAt for Part<'_> {
 
     fn origin(&self) -> Option<u64> {
         self.whole.origin()?.checked_add(self.start)
+    }
+
+    fn held(&self) -> Option<&[u8]> {
+        let start = usize::try_from(self.start).ok()?;
+        let end = start.checked_add(usize::try_from(self.len).ok()?)?;
+        self.whole.held()?.get(start..end)
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
@@ -243,6 +263,9 @@ impl ReadAt for Watched<'_> {
 
 /// Reads all of it; whoever calls has looked at how much that is.
 pub(crate) fn read_all(from: &dyn ReadAt) -> io::Result<Vec<u8>> {
+    if let Some(held) = from.held() {
+        return Ok(held.to_vec());
+    }
     let size = usize::try_from(from.len()).map_err(io::Error::other)?;
     let mut bytes = vec![0; size];
     if read_full(from, 0, &mut bytes)? < size {
@@ -252,6 +275,20 @@ pub(crate) fn read_all(from: &dyn ReadAt) -> io::Result<Vec<u8>> {
         ));
     }
     Ok(bytes)
+}
+
+/// Reads all of what was `len` bytes long a moment ago: in one go, if it still is.
+pub(crate) fn read_len(from: &dyn ReadAt, len: u64) -> io::Result<Vec<u8>> {
+    let size = usize::try_from(len).map_err(io::Error::other)?;
+    // One more byte would be there if it had grown.
+    let mut bytes = vec![0; size.saturating_add(1)];
+    match from.read_at(0, &mut bytes) {
+        Ok(count) if count == size => {
+            bytes.truncate(count);
+            Ok(bytes)
+        }
+        _ => read_all(from),
+    }
 }
 
 /// Reads until the buffer is full or the bytes end.
@@ -297,6 +334,16 @@ pub(crate) fn each(
     range: Range<u64>,
     mut with: impl FnMut(u64, &[u8]) -> bool,
 ) -> io::Result<()> {
+    if let Some(held) = from.held() {
+        let bound = |at| usize::try_from(at).unwrap_or(usize::MAX).min(held.len());
+        let read = held
+            .get(bound(range.start)..bound(range.end))
+            .unwrap_or_default();
+        if !read.is_empty() {
+            with(range.start, read);
+        }
+        return Ok(());
+    }
     // Most looks end soon.
     let mut size = 1 << 10;
     let mut buffer = Vec::new();
@@ -318,9 +365,9 @@ pub(crate) fn each(
 /// Reads forward from a place, a window at a time.
 pub struct Cursor<'a> {
     from: &'a dyn ReadAt,
-    // Where the window begins, and what it holds.
+    // Where the window begins, and what it holds: all there is, if that is in memory.
     start: u64,
-    window: Vec<u8>,
+    window: Cow<'a, [u8]>,
     // The next byte in the window.
     next: usize,
     end: u64,
@@ -349,13 +396,41 @@ impl<'a> Cursor<'a> {
 
     /// Returns a cursor at `start`.
     pub fn at(from: &'a dyn ReadAt, start: u64) -> Self {
-        Self {
+        let mut cursor = Self {
             from,
             start,
-            window: Vec::new(),
+            window: Cow::Borrowed(&[]),
             next: 0,
             end: from.len(),
             ahead: Self::FIRST,
+        };
+        cursor.go(start);
+        cursor
+    }
+
+    // Leaves the window.
+    fn go(&mut self, to: u64) {
+        let held = self.from.held().unwrap_or_default();
+        match usize::try_from(to) {
+            Ok(next) if next < held.len() => {
+                self.start = 0;
+                self.next = next;
+                self.window = Cow::Borrowed(held);
+            }
+            _ => {
+                self.start = to;
+                self.next = 0;
+                self.empty();
+                self.ahead = Self::FIRST;
+            }
+        }
+    }
+
+    // Keeps the room of the window, if it is its own.
+    fn empty(&mut self) {
+        match &mut self.window {
+            Cow::Owned(own) => own.clear(),
+            Cow::Borrowed(_) => self.window = Cow::Borrowed(&[]),
         }
     }
 
@@ -384,10 +459,7 @@ impl<'a> Cursor<'a> {
         if let Some(within) = within {
             self.next = within;
         } else {
-            self.start = to;
-            self.next = 0;
-            self.window.clear();
-            self.ahead = Self::FIRST;
+            self.go(to);
         }
     }
 
@@ -464,6 +536,13 @@ impl<'a> Cursor<'a> {
     /// Returns a line of at most `most` bytes without its end, or `None` if it is longer.
     pub fn line(&mut self, most: usize) -> Result<Option<Vec<u8>>, CursorError> {
         let mut line = Vec::new();
+        // Most lines lie in the window.
+        let ahead = self.window.get(self.next..).unwrap_or_default();
+        if let Some(end) = ahead.iter().take(most).position(|byte| *byte == b'\n') {
+            line.extend_from_slice(ahead.get(..end).unwrap_or_default());
+            self.next = self.next.saturating_add(end).saturating_add(1);
+            return Ok(Some(line));
+        }
         loop {
             match self.u8()? {
                 b'\n' => return Ok(Some(line)),
@@ -477,12 +556,19 @@ impl<'a> Cursor<'a> {
     fn ahead(&mut self, count: usize) -> Result<&[u8], CursorError> {
         let end = self.next.saturating_add(count);
         if end > self.window.len() {
+            let all = matches!(&self.window, Cow::Borrowed(held) if !held.is_empty());
+            if all {
+                return Err(CursorError::End { at: self.end });
+            }
             self.start = self.position();
             self.next = 0;
-            self.window.resize(self.ahead.max(count), 0);
+            let mut own = std::mem::take(&mut self.window).into_owned();
+            own.resize(self.ahead.max(count), 0);
             self.ahead = self.ahead.saturating_mul(4).min(Self::WINDOW);
-            let read = read_full(self.from, self.start, &mut self.window)?;
-            self.window.truncate(read);
+            let read = read_full(self.from, self.start, &mut own);
+            own.truncate(*read.as_ref().unwrap_or(&0));
+            self.window = Cow::Owned(own);
+            read?;
         }
         self.window
             .get(self.next..self.next.saturating_add(count))

@@ -302,6 +302,10 @@ impl ReadAt for Borrowed<'_> {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read_at(offset, buffer)
     }
+
+    fn held(&self) -> Option<&[u8]> {
+        Some(self.0)
+    }
 }
 
 #[cfg(test)]

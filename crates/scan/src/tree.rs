@@ -9,6 +9,7 @@
 mod beneath;
 mod walk;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -177,7 +178,11 @@ impl Tree {
             return Err(io::Error::other("it is no longer a file"));
         }
         let len = metadata.len();
-        Ok(OnDisk { file, len })
+        Ok(OnDisk {
+            file,
+            len,
+            fresh: Cell::new(true),
+        })
     }
 
     /// Returns what the item at `index` is called below the folder, if that is UTF-8.
@@ -225,10 +230,15 @@ struct OnDisk {
     file: File,
     // What it was when it was opened.
     len: u64,
+    // Nobody asked for the length since: the first answer is at hand.
+    fresh: Cell<bool>,
 }
 
 impl ReadAt for OnDisk {
     fn len(&self) -> u64 {
+        if self.fresh.replace(false) {
+            return self.len;
+        }
         self.file.metadata().map_or(self.len, |found| found.len())
     }
 

@@ -58,6 +58,13 @@ impl ReadAt for Unpacked {
             Self::Place(place) => place.read_at(offset, buffer),
         }
     }
+
+    fn held(&self) -> Option<&[u8]> {
+        match self {
+            Self::Memory(bytes) => Some(bytes),
+            Self::Place(place) => place.held(),
+        }
+    }
 }
 
 /// What came of unpacking.

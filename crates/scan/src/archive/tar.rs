@@ -380,11 +380,19 @@ fn has_sum(header: &[u8]) -> bool {
     let Some(said) = header.get(148..156).and_then(number) else {
         return false;
     };
-    let bytes = header.iter().enumerate().map(|(at, byte)| match at {
-        148..156 => b' ',
-        _ => *byte,
-    });
-    let unsigned: u64 = bytes.clone().map(u64::from).sum();
-    let signed: i64 = bytes.map(|byte| i64::from(byte.cast_signed())).sum();
-    said == unsigned || i64::try_from(said) == Ok(signed)
+    let (before, after) = (header.get(..148), header.get(156..));
+    let parts = [before, after].map(Option::unwrap_or_default);
+    let sum = |part: &[u8]| {
+        let add = |sum: u64, byte: &u8| sum.wrapping_add(u64::from(*byte));
+        part.iter().fold(0, add)
+    };
+    let high = |part: &&[u8]| part.iter().filter(|byte| !byte.is_ascii()).count();
+    let unsigned = parts
+        .map(sum)
+        .iter()
+        .fold(256_u64, |all, one| all.saturating_add(*one));
+    let high = parts.iter().map(high).fold(0, usize::saturating_add);
+    // Each byte above 127 is less by 256.
+    let less = u64::try_from(high).unwrap_or(u64::MAX).saturating_mul(256);
+    said == unsigned || said.checked_add(less) == Some(unsigned)
 }

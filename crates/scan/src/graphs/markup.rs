@@ -66,6 +66,9 @@ fn is_of_others(root: &str) -> bool {
 
 // A beginning that no other text has.
 fn is_document(head: &Head) -> bool {
+    if !head.may_be_markup() {
+        return false;
+    }
     let text = text_of(head);
     let text = text.trim_start();
     ["<?xml", "<!DOCTYPE", "<!ENTITY", "<!--"]

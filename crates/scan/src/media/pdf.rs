@@ -25,7 +25,7 @@ const MAX_OBJECTS: u64 = 16 << 20;
 /// Returns true for the mark, which may stand behind a little of something else.
 pub(super) fn recognises(head: &Head, _: &Input<'_>) -> bool {
     let start = head.bytes().get(..1024).unwrap_or(head.bytes());
-    start.windows(5).any(|five| five == b"%PDF-")
+    memchr::memmem::find(start, b"%PDF-").is_some()
 }
 
 /// Looks at all objects.

@@ -46,7 +46,11 @@ pub(super) fn flac(look: &mut Look<'_, '_, '_>) {
 }
 
 /// Returns true for two frames that follow each other, also behind an ID3 tag.
-pub(super) fn is_mp3(_: &Head, input: &Input<'_>) -> bool {
+pub(super) fn is_mp3(head: &Head, input: &Input<'_>) -> bool {
+    // A frame, or a tag.
+    if !matches!(head.bytes().first(), Some(0xff | b'I')) {
+        return false;
+    }
     let mut at = id3(input);
     let tagged = at > 0;
     // Encoders and tag writers leave zeros after the tag.

@@ -15,6 +15,9 @@ const MAX: u64 = 32 << 20;
 
 /// Returns true for a document whose first tag is that of a picture.
 pub(super) fn recognises(head: &Head, _: &Input<'_>) -> bool {
+    if !head.may_be_markup() {
+        return false;
+    }
     let text = String::from_utf8_lossy(head.bytes());
     let mut rest = text.trim_start_matches('\u{feff}').trim_start();
     if !rest.starts_with('<') {

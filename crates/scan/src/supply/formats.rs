@@ -11,6 +11,7 @@ mod yaml;
 pub(super) use commands::{command, words};
 
 use custos_core::finding::Location;
+use memchr::memmem;
 
 use crate::route::{Format, Head};
 use crate::source::read_all;
@@ -226,20 +227,26 @@ fn named(input: &Input<'_>, names: &[&str]) -> bool {
 }
 
 fn has(head: &Head, text: &str) -> bool {
-    let text = text.as_bytes();
-    head.bytes()
-        .windows(text.len())
-        .any(|window| window == text)
-}
-
-fn lines_of(head: &Head) -> impl Iterator<Item = &[u8]> {
-    head.bytes().split(|byte| *byte == b'\n')
+    memmem::find(head.bytes(), text.as_bytes()).is_some()
 }
 
 fn has_line(head: &Head, line: &str) -> bool {
-    lines_of(head).any(|one| one.trim_ascii_end() == line.as_bytes())
+    lines_with(head, line).any(|rest| {
+        let rest = rest.split(|byte| *byte == b'\n').next();
+        rest.is_some_and(|rest| rest.trim_ascii().is_empty())
+    })
 }
 
 fn begins_line(head: &Head, begin: &str) -> bool {
-    lines_of(head).any(|line| line.starts_with(begin.as_bytes()))
+    lines_with(head, begin).next().is_some()
+}
+
+// What follows a text wherever a line begins with it. Every file is asked for a dozen of them.
+fn lines_with<'h>(head: &'h Head, begin: &'h str) -> impl Iterator<Item = &'h [u8]> {
+    let bytes = head.bytes();
+    memmem::find_iter(bytes, begin.as_bytes()).filter_map(move |at| {
+        let (before, rest) = bytes.split_at_checked(at)?;
+        let starts = before.last().is_none_or(|last| *last == b'\n');
+        rest.get(begin.len()..).filter(|_| starts)
+    })
 }

@@ -376,6 +376,10 @@ impl ReadAt for Held<'_> {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read_at(offset, buffer)
     }
+
+    fn held(&self) -> Option<&[u8]> {
+        Some(self.0)
+    }
 }
 
 #[cfg(test)]

@@ -158,7 +158,11 @@ fn recognises_script(head: &Head, input: &Input<'_>) -> bool {
         .split(|byte| *byte == b'\n')
         .next()
         .unwrap_or_default();
-    let first = String::from_utf8_lossy(first);
+    let first = if first.starts_with(b"#!") {
+        String::from_utf8_lossy(first)
+    } else {
+        std::borrow::Cow::Borrowed("")
+    };
     let marked = first.starts_with("#!")
         && ["sh", "bash", "zsh", "dash"]
             .iter()

@@ -132,8 +132,11 @@ fn examine(look: &mut Look<'_, '_, '_>) {
 }
 
 fn recognises_card(head: &Head, _: &Input<'_>) -> bool {
+    if !head.starts_with(b"---\n") {
+        return false;
+    }
     let text = String::from_utf8_lossy(head.bytes());
-    text.starts_with("---\n") && !looks_like(&text) && plain::is_text(head)
+    !looks_like(&text) && plain::is_text(head)
 }
 
 fn examine_card(look: &mut Look<'_, '_, '_>) {

@@ -1,5 +1,6 @@
 //! The headers of a zip archive, and where they are (APPNOTE.TXT 6.3.10).
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::source::{Cursor, CursorError, ReadAt, read_full};
@@ -167,9 +168,18 @@ impl Local {
 pub(super) fn ends(bytes: &dyn ReadAt) -> Vec<End> {
     let size = bytes.len();
     let from = size.saturating_sub(TAIL);
-    let mut tail = vec![0; usize::try_from(size.saturating_sub(from)).unwrap_or(0)];
-    let count = read_full(bytes, from, &mut tail).unwrap_or(0);
-    tail.truncate(count);
+    let held = usize::try_from(from)
+        .ok()
+        .and_then(|from| bytes.held()?.get(from..));
+    let tail = held.map_or_else(
+        || {
+            let mut tail = vec![0; usize::try_from(size.saturating_sub(from)).unwrap_or(0)];
+            let count = read_full(bytes, from, &mut tail).unwrap_or(0);
+            tail.truncate(count);
+            Cow::Owned(tail)
+        },
+        Cow::Borrowed,
+    );
     let mut ends: Vec<End> = Vec::new();
     let found = memchr_rev(&tail).take(MAX_RECORDS);
     for at in found.filter_map(|found| from.checked_add(u64::try_from(found).ok()?)) {
@@ -207,8 +217,10 @@ pub(super) fn is_near_end(bytes: &dyn ReadAt) -> bool {
 
 // Where end records begin, the last first.
 fn memchr_rev(tail: &[u8]) -> impl Iterator<Item = usize> + '_ {
-    let fours = tail.windows(4).enumerate().rev();
-    fours.filter_map(|(at, four)| (four == b"PK\x05\x06").then_some(at))
+    memchr::memrchr_iter(b'P', tail).filter(|at| {
+        tail.get(*at..)
+            .is_some_and(|rest| rest.starts_with(b"PK\x05\x06"))
+    })
 }
 
 // An end record.
