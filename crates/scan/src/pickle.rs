@@ -4,6 +4,7 @@
 //! stream; [`judge`] says what its calls mean, by [`lists`] and by what arguments look like
 //! ([`signs`]). What was seen before a stream breaks counts, and the look goes on behind the break.
 
+mod hidden;
 mod judge;
 mod layout;
 mod lists;
@@ -14,9 +15,10 @@ mod value;
 
 use custos_core::finding::{Finding, Location, Severity};
 
+use crate::executable;
 use crate::route::{self, Format, Head};
 use crate::rules;
-use crate::source::{Part, read_full};
+use crate::source::{Part, find_other, read_all, read_full};
 use crate::work::{Input, Look, Work};
 
 use judge::Judge;
@@ -27,6 +29,9 @@ use machine::{End, Machine};
 const MAX_BREAKS: u32 = 16;
 /// Largest input that is searched for further streams behind a break, a step at a time.
 const SEARCHED: u64 = 64 << 20;
+
+/// Longest names by which a stream is found.
+const LONGEST_NAMES: usize = 128;
 
 /// The lists that a verdict depends on.
 pub(crate) static DATA: &[&str] = &lists::FILES;
@@ -110,6 +115,14 @@ fn is_stream(input: &Input<'_>) -> bool {
     }
 }
 
+/// Returns true if it is a stream of protocol 0 or later that calls something with a name.
+fn is_stream_that_calls(input: &Input<'_>) -> bool {
+    const TRIED: u64 = 10_000;
+    let mut watch = Watch::default();
+    Machine::at(input.bytes, 0, TRIED).run(&mut watch, &mut |_, _| false);
+    watch.called
+}
+
 // What tells a stream from a text.
 #[derive(Default)]
 struct Watch {
@@ -190,9 +203,26 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>) {
             breaks = breaks.saturating_add(1);
             match next_stream(input, at) {
                 Some(next) if breaks <= MAX_BREAKS => at = next,
-                _ => return,
+                _ => return program_behind(look, at),
             }
         }
+    }
+}
+
+// No loader of pickles reads what follows the last stream: a program that lies there was hidden.
+fn program_behind(look: &mut Look<'_, '_, '_>, from: u64) {
+    let size = look.input.bytes.len();
+    let Some(first) = find_other(look.input.bytes, from..size, 0) else {
+        return;
+    };
+    let part = Part::new(look.input.bytes, first..size);
+    let input = Input {
+        path: look.input.path.clone(),
+        bytes: &part,
+    };
+    if executable::is_surely(&input) {
+        // A limit is noted where it fired.
+        let _ = look.trailing_by(&rules::pickle::PICKLE_PROGRAM_BEHIND, from..size);
     }
 }
 
@@ -209,12 +239,14 @@ fn follow<'i>(
 ) -> (Machine<'i>, End) {
     let mut judge = Judge::default();
     let mut from = start;
+    let mut array = None;
     let end = loop {
         let end = machine.run(&mut judge, &mut layout::announces_array);
         let End::Paused(at, state) = end else {
             break end;
         };
         look.covered.parsed(from..at);
+        array = array.or(Some(at));
         let Some(after) = layout::array(look, &machine, state, at) else {
             break end;
         };
@@ -226,7 +258,21 @@ fn follow<'i>(
         look.covered.parsed(from..to);
     }
     tell(judge, look.input, look.work);
+    if let Some(array) = array {
+        plainly(look, start, array);
+    }
     (machine, end)
+}
+
+// Whoever knows nothing of joblib reads its arrays as opcodes. Values are none for long; only what
+// is known to hurt counts.
+fn plainly(look: &mut Look<'_, '_, '_>, start: u64, array: u64) {
+    let mut judge = Judge::default();
+    let mut machine = Machine::at(look.input.bytes, start, look.work.opcodes_left());
+    machine.run(&mut judge, &mut |_, _| false);
+    look.work.count_opcodes(machine.opcodes());
+    judge.only_dangers_from(array);
+    tell(judge, look.input, look.work);
 }
 
 fn tell(mut judge: Judge, input: &Input<'_>, work: &mut Work<'_>) {
@@ -258,7 +304,7 @@ fn tell(mut judge: Judge, input: &Input<'_>, work: &mut Work<'_>) {
     }
 }
 
-// Bytes inside of a stream that are a file beyond doubt.
+// Bytes or a text inside of a stream that are a file beyond doubt, or decode to one.
 fn nested(span: value::Span, input: &Input<'_>, work: &mut Work<'_>) {
     let end = span.offset.saturating_add(span.len.into());
     let part = Part::new(input.bytes, span.offset..end);
@@ -267,18 +313,39 @@ fn nested(span: value::Span, input: &Input<'_>, work: &mut Work<'_>) {
         path: format!("{}!{name}", input.path),
         bytes: &part,
     };
-    if !route::is_surely_something(&inner) {
-        return;
-    }
     let location = Location {
         path: input.path.clone(),
         offset: Some(span.offset),
         ..Location::default()
     };
-    let message = format!("{} bytes are a file of their own", span.len);
-    work.see(&rules::pickle::PICKLE_NESTED, location, message);
-    // A limit is noted where it fired.
-    let _ = work.member(input, &name, &part);
+    if route::is_surely_something(&inner) {
+        let message = format!("{} bytes are a file of their own", span.len);
+        work.see(&rules::pickle::PICKLE_NESTED, location, message);
+        // A limit is noted where it fired.
+        let _ = work.member(input, &name, &part);
+        return;
+    }
+    if span.len > hidden::LONGEST {
+        return;
+    }
+    let text = read_all(&part).ok();
+    match text.and_then(|text| hidden::find(text, &inner.path, work)) {
+        Some(hidden::Found::File(coding, bytes)) => {
+            let message = format!("a text of {} bytes is a file in {coding}", span.len);
+            work.see(&rules::pickle::PICKLE_ENCODED, location, message);
+            let name = format!("{coding}@{}", span.offset);
+            // Nobody loads it unless some code decodes it, but nobody hides such a file in vain.
+            work.at_most(Severity::High, |work| {
+                // A limit is noted where it fired.
+                let _ = work.member(input, &name, &bytes);
+            });
+        }
+        Some(hidden::Found::Program(coding, what)) => {
+            let message = format!("a text is a program in {coding}: {what}");
+            work.see(&rules::pickle::PICKLE_ENCODED_PROGRAM, location, message);
+        }
+        None => {}
+    }
 }
 
 fn begins_stream(input: &Input<'_>, at: u64) -> bool {
@@ -287,8 +354,8 @@ fn begins_stream(input: &Input<'_>, at: u64) -> bool {
     matches!((count, head), (2, [0x80, 0..=5]))
 }
 
-// Finds a place where a stream of protocol 2 or later begins: its first opcode, and a frame or a
-// common opcode behind it.
+// Finds a place where a stream begins: a first opcode of protocol 2 or later and a frame or a common
+// opcode behind it, or a name that is known to hurt, which is all that tells protocol 0.
 fn next_stream(input: &Input<'_>, from: u64) -> Option<u64> {
     let end = input.bytes.len().min(from.saturating_add(SEARCHED));
     let mut buffer = vec![0; 64 << 10];
@@ -296,15 +363,18 @@ fn next_stream(input: &Input<'_>, from: u64) -> Option<u64> {
     while at < end {
         let count = read_full(input.bytes, at, &mut buffer).ok()?;
         let read = buffer.get(..count)?;
-        let found = read.windows(3).position(|three| {
-            matches!(
-                three,
+        let found = (0..count).find(|at| {
+            let here = read.get(*at..).unwrap_or_default();
+            match here {
                 [
                     0x80,
                     2..=5,
-                    0x95 | b'}' | b']' | b'c' | b'(' | b'X' | 0x8c | b'K' | b')'
-                ]
-            )
+                    0x95 | b'}' | b']' | b'c' | b'(' | b'X' | 0x8c | b'K' | b')',
+                    ..,
+                ] => true,
+                [b'c', rest @ ..] => names_danger(rest),
+                _ => false,
+            }
         });
         if let Some(found) = found {
             return at.checked_add(u64::try_from(found).ok()?);
@@ -312,9 +382,32 @@ fn next_stream(input: &Input<'_>, from: u64) -> Option<u64> {
         if count < buffer.len() {
             return None;
         }
-        at = at.saturating_add(u64::try_from(count.saturating_sub(2)).ok()?);
+        at = at.saturating_add(u64::try_from(count.saturating_sub(LONGEST_NAMES)).ok()?);
     }
     None
+}
+
+fn names_danger(bytes: &[u8]) -> bool {
+    let bytes = bytes.get(..LONGEST_NAMES).unwrap_or(bytes);
+    let mut lines = bytes.splitn(3, |byte| *byte == b'\n');
+    let mut name = || {
+        let line = lines.next().filter(|line| !line.is_empty())?;
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
+        line.iter().all(plain).then_some(line)
+    };
+    let (Some(module), Some(name)) = (name(), name()) else {
+        return false;
+    };
+    // Without a third part, the second line does not end here.
+    let (Ok(module), Ok(name), Some(_)) = (
+        std::str::from_utf8(module),
+        std::str::from_utf8(name),
+        lines.next(),
+    ) else {
+        return false;
+    };
+    is_denied(module, name)
+        || lists::mapped(module, name).is_some_and(|(module, name)| is_denied(module, &name))
 }
 
 /// Returns true if something of this name runs, loads, reads, writes or sends, as is known.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
 
-use custos_core::finding::{Finding, Location};
+use custos_core::finding::{Finding, Location, Severity};
 
 use crate::Options;
 use crate::archive::zip;
@@ -567,6 +567,15 @@ impl<'a> Work<'a> {
             self.member(parent, name, bytes)?;
         }
         Ok(())
+    }
+
+    /// Does something whose findings are no worse than this.
+    pub(crate) fn at_most(&mut self, worst: Severity, with: impl FnOnce(&mut Self)) {
+        let before = self.findings.len();
+        with(self);
+        for finding in self.findings.iter_mut().skip(before) {
+            finding.severity = finding.severity.min(worst);
+        }
     }
 
     /// Remembers which storages a pickle refers to.

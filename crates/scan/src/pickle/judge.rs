@@ -5,6 +5,7 @@
 //! more, and a call with a command, an address, a path or program text is much.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use custos_core::finding::{Confidence, Severity};
 
@@ -23,7 +24,8 @@ const MAX_REPORTED: usize = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Judge {
     seen: BTreeMap<(&'static str, String), Seen>,
-    standings: BTreeMap<(String, String, u8), Names>,
+    // By the place of the global in the machine, which tells of each once and in order.
+    standings: Vec<Rc<Names>>,
     /// Storages that torch will look for: key, and bytes that it needs.
     pub(super) storages: Vec<Storage>,
     /// Bytes that begin like a file of their own.
@@ -73,6 +75,8 @@ struct Names {
     shown: String,
     inner: bool,
     dotted: bool,
+    // A function of Python that no object is made by.
+    idle: bool,
 }
 
 impl Judge {
@@ -100,6 +104,16 @@ impl Judge {
         seen
     }
 
+    /// Forgets all but what is known to hurt from here on.
+    pub(super) fn only_dangers_from(&mut self, from: u64) {
+        let call = rules::pickle::PICKLE_DANGEROUS_CALL.id;
+        self.seen
+            .retain(|(rule, _), seen| *rule == call && seen.at >= from);
+        self.storages.clear();
+        self.payloads.clear();
+        self.overflown = false;
+    }
+
     fn see(&mut self, key: impl Into<String>, seen: Seen) {
         let key = (seen.rule.id, key.into());
         if let Some(known) = self.seen.get_mut(&key) {
@@ -117,11 +131,7 @@ impl Judge {
 
     // Below protocol 3 a loader maps old names; one that does not exists as well. What is worse
     // counts.
-    fn names(&mut self, global: &Global) -> Names {
-        let key = (global.module.clone(), global.name.clone(), global.protocol);
-        if let Some(names) = self.standings.get(&key) {
-            return names.clone();
-        }
+    fn names(global: &Global) -> Names {
         let plain = lists::standing(&global.module, &global.name);
         let mapped = (global.protocol < 3)
             .then(|| lists::mapped(&global.module, &global.name))
@@ -140,19 +150,17 @@ impl Judge {
         };
         let dunder = |part: &str| part.len() > 4 && part.starts_with("__") && part.ends_with("__");
         let allowed = matches!(standing, Standing::Allowed(_));
-        let names = Names {
+        Names {
+            idle: !allowed && is_function_of_python(module, name),
             standing,
             shown,
             inner: !allowed && name.split('.').any(dunder),
             dotted: !allowed && name.contains('.'),
-        };
-        self.standings.insert(key, names.clone());
-        names
+        }
     }
 
-    fn names_at(&mut self, place: u32, machine: &Machine<'_>) -> Option<Names> {
-        let global = machine.global(place)?.clone();
-        Some(self.names(&global))
+    fn names_at(&self, place: u32) -> Option<Rc<Names>> {
+        self.standings.get(usize::try_from(place).ok()?).cloned()
     }
 
     fn denied(
@@ -188,17 +196,25 @@ impl Judge {
 
     fn unknown_call(&mut self, names: &Names, signs: Signs, (at, call): (u64, String)) {
         let strong = Signs::ADDRESS.and(Signs::SHELL).and(Signs::CODE);
-        let weak = Signs::PATH.and(Signs::INNER_NAME).and(Signs::PAYLOAD);
+        let weak = Signs::PATH
+            .and(Signs::INNER_NAME)
+            .and(Signs::PAYLOAD)
+            .and(Signs::HOST);
         let (severity, confidence) = if signs.any(strong) {
             (Severity::Critical, Confidence::High)
-        } else if names.inner {
+        } else if names.inner || names.idle {
             (Severity::High, Confidence::High)
         } else if signs.any(weak) || names.dotted {
             (Severity::High, Confidence::Medium)
         } else {
             (Severity::Medium, Confidence::Medium)
         };
-        let mut message = format!("loading calls `{}`, which is on no list", names.shown);
+        let why = if names.idle {
+            "which no object is made by"
+        } else {
+            "which is on no list"
+        };
+        let mut message = format!("loading calls `{}`, {why}", names.shown);
         if !signs.is_empty() {
             message = format!("{message}, with {signs}");
         }
@@ -237,15 +253,20 @@ impl Judge {
         let Some(Value::Global(place)) = first else {
             return;
         };
-        let Some(names) = self.names_at(place, machine) else {
+        let Some(names) = self.names_at(place) else {
             return;
         };
-        let shown = show::call(call, machine);
+        let shown = || show::call(call, machine);
         match names.standing {
-            Standing::Denied(danger) => self.denied(&names, danger, (at, Some(shown))),
+            Standing::Denied(danger) => self.denied(&names, danger, (at, Some(shown()))),
             Standing::Unknown => {
                 let signs = machine.signs(call.arguments);
-                self.unknown_call(&names, signs, (at, shown));
+                // It is handed on, and not called here.
+                let names = Names {
+                    idle: false,
+                    ..(*names).clone()
+                };
+                self.unknown_call(&names, signs, (at, shown()));
             }
             Standing::Allowed(_) => {}
         }
@@ -254,7 +275,8 @@ impl Judge {
 
 impl Observer for Judge {
     fn global(&mut self, at: u64, global: &Global) {
-        let names = self.names(global);
+        let names = Rc::new(Self::names(global));
+        self.standings.push(Rc::clone(&names));
         match names.standing {
             Standing::Denied(danger) => self.denied(&names, danger, (at, None)),
             Standing::Unknown => {
@@ -264,7 +286,7 @@ impl Observer for Judge {
                     &rules::pickle::PICKLE_UNKNOWN_NAME
                 };
                 let message = format!("loading imports `{}`, which is on no list", names.shown);
-                self.simple(at, rule, (message, names.shown));
+                self.simple(at, rule, (message, names.shown.clone()));
             }
             Standing::Allowed(_) => {}
         }
@@ -287,7 +309,7 @@ impl Observer for Judge {
             self.simple(at, rule, (message, shown));
             return Outcome::Kept;
         };
-        let Some(names) = self.names_at(place, machine) else {
+        let Some(names) = self.names_at(place) else {
             return Outcome::Kept;
         };
         match names.standing {
@@ -362,14 +384,14 @@ impl Observer for Judge {
                 self.simple(at, &rules::pickle::PICKLE_STATE_ON_GLOBAL, (message, shown));
                 return;
             }
-            Value::Made(place) => self.names_at(place, machine),
+            Value::Made(place) => self.names_at(place),
             Value::Node(place) => match machine.node(place) {
                 Some(Node::Call {
                     callee: Value::Global(place),
                     ..
                 }) => {
                     let place = *place;
-                    self.names_at(place, machine)
+                    self.names_at(place)
                 }
                 _ => None,
             },
@@ -394,7 +416,7 @@ impl Observer for Judge {
                 self.simple(
                     at,
                     &rules::pickle::PICKLE_HIDDEN_CALL,
-                    (message, names.shown),
+                    (message, names.shown.clone()),
                 );
             }
         }
@@ -524,6 +546,23 @@ fn global_of<'m>(call: &Call, machine: &'m Machine<'_>) -> Option<&'m Global> {
         Value::Global(place) => machine.global(place),
         _ => None,
     }
+}
+
+// What Python's own classes are made by is known: whoever calls another function does it for what
+// that function does, and no pickler wrote the call. Exceptions are classes, with capital letters.
+fn is_function_of_python(module: &str, name: &str) -> bool {
+    const CLASSES: [&str; 7] = [
+        "classmethod",
+        "filter",
+        "map",
+        "memoryview",
+        "property",
+        "staticmethod",
+        "super",
+    ];
+    matches!(module, "builtins" | "__builtin__" | "__builtins__")
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !CLASSES.contains(&name)
 }
 
 // An allowed name under a condition. `None`: the condition holds.

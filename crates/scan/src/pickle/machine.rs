@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use super::hidden;
 use super::signs::Signs;
 use super::value::{Coding, How, Kind, MAX_ITEMS, Node, Nodes, Span, Value};
 use crate::source::{Cursor, CursorError};
@@ -38,7 +39,7 @@ pub(super) trait Observer {
     fn persistent(&mut self, here: Here<'_, '_>, id: Value);
     /// An entry of the extension registry is taken.
     fn extension(&mut self, at: u64, code: u32);
-    /// Bytes begin like a file of their own.
+    /// Bytes begin like a file of their own, or a text like one in digits or letters.
     fn payload(&mut self, span: Span);
     /// The stream is not as any pickler writes it.
     fn oddity(&mut self, at: u64, oddity: Oddity);
@@ -344,7 +345,7 @@ impl<'a> Machine<'a> {
                     Some(Node::Container {
                         items, signs: more, ..
                     }) => {
-                        signs = signs.and(*more);
+                        signs = signs.and(*more).and(self.host(items));
                         waiting.extend(items.iter().copied());
                     }
                     Some(Node::Call { callee, arguments }) => waiting.extend([*callee, *arguments]),
@@ -355,6 +356,21 @@ impl<'a> Machine<'a> {
             }
         }
         signs
+    }
+
+    // The arguments of a socket.
+    fn host(&self, items: &[Value]) -> Signs {
+        match items {
+            [text @ Value::Text(_), Value::Int(port)] => {
+                let text = self.short_text(*text, 255).unwrap_or_default();
+                if Signs::is_host(&text, *port) {
+                    Signs::HOST
+                } else {
+                    Signs::NONE
+                }
+            }
+            _ => Signs::NONE,
+        }
     }
 
     /// Returns the first items of a container, and whether these are all.
@@ -422,28 +438,28 @@ impl<'a> Machine<'a> {
                 self.push(Value::Number)?;
             }
             // Texts and bytes.
-            b'S' => self.push_line(Coding::Quoted)?,
-            b'V' => self.push_line(Coding::RawEscape)?,
+            b'S' => self.push_line(Coding::Quoted, observer)?,
+            b'V' => self.push_line(Coding::RawEscape, observer)?,
             b'T' => {
                 let len = i32::from_le_bytes(self.cursor.array()?);
                 let len = u64::try_from(len).map_err(|_| Stop::Malformed("a negative length"))?;
-                self.push_text(len, Coding::Bytes)?;
+                self.push_text((len, Coding::Bytes), observer)?;
             }
             b'U' => {
                 let len = self.cursor.u8()?;
-                self.push_text(len.into(), Coding::Bytes)?;
+                self.push_text((len.into(), Coding::Bytes), observer)?;
             }
             b'X' => {
                 let len = self.cursor.u32()?;
-                self.push_text(len.into(), Coding::Utf8)?;
+                self.push_text((len.into(), Coding::Utf8), observer)?;
             }
             0x8c => {
                 let len = self.cursor.u8()?;
-                self.push_text(len.into(), Coding::Utf8)?;
+                self.push_text((len.into(), Coding::Utf8), observer)?;
             }
             0x8d => {
                 let len = self.cursor.u64()?;
-                self.push_text(len, Coding::Utf8)?;
+                self.push_text((len, Coding::Utf8), observer)?;
             }
             b'B' => {
                 let len = self.cursor.u32()?;
@@ -743,8 +759,14 @@ impl<'a> Machine<'a> {
         }))
     }
 
-    fn push_line(&mut self, coding: Coding) -> Step<()> {
+    fn push_line(&mut self, coding: Coding, observer: &mut dyn Observer) -> Step<()> {
         let value = self.line_span(coding)?;
+        if let Value::Text(span) = value
+            && span.len >= hidden::HEAD
+            && hidden::may_be(&self.head(span))
+        {
+            observer.payload(span);
+        }
         self.push(value)
     }
 
@@ -758,14 +780,24 @@ impl<'a> Machine<'a> {
         })
     }
 
-    fn push_text(&mut self, len: u64, coding: Coding) -> Step<()> {
+    fn push_text(&mut self, (len, coding): (u64, Coding), observer: &mut dyn Observer) -> Step<()> {
+        let is_payload = self.is_hidden(len);
         let span = self.span(len, coding)?;
+        if is_payload {
+            observer.payload(span);
+        }
         self.push(Value::Text(span))
+    }
+
+    // Looks at the bytes ahead, of which `len` belong together.
+    fn is_hidden(&mut self, len: u64) -> bool {
+        len >= u64::from(hidden::HEAD) && hidden::may_be(self.cursor.peek(hidden::HEAD_LEN))
     }
 
     fn push_bytes(&mut self, len: u64, observer: &mut dyn Observer) -> Step<()> {
         const SMALLEST: u64 = 8;
-        let is_payload = len >= SMALLEST && Signs::is_file(self.cursor.peek(8));
+        let is_payload =
+            len >= SMALLEST && Signs::is_file(self.cursor.peek(8)) || self.is_hidden(len);
         let span = self.span(len, Coding::Bytes)?;
         if is_payload {
             observer.payload(span);
@@ -927,10 +959,10 @@ impl<'a> Machine<'a> {
             (Outcome::Known, Value::Global(place)) => Value::Made(place),
             (_, callee) => {
                 let arguments = call.arguments;
-                let signs = self.signs(arguments);
-                self.nodes
-                    .add(Node::Call { callee, arguments })
-                    .unwrap_or(Value::Faded(Kind::Made, signs))
+                match self.nodes.add(Node::Call { callee, arguments }) {
+                    Some(made) => made,
+                    None => Value::Faded(Kind::Made, self.signs(arguments)),
+                }
             }
         };
         self.push(made)

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use super::hidden;
+
 /// A set of signs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Signs(u8);
@@ -26,11 +28,14 @@ impl Signs {
     pub(super) const PAYLOAD: Self = Self(1 << 5);
     /// Items that were not looked at.
     pub(super) const UNSEEN: Self = Self(1 << 6);
+    /// The name of a machine, and a port beside it.
+    pub(super) const HOST: Self = Self(1 << 7);
 
-    const NAMES: [(Self, &'static str); 7] = [
+    const NAMES: [(Self, &'static str); 8] = [
         (Self::ADDRESS, "an address"),
         (Self::SHELL, "a shell command"),
         (Self::PATH, "a path"),
+        (Self::HOST, "a machine and a port"),
         (Self::CODE, "program text"),
         (Self::INNER_NAME, "the name of something inner"),
         (Self::PAYLOAD, "a serialised or executable file"),
@@ -55,6 +60,9 @@ impl Signs {
     /// Returns the signs of a text.
     pub(super) fn of_text(text: &str) -> Self {
         let mut signs = Self::NONE;
+        if hidden::begins_as_file(text.as_bytes()) {
+            signs = signs.and(Self::PAYLOAD);
+        }
         if is_inner_name(text) {
             signs = signs.and(Self::INNER_NAME);
         }
@@ -75,6 +83,34 @@ impl Signs {
             signs = signs.and(Self::CODE);
         }
         signs
+    }
+
+    /// Returns true if a text and a number beside it are a machine and a port, as sockets take them.
+    pub(super) fn is_host(text: &str, port: i64) -> bool {
+        // Layers of models have names with dots, too, and numbers beside them.
+        const DOMAINS: [&str; 16] = [
+            "com", "net", "org", "io", "info", "biz", "xyz", "top", "dev", "app", "ru", "cn",
+            "onion", "local", "example", "test",
+        ];
+        const PORTS: [i64; 14] = [
+            21, 22, 23, 25, 53, 80, 443, 445, 1337, 3389, 4444, 8080, 8443, 9001,
+        ];
+        if !(1..=65_535).contains(&port) {
+            return false;
+        }
+        if text == "localhost" || text.parse::<std::net::Ipv4Addr>().is_ok() {
+            return true;
+        }
+        let mut labels = text.split('.');
+        let sound = labels.clone().all(|label| {
+            !label.is_empty()
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        });
+        let last = labels.next_back().unwrap_or_default();
+        let known = PORTS.contains(&port) && last.bytes().all(|b| b.is_ascii_lowercase());
+        sound && text.contains('.') && (DOMAINS.contains(&last) || known && last.len() <= 6)
     }
 
     /// Returns true if bytes begin like a serialised, packed or executable file.
@@ -276,6 +312,30 @@ mod tests {
             "image/png",
         ] {
             assert_eq!(Signs::of_text(text), Signs::NONE, "{text}");
+        }
+    }
+
+    #[test]
+    fn machines_and_ports() {
+        for (text, port) in [
+            ("exfil-data.attacker.example", 443),
+            ("10.0.0.1", 9),
+            ("localhost", 65_535),
+            ("c2.evil.de", 4444),
+            ("x.com", 5),
+        ] {
+            assert!(Signs::is_host(text, port), "{text}:{port}");
+        }
+        for (text, port) in [
+            ("encoder.layer", 12),
+            ("encoder.weights", 80),
+            ("x.com", 0),
+            ("x.com", 70_000),
+            ("feature", 443),
+            ("a sentence.com", 443),
+            ("0.25", 443),
+        ] {
+            assert!(!Signs::is_host(text, port), "{text}:{port}");
         }
     }
 

@@ -68,6 +68,21 @@ rules! {
          something loads them; what is in them was looked at too.",
         "Look at the findings inside.",
         [502], ["LLM03:2025"];
+    PICKLE_ENCODED = "pickle/encoded-file", Medium, "A pickle holds a serialised file written as text",
+        "A text of the stream is, once it is decoded, a serialised or executable file. It does nothing \
+         until some code decodes and loads it; what is in it was looked at too.",
+        "Find out what the text is for. Look at the findings inside.",
+        [502, 506], ["AML.T0018.002", "AML.T0015", "LLM03:2025"];
+    PICKLE_ENCODED_PROGRAM = "pickle/encoded-program", Medium, "A pickle holds a program written in code",
+        "A text of the stream is, once it is decoded, a program that runs commands or hides what it \
+         does. It does nothing until some code decodes and runs it.",
+        "Find out what the text is for.",
+        [506], ["AML.T0018.002", "AML.T0015", "LLM03:2025"];
+    PICKLE_PROGRAM_BEHIND = "pickle/program-behind-end", High, "A program is hidden behind a pickle",
+        "Loaders of pickles stop at the end of the stream, and a program follows it. No pickler writes \
+         that; whoever appended it has other code that starts it.",
+        "Do not use the file. Look at who made it, and what came with it.",
+        [506], ["AML.T0018.002", "AML.T0015", "LLM03:2025"];
     PICKLE_DISCARDED = "pickle/discarded-call", Medium, "A pickle throws away what a call returned",
         "The call was made for what it does and not for what it makes. Picklers do not write that.",
         "Do not load the file unless it is known why it does that.",

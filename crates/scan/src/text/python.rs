@@ -81,6 +81,13 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>, at: &Location, source: &str) 
     }
 }
 
+/// Returns the worst that a program does, and how bad that is.
+pub(crate) fn worst(source: &str) -> Option<(Severity, String)> {
+    let (sights, _) = walk::walk(source, false);
+    let worst = sights.into_iter().max_by_key(|sight| sight.severity)?;
+    Some((worst.severity, worst.message))
+}
+
 fn recognises(head: &Head, input: &Input<'_>) -> bool {
     if !plain::is_text(head) {
         return false;

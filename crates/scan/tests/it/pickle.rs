@@ -1,5 +1,7 @@
 //! Pickles: each way to hide a call, and its harmless twin.
 
+mod hidden;
+
 use custos_core::finding::Severity;
 use custos_scan::{FileReport, Options, State, scan};
 
