@@ -8,6 +8,7 @@ mod literal;
 
 use custos_core::finding::Severity;
 
+use crate::pickle;
 use crate::route::Head;
 use crate::rules;
 use crate::source::{Cursor, CursorError, Part};
@@ -59,7 +60,7 @@ fn array(look: &mut Look<'_, '_, '_>, start: u64) -> Option<u64> {
         Err(NoLiteral::Broken) => {
             let message = "the header is no literal of Python";
             look.broken(&rules::tensors::NPY_HEADER, start, message);
-            return None;
+            return objects_all_the_same(look, data);
         }
         Err(NoLiteral::Expression) => {
             let mut finding = rules::tensors::NPY_EXPRESSION
@@ -68,15 +69,40 @@ fn array(look: &mut Look<'_, '_, '_>, start: u64) -> Option<u64> {
             finding.evidence = Some(text.chars().take(200).collect());
             look.work.find(finding);
             look.gap("its header cannot be read");
-            return None;
+            return objects_all_the_same(look, data);
         }
     };
     let Some(header) = Header::of(&literal) else {
         let message = "the header is not `descr`, `fortran_order` and `shape`";
         look.broken(&rules::tensors::NPY_HEADER, start, message);
-        return None;
+        return objects_all_the_same(look, data);
     };
     elements(look, &header, data)
+}
+
+// NumPy has more spellings of types than are read here, and some of them are objects.
+fn objects_all_the_same(look: &mut Look<'_, '_, '_>, data: u64) -> Option<u64> {
+    let size = look.input.bytes.len();
+    let part = Part::new(look.input.bytes, data..size);
+    let input = Input {
+        path: look.input.path.clone(),
+        bytes: &part,
+    };
+    if pickle::is_surely(&input) {
+        objects(look, data);
+    }
+    None
+}
+
+fn objects(look: &mut Look<'_, '_, '_>, data: u64) {
+    let size = look.input.bytes.len();
+    let message = "its elements are Python objects, stored as a pickle";
+    let mut finding = rules::tensors::NPY_OBJECT.finding(look.here(), message);
+    finding.location.offset = Some(data);
+    finding.cves = vec!["CVE-2019-6446".to_owned()];
+    look.work.find(finding);
+    // A limit is noted where it fired.
+    let _ = look.part("objects", data..size);
 }
 
 fn header(look: &mut Look<'_, '_, '_>, start: u64) -> Result<Option<(String, u64)>, CursorError> {
@@ -106,13 +132,7 @@ fn elements(look: &mut Look<'_, '_, '_>, header: &Header, data: u64) -> Option<u
     let size = look.input.bytes.len();
     let left = size.saturating_sub(data);
     if header.element.objects {
-        let message = "its elements are Python objects, stored as a pickle";
-        let mut finding = rules::tensors::NPY_OBJECT.finding(look.here(), message);
-        finding.location.offset = Some(data);
-        finding.cves = vec!["CVE-2019-6446".to_owned()];
-        look.work.find(finding);
-        // A limit is noted where it fired.
-        let _ = look.part("objects", data..size);
+        objects(look, data);
         return Some(size);
     }
     let count = header
@@ -246,6 +266,12 @@ fn repeated(one: Element, shape: &Literal) -> Option<Element> {
 }
 
 fn plain(text: &str) -> Option<Element> {
+    if matches!(text, "object" | "object_") {
+        return Some(Element {
+            size: 0,
+            objects: true,
+        });
+    }
     let bare = text.trim_start_matches(['<', '>', '|', '=']);
     let mut chars = bare.chars();
     let kind = chars.next()?;
