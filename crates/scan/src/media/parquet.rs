@@ -228,7 +228,9 @@ impl File<'_, '_, '_, '_> {
         let Ok((described, len)) = Struct::read(bytes) else {
             return;
         };
-        if described.place(7).is_some() && described.place(9).is_some() {
+        let is_description = described.place(7).is_some() && described.place(9).is_some();
+        let is_column = described.place(2).is_some() && described.inner(3).is_some();
+        if is_description || is_column {
             let end = at.saturating_add(u64::try_from(len).unwrap_or(0));
             super::parts::metadata(self.look, at..end, "the description of a column");
         }

@@ -86,8 +86,8 @@ pub(super) fn examine(look: &mut Look<'_, '_, '_>) {
     look.covered.parsed(0..size);
 }
 
-// Where a tag ends: at a bracket outside of quotes.
-fn tag(from: &str) -> usize {
+/// Returns where a tag ends: at a bracket outside of quotes.
+pub(super) fn tag(from: &str) -> usize {
     let mut quote = None;
     for (at, c) in from.char_indices() {
         match (quote, c) {
@@ -225,7 +225,8 @@ impl Tags<'_, '_, '_, '_> {
     }
 }
 
-fn attributes(tag: &str) -> impl Iterator<Item = (&str, &str)> {
+/// Returns the attributes of a tag.
+pub(super) fn attributes(tag: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = tag;
     std::iter::from_fn(move || {
         let (before, after) = rest.split_once('=')?;

@@ -1,6 +1,7 @@
 //! Datasets, images, sound, and hidden characters.
 
 mod build;
+mod pages;
 
 use custos_core::finding::{Finding, Severity};
 use custos_scan::{FileReport, Options, State, fuzz, scan};
@@ -25,7 +26,11 @@ pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
         ("ico", build::ico()),
         ("tiff", build::tiff(b"a picture of one point\0")),
         ("svg", build::svg("<path d=\"M0 0\"/>")),
+        ("html", pages::html("<h1>Results</h1>")),
         ("wav", build::wav(b"a short recording!")),
+        ("au", pages::au(b"a short recording")),
+        ("caf", pages::caf(b"a short recording")),
+        ("w64", pages::w64(b"a short recording")),
         ("aiff", build::aiff()),
         ("flac", build::flac(b"TITLE=a short recording")),
         ("mp3", build::mp3(b"\x03a short recording")),
@@ -116,6 +121,7 @@ fn what_is_cut_is_never_clean() {
         "arrow-stream",
         "tfrecord",
         "svg",
+        "html",
         "matroska",
         "mp4",
         "avro",
