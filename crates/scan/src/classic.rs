@@ -1,18 +1,26 @@
 //! Trees, classic models, and packages of models.
 
+mod caffe;
 mod catboost;
+mod crfsuite;
+mod dlib;
+mod fasttext;
+mod fortran;
 mod joblib;
 mod lightgbm;
 mod mar;
+mod matlab;
 mod nemo;
 mod r;
 mod skops;
+mod word2vec;
+mod words;
 mod xgboost;
 
 use crate::route::Format;
 
 /// The lists that a verdict depends on.
-pub(crate) static DATA: &[&str] = &[r::LIST, skops::LIST];
+pub(crate) static DATA: &[&str] = &[r::LIST, skops::LIST, caffe::SCHEMA];
 
 pub(crate) static FORMATS: &[Format] = &[
     Format {
@@ -80,5 +88,65 @@ pub(crate) static FORMATS: &[Format] = &[
         extensions: &[],
         recognises: nemo::recognises,
         examine: nemo::examine,
+    },
+    Format {
+        name: "CRFsuite",
+        extensions: &["crfsuite"],
+        recognises: crfsuite::recognises,
+        examine: crfsuite::examine,
+    },
+    Format {
+        name: "fastText",
+        extensions: &["ftz"],
+        recognises: fasttext::recognises,
+        examine: fasttext::examine,
+    },
+    Format {
+        name: "word2vec",
+        extensions: &[],
+        recognises: word2vec::recognises,
+        examine: word2vec::examine,
+    },
+    Format {
+        name: "MATLAB",
+        extensions: &["mat"],
+        recognises: matlab::recognises,
+        examine: matlab::examine,
+    },
+    Format {
+        name: "MATLAB 4",
+        extensions: &["mat"],
+        recognises: matlab::is_old,
+        examine: matlab::examine_old,
+    },
+    Format {
+        name: "MATLAB variable",
+        extensions: &[],
+        recognises: matlab::is_variable,
+        examine: matlab::examine_variable,
+    },
+    Format {
+        name: "Caffe",
+        extensions: &["caffemodel"],
+        recognises: caffe::recognises,
+        examine: caffe::examine,
+    },
+    Format {
+        name: "Caffe net",
+        extensions: &["prototxt"],
+        recognises: caffe::is_net,
+        examine: caffe::examine_net,
+    },
+    Format {
+        name: "dlib shape predictor",
+        extensions: &[],
+        recognises: dlib::recognises,
+        examine: dlib::examine,
+    },
+    Format {
+        name: "Fortran records",
+        extensions: &[],
+        recognises: fortran::recognises,
+        examine: fortran::examine,
     },
 ];

@@ -76,6 +76,47 @@ rules! {
         "A part of the model lies outside of the file, or has an impossible layout.",
         "Get the file again from its source.",
         [20, 125], ["LLM03:2025"];
+    CRFSUITE_BROKEN = "crfsuite/broken", Medium, "A model of crfsuite is broken",
+        "A place or a count in the model leads out of it. The loader follows them as they are, and \
+         reads beyond the model.",
+        "Do not load the file.",
+        [125], ["LLM03:2025"];
+    EMBEDDINGS_BROKEN = "embeddings/broken", Medium, "A file of vectors is broken",
+        "The file says that it has more vectors than it has. Loaders take memory for all of them \
+         first.",
+        "Get the file again from its source.",
+        [789, 125], ["LLM03:2025", "LLM10:2025"];
+    DLIB_BROKEN = "dlib/broken", Medium, "A shape predictor of dlib is broken",
+        "A list says that it has more than the file. The loader takes memory for all of it first.",
+        "Get the file again from its source.",
+        [789, 20], ["LLM03:2025", "LLM10:2025"];
+    MATLAB_BROKEN = "matlab/broken", Medium, "A file of MATLAB is broken",
+        "The file breaks off, or an element of it leads out of what it lies in.",
+        "Get the file again from its source.",
+        [20, 125], ["LLM03:2025"];
+    MATLAB_FUNCTION = "matlab/function", Low, "A file of MATLAB holds a function",
+        "Loading the file runs nothing. The function runs when somebody calls the variable.",
+        "Read what the function does before you call it.",
+        [502], ["AML.T0011", "LLM03:2025"];
+    MATLAB_OBJECT = "matlab/object", Low, "A file of MATLAB holds an object",
+        "Loading the file calls methods of the class of the object, which has to be on the path of \
+         whoever loads it.",
+        "Load the file where nothing but what you know is on the path.",
+        [502], ["AML.T0011", "LLM03:2025"];
+    MATLAB_JAVA = "matlab/java-object", High, "A file of MATLAB holds serialized objects of Java",
+        "MATLAB has Java read the objects back when the file is loaded. Chains of classes that are on \
+         its path can be made to run commands by that.",
+        "Do not load the file.",
+        [502], ["AML.T0011", "LLM03:2025"];
+    CAFFE_BROKEN = "caffe/broken", Medium, "A net of Caffe is broken",
+        "The file is not what the format asks for; what comes behind the fault was not looked at.",
+        "Get the file again from its source.",
+        [20], ["LLM03:2025"];
+    CAFFE_PYTHON = "caffe/python-layer", Medium, "A net of Caffe runs Python",
+        "Caffe imports the module that the layer names, and calls the class with the text that it \
+         holds. Both have to be on the path of whoever loads the net.",
+        "Do not load the net unless you know that module.",
+        [94, 829], ["AML.T0011.000", "LLM03:2025"];
     MAR_PATH = "mar/path", High, "A model archive names files outside of itself",
         "TorchServe unpacks the archive and takes handler, model and requirements from where the \
          manifest says. A name that leads out makes it write or run another file \

@@ -5,6 +5,9 @@
     reason = "samples are small"
 )]
 
+mod caffe;
+mod matlab;
+mod models;
 mod old_trees;
 pub mod packages;
 pub mod r;
@@ -33,6 +36,21 @@ pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
         ("CatBoost", trees::catboost()),
         ("MAR", packages::mar("handler.py:handle", "handler.py")),
         ("NeMo", packages::nemo(&[])),
+        ("CRFsuite", models::crfsuite()),
+        ("dlib shape predictor", models::dlib()),
+        ("fastText", models::fasttext(false, false)),
+        ("fastText", models::fasttext(true, true)),
+        ("word2vec", models::word2vec()),
+        (
+            "Fortran records",
+            models::fortran(&[&[7; 40], &[9; 80]], false),
+        ),
+        ("MATLAB", matlab::sample(false)),
+        ("MATLAB", matlab::sample(true)),
+        ("MATLAB variable", matlab::variable()),
+        ("MATLAB 4", matlab::old()),
+        ("Caffe", caffe::weights()),
+        ("Caffe net", caffe::net("")),
     ]
 }
 
