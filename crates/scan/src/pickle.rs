@@ -12,6 +12,7 @@ mod machine;
 mod show;
 mod signs;
 mod value;
+mod views;
 
 use custos_core::finding::{Finding, Location, Severity};
 

@@ -15,6 +15,7 @@ use super::machine::{Call, Filling, Global, Here, Machine, Observer, Oddity, Out
 use super::show;
 use super::signs::Signs;
 use super::value::{How, Node, Span, Value};
+use super::views;
 use crate::rules::{self, Rule};
 
 /// Most different things that are reported of one stream.
@@ -245,6 +246,18 @@ impl Judge {
         self.see(evidence, seen);
     }
 
+    fn view(&mut self, here: Here<'_, '_>, callee: u32, call: &Call) {
+        let Here { at, machine } = here;
+        let fault = machine
+            .global(callee)
+            .and_then(|global| views::fault(global, call.arguments, machine));
+        if let Some(fault) = fault {
+            let message = format!("a tensor reaches beyond its storage: {fault}");
+            let evidence = show::call(call, machine);
+            self.simple(at, &rules::tensors::TORCH_VIEW, (message, evidence));
+        }
+    }
+
     // The class that a reconstructing function makes an object of.
     fn made_of(&mut self, at: u64, call: &Call, machine: &Machine<'_>) {
         let first = machine
@@ -323,7 +336,10 @@ impl Observer for Judge {
                 self.unknown_call(&names, signs, (at, show::call(call, machine)));
                 Outcome::Kept
             }
-            Standing::Allowed(uses) => self.allowed_call(here, (&names, uses), call),
+            Standing::Allowed(uses) => {
+                self.view(here, place, call);
+                self.allowed_call(here, (&names, uses), call)
+            }
         }
     }
 
@@ -609,7 +625,7 @@ fn guard(names: &Names, call: &Call, machine: &Machine<'_>) -> Result<(), &'stat
 }
 
 // `('storage', <class>, key, location, elements)`.
-fn storage(at: u64, id: Value, machine: &Machine<'_>) -> Option<Storage> {
+pub(super) fn storage(at: u64, id: Value, machine: &Machine<'_>) -> Option<Storage> {
     let (items, _) = machine.items(id)?;
     // The old layout adds what a view of another storage shows.
     let (kind, class, key, elements, old) = match items {

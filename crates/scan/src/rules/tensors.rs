@@ -8,6 +8,11 @@ rules! {
          Loaders that trust one of them read or write other memory (CVE-2026-24747).",
         "Do not load the file.",
         [125, 787], ["LLM03:2025"];
+    TORCH_VIEW = "torch/view", High, "A tensor reaches beyond its storage",
+        "Its offset, sizes and strides lead to elements that its storage does not have. PyTorch fills \
+         them with whatever is in memory; other readers read outside of the storage.",
+        "Do not load the file.",
+        [125, 908], ["LLM03:2025"];
     TORCH_STORAGE_MISSING = "torch/storage-missing", Medium, "A tensor's storage is not in the archive",
         "The pickle of a PyTorch archive refers to a storage that is not there.",
         "Get the file again from its source.",

@@ -4,6 +4,7 @@
 //! a field, is stored as a pickle (CVE-2019-6446): it is looked at like any other. Several arrays
 //! may follow each other in one file.
 
+mod kinds;
 mod literal;
 
 use custos_core::finding::Severity;
@@ -14,13 +15,12 @@ use crate::rules;
 use crate::source::{Cursor, CursorError, Part};
 use crate::work::{Input, Look};
 
+use kinds::Element;
 use literal::{Literal, NoLiteral};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// Largest header that is read; NumPy itself takes 10,000 bytes unless told otherwise.
 const MAX_HEADER: u32 = 1 << 20;
-/// Most dimensions of an array in any release.
-const MAX_DIMENSIONS: usize = 64;
 
 /// Returns true if it begins with the mark.
 pub(crate) fn recognises(head: &Head, _: &Input<'_>) -> bool {
@@ -168,12 +168,6 @@ struct Header {
     shape: Vec<u64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Element {
-    size: u64,
-    objects: bool,
-}
-
 impl Header {
     fn of(literal: &Literal) -> Option<Self> {
         let Literal::Dict(entries) = literal else {
@@ -201,100 +195,8 @@ impl Header {
             return None;
         };
         Some(Self {
-            element: element(descr)?,
-            shape: dimensions(shape)?,
+            element: kinds::element(descr)?,
+            shape: kinds::dimensions(shape)?,
         })
     }
-}
-
-fn dimensions(shape: &[Literal]) -> Option<Vec<u64>> {
-    if shape.len() > MAX_DIMENSIONS {
-        return None;
-    }
-    let number = |one: &Literal| match one {
-        Literal::Int(number) => u64::try_from(*number).ok(),
-        _ => None,
-    };
-    shape.iter().map(number).collect()
-}
-
-// The size of an element, from how NumPy describes its type; the literal bounds the depth.
-fn element(descr: &Literal) -> Option<Element> {
-    match descr {
-        Literal::Text(text) => plain(text),
-        // A type and the shape of an array of it.
-        Literal::Tuple(pair) => match pair.as_slice() {
-            [kind, shape] => repeated(element(kind)?, shape),
-            _ => None,
-        },
-        Literal::List(fields) => {
-            let mut sum = Element {
-                size: 0,
-                objects: false,
-            };
-            for field in fields {
-                let Literal::Tuple(parts) = field else {
-                    return None;
-                };
-                let one = match parts.as_slice() {
-                    [_, kind] => element(kind)?,
-                    [_, kind, shape] => repeated(element(kind)?, shape)?,
-                    _ => return None,
-                };
-                sum.size = sum.size.checked_add(one.size)?;
-                sum.objects |= one.objects;
-            }
-            Some(sum)
-        }
-        _ => None,
-    }
-}
-
-fn repeated(one: Element, shape: &Literal) -> Option<Element> {
-    let shape = match shape {
-        Literal::Tuple(shape) => dimensions(shape)?,
-        Literal::Int(_) => dimensions(std::slice::from_ref(shape))?,
-        _ => return None,
-    };
-    let count = shape
-        .iter()
-        .try_fold(1_u64, |product, one| product.checked_mul(*one))?;
-    Some(Element {
-        size: one.size.checked_mul(count)?,
-        objects: one.objects,
-    })
-}
-
-fn plain(text: &str) -> Option<Element> {
-    if matches!(text, "object" | "object_") {
-        return Some(Element {
-            size: 0,
-            objects: true,
-        });
-    }
-    let bare = text.trim_start_matches(['<', '>', '|', '=']);
-    let mut chars = bare.chars();
-    let kind = chars.next()?;
-    let digits = chars.as_str().split('[').next().unwrap_or_default();
-    let count = if digits.is_empty() {
-        None
-    } else {
-        Some(digits.parse::<u64>().ok()?)
-    };
-    let size = match (kind, count) {
-        ('O', _) => {
-            return Some(Element {
-                size: 0,
-                objects: true,
-            });
-        }
-        ('?', None) => 1,
-        ('U', Some(count)) => count.checked_mul(4)?,
-        ('b' | 'i' | 'u' | 'f' | 'c' | 'S' | 'a' | 'V' | 'M' | 'm', Some(count)) => count,
-        _ => return None,
-    };
-    Some(Element {
-        size,
-        objects: false,
-    })
 }

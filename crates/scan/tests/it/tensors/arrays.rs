@@ -36,6 +36,10 @@ fn arrays_of_values_are_covered() {
         ),
         ("[(('title', 'a'), '<f4')]", "(1,)", 4),
         ("('<f4', (2,))", "(3L,)", 24),
+        ("'float64'", "(2,)", 16),
+        ("'<f8,i4'", "(2,)", 24),
+        ("'(2,3)f4, <2U3'", "(1,)", 48),
+        ("'datetime64[ns]'", "(1,)", 8),
     ] {
         let report = quiet(&npy(descr, shape, &vec![0; bytes]));
         assert_eq!(rules(&report), [""; 0], "{descr}");
@@ -57,6 +61,13 @@ fn arrays_of_objects_are_pickles() {
         "'object_'",
         "[('a', '<f8'), ('b', [('c', '|O')])]",
         "('|O', (2,))",
+        "'object'",
+        "'object_'",
+        "'<f8,object'",
+        "'(2,)O'",
+        "'3O'",
+        "'U3, O'",
+        "'T'",
     ] {
         let bad = told(&npy(descr, "(1,)", &payload), "npy/object", Severity::Low);
         assert_eq!(cves(&bad, "npy/object"), ["CVE-2019-6446"]);
@@ -103,6 +114,11 @@ fn headers_and_sizes_that_lie() {
         let report = told(&raw_npy(header, &[0; 8]), "npy/header", Severity::Medium);
         assert!(!report.gaps.is_empty());
     }
+    // What is no array, and a pickle behind its header.
+    let payload = Assembler::protocol(4).call("posix", "system", "id").stop();
+    let header = "{'descr': 'unheard', 'fortran_order': False, 'shape': (1,)}";
+    let report = look(&raw_npy(header, &payload));
+    assert_eq!(report.worst(), Some(Severity::Critical), "{report:#?}");
 }
 
 fn text(text: &str) -> Vec<u8> {

@@ -197,3 +197,47 @@ fn what_the_safe_loader_of_pytorch_let_pass() {
     let report = look(&model(&torch("0", 2, call), 8));
     assert_eq!(report.worst(), Some(Severity::Critical));
 }
+
+#[test]
+fn tensors_that_reach_beyond_their_storage() {
+    let over = |offset: u8, sizes: [u8; 2], strides: [u8; 2]| {
+        let [rows, columns] = sizes;
+        let [down, right] = strides;
+        let pickle = Assembler::protocol(4)
+            .raw(b"}")
+            .text("w")
+            .stack_global("torch._utils", "_rebuild_tensor_v2")
+            .raw(b"((")
+            .text("storage")
+            .stack_global("torch", "FloatStorage")
+            .text("0")
+            .text("cpu")
+            .raw(b"K\x06tQ")
+            .raw(&[b'K', offset])
+            .raw(&[b'K', rows, b'K', columns, 0x86])
+            .raw(&[b'K', down, b'K', right, 0x86, 0x89])
+            .stack_global("collections", "OrderedDict")
+            .raw(b")RtRs")
+            .stop();
+        model(&pickle, 24)
+    };
+    for (offset, sizes, strides) in [
+        (0, [2, 3], [3, 1]),
+        (0, [3, 2], [1, 3]),
+        // One row for all, the last element, and none.
+        (0, [200, 6], [0, 1]),
+        (5, [1, 1], [9, 9]),
+        (9, [0, 3], [3, 1]),
+    ] {
+        assert_eq!(rules(&quiet(&over(offset, sizes, strides))), [""; 0]);
+    }
+    for (offset, sizes, strides) in [
+        (1, [2, 3], [3, 1]),
+        (0, [2, 3], [4, 1]),
+        (6, [1, 1], [1, 1]),
+        (0, [255, 255], [255, 255]),
+    ] {
+        let bytes = over(offset, sizes, strides);
+        told(&bytes, "torch/view", Severity::High);
+    }
+}
