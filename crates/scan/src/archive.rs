@@ -1,5 +1,6 @@
 //! Archives and packed streams: what lies in them is looked at like any other file.
 
+pub(crate) mod blosc;
 pub(crate) mod oci;
 pub(crate) mod packed;
 pub(crate) mod sevenz;
@@ -75,6 +76,7 @@ pub(crate) static FORMATS: &[Format] = &[
     packed("lzma", &["lzma"], packed::is_lzma, packed::lzma),
     packed("zstd", &["zst", "zstd"], packed::is_zstd, packed::zstd),
     packed("lz4", &["lz4"], packed::is_lz4, packed::lz4),
+    packed("blosc", &["blosc"], blosc::recognises, blosc::examine),
 ];
 
 const fn packed(

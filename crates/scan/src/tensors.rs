@@ -12,6 +12,7 @@ pub(crate) mod npy;
 pub(crate) mod orbax;
 pub(crate) mod safetensors;
 pub(crate) mod torch;
+pub(crate) mod zarr;
 
 use crate::route::Format;
 
@@ -60,6 +61,12 @@ pub(crate) static FORMATS: &[Format] = &[
         extensions: &[],
         recognises: orbax::recognises,
         examine: orbax::examine,
+    },
+    Format {
+        name: "Zarr",
+        extensions: &[],
+        recognises: zarr::recognises,
+        examine: zarr::examine,
     },
     Format {
         name: "Torch",

@@ -71,6 +71,10 @@ rules! {
         "What is cut into parts passes scanners that look at one file at a time.",
         "Join the parts, and scan what comes out.",
         [693], ["AML.T0015", "LLM03:2025"];
+    BLOSC_BROKEN = "blosc/broken", Medium, "A packed chunk of an array is broken",
+        "A header, or a packed stream, is damaged.",
+        "Get the array again from its source.",
+        [20], ["LLM03:2025"];
     SEVENZ_BROKEN = "sevenz/broken", Medium, "A 7z archive is broken",
         "A header or a packed stream is damaged. What could be unpacked was looked at.",
         "Get the archive again from its source.",

@@ -102,6 +102,11 @@ rules! {
         "One program takes the first, another the last: they load different models from one file.",
         "Get the file again from its source.",
         [436], ["AML.T0015", "LLM03:2025"];
+    ZARR_PICKLE = "zarr/pickle", Medium, "An array in Zarr is unpickled",
+        "Whoever reads the array unpickles its chunks. What a chunk does is told by findings of its \
+         own.",
+        "Store texts and numbers by a codec that makes nothing else of them.",
+        [502], ["AML.T0011", "LLM03:2025"];
     GGUF_NAME = "gguf/name", High, "A GGUF tensor has a name that is none",
         "The name holds control characters, or leads out of a folder. Programs write tensors to \
          files, or to a terminal, under their names.",

@@ -1,5 +1,6 @@
 //! Zip archives whose headers lie, and their honest twins.
 
+mod blosc;
 pub mod packed;
 mod programs;
 pub mod tar;
@@ -602,6 +603,7 @@ pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
         ("zip", zip),
     ];
     samples.extend(packed::samples());
+    samples.push(("blosc", blosc::sample()));
     samples.extend(tar::samples());
     samples.extend(programs::samples());
     samples

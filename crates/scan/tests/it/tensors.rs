@@ -40,6 +40,7 @@ pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
             "Orbax",
             others::orbax("orbax.checkpoint.handlers.StandardCheckpointHandler"),
         ),
+        ("Zarr", others::zarr("vlen-utf8")),
         ("Torch", others::torch_lua(false)),
         ("llamafile", others::llamafile()),
     ]

@@ -241,3 +241,43 @@ fn tensors_that_reach_beyond_their_storage() {
         told(&bytes, "torch/view", Severity::High);
     }
 }
+
+pub fn zarr(filter: &str) -> Vec<u8> {
+    format!(
+        r#"{{"chunks":[4],"compressor":{{"id":"blosc","cname":"lz4"}},"dtype":"|O","filters":[{{"id":"{filter}"}}],"shape":[4],"zarr_format":2}}"#
+    )
+    .into_bytes()
+}
+
+#[test]
+fn arrays_of_zarr_that_are_unpickled() {
+    assert_eq!(rules(&quiet(&zarr("vlen-utf8"))), [""; 0]);
+    told(&zarr("pickle"), "zarr/pickle", Severity::Medium);
+    let inner = String::from_utf8(zarr("pickle")).unwrap();
+    let consolidated =
+        format!(r#"{{"metadata":{{"a/.zarray":{inner}}},"zarr_consolidated_format":1}}"#);
+    told(consolidated.as_bytes(), "zarr/pickle", Severity::Medium);
+    let third =
+        r#"{"zarr_format":3,"node_type":"array","codecs":[{"name":"bytes"},{"name":"zstd"}]}"#;
+    assert_eq!(rules(&quiet(third.as_bytes())), [""; 0]);
+    let third = third.replace("zstd", "numcodecs.pickle");
+    told(third.as_bytes(), "zarr/pickle", Severity::Medium);
+    // What a user notes is no filter.
+    let noted = r#"{"zarr_format":2,"attributes":{"id":"pickle","food":{"name":"pickle"}}}"#;
+    assert_eq!(rules(&quiet(noted.as_bytes())), [""; 0]);
+}
+
+#[test]
+fn addresses_of_chunks_are_templates() {
+    let with = |template: &str, address: &str| {
+        format!(
+            r#"{{"version":1,"templates":{{"u":"{template}"}},"refs":{{".zgroup":"{{\"zarr_format\":2}}","x/0":["{address}",0,100]}}}}"#
+        )
+    };
+    let plain = with("example/data-{{i}}.nc", "{{u}}");
+    assert_eq!(rules(&quiet(plain.as_bytes())), [""; 0]);
+    let escape = "{{ cycler.__init__.__globals__.os.popen('id').read() }}";
+    for text in [with(escape, "{{u}}"), with("x", escape)] {
+        told(text.as_bytes(), "template/inner-attribute", Severity::High);
+    }
+}
