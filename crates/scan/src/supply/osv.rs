@@ -107,6 +107,17 @@ impl AdvisoriesBuilder {
         for digest in &self.digests {
             hasher.update(digest.to_hex().as_bytes());
         }
+        // Neither a folder nor an archive has an order of its own.
+        let known = &self.known;
+        let id = |one: &Affected| {
+            known
+                .get(usize::try_from(one.advisory).ok()?)
+                .map(|one| &one.id)
+        };
+        for list in self.packages.values_mut() {
+            list.sort_by(|a, b| id(a).cmp(&id(b)));
+            list.shrink_to_fit();
+        }
         Advisories {
             snapshot: Snapshot {
                 digest: hasher.finish(),

@@ -1,9 +1,7 @@
 //! Documents of an OSV database, and the archives that hold them.
 
-use std::io::Read;
-
 use custos_core::finding::Severity;
-use flate2::read::DeflateDecoder;
+use flate2::{Decompress, FlushDecompress, Status};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -130,15 +128,14 @@ pub(super) fn of_zip(
     mut each: impl FnMut(&[u8]) -> Result<(), AdvisoryError>,
 ) -> Result<(), AdvisoryError> {
     let (mut at, count) = directory(archive)?;
-    let mut document = Vec::new();
+    let mut unpacker = Unpacker::new();
     for _ in 0..count.min(MAX_DOCUMENTS) {
         let entry = Entry::read(archive, at)?;
         at = entry.next;
         if !entry.name.to_ascii_lowercase().ends_with(b".json") {
             continue;
         }
-        entry.unpack(archive, &mut document)?;
-        each(&document)?;
+        each(unpacker.unpack(archive, &entry)?)?;
     }
     Ok(())
 }
@@ -203,42 +200,99 @@ impl Entry {
             next: name_at.saturating_add(name).saturating_add(others),
         })
     }
+}
 
-    fn unpack(&self, archive: &dyn ReadAt, into: &mut Vec<u8>) -> Result<(), AdvisoryError> {
-        let larger = self.size.max(self.packed);
+// There are tens of thousands of documents: with buffers of their own, each would leave a hole between
+// what is kept of it and of the next one.
+struct Unpacker {
+    inflate: Decompress,
+    packed: Vec<u8>,
+    document: Vec<u8>,
+}
+
+impl Unpacker {
+    fn new() -> Self {
+        Self {
+            inflate: Decompress::new(false),
+            packed: Vec::new(),
+            document: Vec::new(),
+        }
+    }
+
+    fn unpack(&mut self, archive: &dyn ReadAt, entry: &Entry) -> Result<&[u8], AdvisoryError> {
+        let larger = entry.size.max(entry.packed);
         if larger > MAX_DOCUMENT {
             return Err(AdvisoryError::Large(larger));
         }
-        let local = take(archive, self.header, 30)?;
+        let local = take(archive, entry.header, 30)?;
         let before = long(&local, 26, 2)?
             .saturating_add(long(&local, 28, 2)?)
             .saturating_add(30);
-        let packed_len = usize::try_from(self.packed).map_err(|_| BROKEN)?;
-        let packed = take(archive, self.header.saturating_add(before), packed_len)?;
-        into.clear();
-        match self.method {
-            0 => into.extend(&packed),
+        let packed = usize::try_from(entry.packed).map_err(|_| BROKEN)?;
+        fill(
+            archive,
+            entry.header.saturating_add(before),
+            packed,
+            &mut self.packed,
+        )?;
+        match entry.method {
+            0 => Ok(&self.packed),
             8 => {
-                let unpacker = DeflateDecoder::new(packed.as_slice());
-                unpacker.take(MAX_DOCUMENT).read_to_end(into)?;
+                self.inflate()?;
+                Ok(&self.document)
             }
-            _ => return Err(AdvisoryError::Zip("it is packed in an unusual way")),
+            _ => Err(AdvisoryError::Zip("it is packed in an unusual way")),
         }
-        Ok(())
+    }
+
+    fn inflate(&mut self) -> Result<(), AdvisoryError> {
+        const STEP: usize = 64 << 10;
+        self.inflate.reset(false);
+        self.document.clear();
+        loop {
+            let done = (self.inflate.total_in(), self.inflate.total_out());
+            if done.1 > MAX_DOCUMENT {
+                return Err(AdvisoryError::Large(done.1));
+            }
+            let read = usize::try_from(done.0).unwrap_or(usize::MAX);
+            let rest = self.packed.get(read..).unwrap_or_default();
+            self.document.reserve(STEP);
+            let status =
+                self.inflate
+                    .decompress_vec(rest, &mut self.document, FlushDecompress::None);
+            if let Ok(Status::StreamEnd) = status {
+                return Ok(());
+            }
+            if status.is_err() || done == (self.inflate.total_in(), self.inflate.total_out()) {
+                return Err(AdvisoryError::Zip("a document in it cannot be unpacked"));
+            }
+        }
     }
 }
 
 fn take(archive: &dyn ReadAt, at: u64, len: usize) -> Result<Vec<u8>, AdvisoryError> {
+    let mut bytes = Vec::new();
+    fill(archive, at, len, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn fill(
+    archive: &dyn ReadAt,
+    at: u64,
+    len: usize,
+    bytes: &mut Vec<u8>,
+) -> Result<(), AdvisoryError> {
     // Lengths come from the archive, which has to be as long.
     let len_64 = u64::try_from(len).unwrap_or(u64::MAX);
     if len_64 > archive.len() {
         return Err(BROKEN);
     }
-    let mut bytes = vec![0; len];
-    if read_full(archive, at, &mut bytes)? < len {
+    bytes.clear();
+    bytes.resize(len, 0);
+    if read_full(archive, at, bytes)? < len {
         return Err(BROKEN);
     }
-    Ok(bytes)
+    Ok(())
 }
 
 // A little-endian number of so many bytes.

@@ -1,5 +1,7 @@
 //! Known vulnerabilities: databases made here, in the schema of OSV.
 
+use std::io::Write as _;
+
 use custos_core::finding::Severity;
 use custos_scan::{Advisories, AdvisoryError, Knowledge};
 use serde_json::{Value, json};
@@ -233,4 +235,43 @@ fn a_document_that_is_none_is_counted() {
     assert!(matches!(error, AdvisoryError::Document(_)));
     let snapshot = builder.finish().snapshot().clone();
     assert_eq!((snapshot.unreadable, snapshot.advisories), (1, 0));
+}
+
+#[test]
+fn the_order_of_documents_is_none_of_a_report() {
+    let events = range("ECOSYSTEM", &json!([{"introduced": "0"}]));
+    let mut documents = ["PYSEC-3", "PYSEC-1", "PYSEC-2"]
+        .map(|id| advisory(id, ("PyPI", "acme"), &events))
+        .to_vec();
+    let messages = |documents: &[Value]| -> Vec<String> {
+        let report = look(
+            "requirements.txt",
+            "acme==1.0\n",
+            Some(&knowledge(documents)),
+        );
+        let findings = report.findings.into_iter();
+        findings.map(|one| one.message).collect()
+    };
+    let one = messages(&documents);
+    assert!(one[0].contains("PYSEC-1"), "{one:?}");
+    documents.reverse();
+    assert_eq!(messages(&documents), one);
+}
+
+#[test]
+fn a_document_that_cannot_be_unpacked_is_an_error() {
+    let document = advisory("PYSEC-1", ("PyPI", "acme"), &range("ECOSYSTEM", &json!([])));
+    let text = document.to_string().repeat(40);
+    let mut packer = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    packer.write_all(text.as_bytes()).unwrap();
+    let mut member = Member::new("PYSEC-1.json", &packer.finish().unwrap());
+    member.method = 8;
+    let mut zip = archive(&[member]);
+    let mut builder = Advisories::builder();
+    // What is in it is no document, and is counted.
+    builder.add_zip(&zip).unwrap();
+    assert_eq!(builder.finish().snapshot().unreadable, 1);
+    zip[42..60].fill(0xff);
+    let error = Advisories::builder().add_zip(&zip).unwrap_err();
+    assert!(matches!(error, AdvisoryError::Zip(_)), "{error}");
 }
