@@ -68,7 +68,7 @@ mod unpack;
 mod wire;
 mod work;
 
-pub use neighbours::{Neighbour, Neighbours};
+pub use neighbours::{Graphs, Neighbour, Neighbours};
 pub use recorded::Expectation;
 pub use report::{Coverage, FileReport, Gap, Recognised, State};
 pub use supply::{Advisories, AdvisoriesBuilder, AdvisoryError, Knowledge, Snapshot};

@@ -20,8 +20,7 @@ use std::sync::OnceLock;
 
 use rustix::fs::{FileType, OFlags};
 
-use crate::graphs::values;
-use crate::neighbours::{Neighbour, Neighbours};
+use crate::neighbours::{Graphs, Neighbour, Neighbours};
 use crate::recorded::{self, Expectation, Lies};
 use crate::source::{ReadAt, read_all};
 use crate::sources::{Item, Note, Source};
@@ -71,7 +70,7 @@ pub struct Tree {
     // No link, pipe or device below it, and nothing left out but what is never part of a model.
     whole: bool,
     // Items that may be graphs, by their paths.
-    graphs: OnceLock<BTreeMap<String, usize>>,
+    graphs: OnceLock<Graphs>,
 }
 
 impl Tree {
@@ -160,14 +159,8 @@ impl Tree {
         self.whole
     }
 
-    fn graphs(&self) -> &BTreeMap<String, usize> {
-        self.graphs.get_or_init(|| {
-            let items = self.items.iter().enumerate();
-            let graphs = items.filter(|(_, item)| values::may_be_graph(&item.path));
-            graphs
-                .map(|(index, item)| (item.path.clone(), index))
-                .collect()
-        })
+    fn graphs(&self) -> &Graphs {
+        self.graphs.get_or_init(|| Graphs::of(&self.items))
     }
 
     // Opens what lies below the folder.
@@ -247,15 +240,6 @@ impl ReadAt for OnDisk {
     }
 }
 
-/// Most graphs that are looked through around a file.
-const MAX_AROUND: usize = 1_000;
-
-// What is before the name of a file: nothing, or something with a `/` at its end.
-fn folder_of(path: &str) -> &str {
-    let end = path.rfind('/').map_or(0, |at| at.saturating_add(1));
-    path.get(..end).unwrap_or_default()
-}
-
 /// What lies in the folder of one file.
 struct Beside<'a> {
     tree: &'a Tree,
@@ -292,20 +276,7 @@ impl Beside<'_> {
 
 impl Neighbours for Beside<'_> {
     fn graphs(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        let mut here = folder_of(self.path());
-        for up in ["", "../", "../../"] {
-            let graphs = self.tree.graphs().range(here.to_owned()..);
-            let graphs = graphs.map_while(|(path, _)| path.strip_prefix(here));
-            let graphs = graphs.filter(|name| values::is_graph(name));
-            let own = graphs.take(MAX_AROUND).filter(|name| !name.contains('/'));
-            names.extend(own.map(|name| format!("{up}{name}")));
-            let Some(above) = here.strip_suffix('/') else {
-                break;
-            };
-            here = folder_of(above);
-        }
-        names
+        self.tree.graphs().around(self.path())
     }
 
     fn open(&self, name: &str) -> Option<Box<dyn ReadAt + '_>> {
@@ -314,9 +285,8 @@ impl Neighbours for Beside<'_> {
             return Some(Box::new(self.tree.at(&place).ok()?));
         }
         // By the name that people know: what a link leads to lies elsewhere.
-        let path = values::beside(self.path(), name)?;
-        let index = self.tree.graphs().get(&path)?;
-        self.tree.open(*index).ok()
+        let index = self.tree.graphs().find(self.path(), name)?;
+        self.tree.open(index).ok()
     }
 
     fn find(&self, name: &str) -> Neighbour {

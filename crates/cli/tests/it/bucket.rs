@@ -2,6 +2,7 @@
 //! signatures where there is one: moto (`CUSTOS_PEER_MOTO`) and Azurite (`CUSTOS_PEER_AZURITE`), which
 //! `cargo xtask test` starts.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -95,17 +96,16 @@ fn answer(target: &str, range: &str, objects: &Objects) -> (&'static str, String
             .split('&')
             .find_map(|pair| pair.strip_prefix("prefix="));
         let prefix = prefix.unwrap_or_default().replace("%2F", "/");
-        let entries: String = objects
-            .iter()
-            .filter(|(key, _)| key.starts_with(&prefix))
-            .map(|(key, bytes)| {
-                format!(
-                    "<Contents><Key>{key}</Key><ETag>&quot;e1&quot;</ETag><Size>{}</Size></Contents>",
-                    bytes.len()
-                )
-            })
-            .collect();
-        let list = format!("<ListBucketResult>{entries}</ListBucketResult>");
+        let mut list = "<ListBucketResult>".to_owned();
+        for (key, bytes) in objects.iter().filter(|(key, _)| key.starts_with(&prefix)) {
+            write!(
+                list,
+                "<Contents><Key>{key}</Key><ETag>&quot;e1&quot;</ETag><Size>{}</Size></Contents>",
+                bytes.len()
+            )
+            .unwrap();
+        }
+        list.push_str("</ListBucketResult>");
         return ("200 OK", String::new(), list.into_bytes());
     }
     let key = target.strip_prefix("/models/").unwrap_or_default();
@@ -149,7 +149,7 @@ fn scan(sandbox: &Sandbox, args: &[&str], vars: &[(&str, &str)]) -> Said {
     finish(command)
 }
 
-fn s3<'a>(url: &'a str) -> Vec<(&'static str, &'a str)> {
+fn s3(url: &str) -> Vec<(&'static str, &str)> {
     vec![
         ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
         ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI"),
@@ -238,6 +238,53 @@ fn each_byte_of_an_object_is_fetched_once() {
     assert!(ranges.len() < 20, "{}", ranges.len());
 }
 
+// A field of a protocol buffer: a number, or text and messages up to 127 bytes.
+fn number(field: u8, value: u8) -> Vec<u8> {
+    vec![field << 3, value]
+}
+
+fn bytes(field: u8, value: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![field << 3 | 2, u8::try_from(value.len()).unwrap()];
+    bytes.extend(value);
+    bytes
+}
+
+// A graph of ONNX whose values, of 128 bytes, lie in a file beside it.
+fn graph(file: &[u8]) -> Vec<u8> {
+    let entry = |key: &[u8], value: &[u8]| bytes(13, &[bytes(1, key), bytes(2, value)].concat());
+    let tensor = [
+        number(1, 32),
+        number(2, 1),
+        bytes(8, b"W"),
+        entry(b"location", file),
+        entry(b"length", b"128"),
+        number(14, 1),
+    ];
+    let node = [bytes(1, b"X"), bytes(2, b"Y"), bytes(4, b"Relu")].concat();
+    let graph = [bytes(1, &node), bytes(2, b"g"), bytes(5, &tensor.concat())];
+    let opset = [bytes(1, b""), number(2, 17)].concat();
+    [number(1, 8), bytes(8, &opset), bytes(7, &graph.concat())].concat()
+}
+
+#[test]
+fn values_beside_a_graph_are_known_in_a_bucket_as_in_a_folder() {
+    let (port, _) = bucket(vec![
+        ("m/sub/w.data", 1.5_f32.to_le_bytes().repeat(32)),
+        ("m/sub/x.onnx", graph(b"w.data")),
+        ("n/w.data", 1.5_f32.to_le_bytes().repeat(32)),
+        ("n/x.onnx", graph(b"../w.data")),
+    ]);
+    let sandbox = Sandbox::new();
+    let url = format!("http://127.0.0.1:{port}");
+    let good = scan(&sandbox, &["s3://models/m"], &s3(&url));
+    assert_eq!(good.status, 0, "{}", good.stderr);
+    assert_eq!(good.json()["files"][0]["coverage"]["opaque"], 128);
+    let out = scan(&sandbox, &["s3://models/n"], &s3(&url));
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    let found = &out.json()["files"][1]["findings"][0];
+    assert_eq!(found["rule"], "onnx/external-path");
+}
+
 #[test]
 fn what_cannot_be_read_is_told_for_each_object() {
     let (port, _) = bucket(vec![
@@ -272,7 +319,7 @@ fn a_bucket_that_does_not_answer_says_what_to_do() {
         .port();
     let gone = format!("http://127.0.0.1:{gone}");
     let key = "c2VjcmV0";
-    let azure = vec![
+    let azure = [
         ("AZURE_STORAGE_ACCOUNT", "acct"),
         ("AZURE_STORAGE_KEY", key),
     ];

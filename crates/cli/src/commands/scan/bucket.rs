@@ -10,7 +10,7 @@ use custos_connect::object::{self, Object, ObjectError, ObjectReader, Prefix, St
 use custos_net::{Class, NetError};
 use custos_scan::source::ReadAt;
 use custos_scan::sources::{Item, Note, Source};
-use custos_scan::{Neighbour, Neighbours, Place as _};
+use custos_scan::{Graphs, Neighbour, Neighbours, Place as _};
 use custos_trust::signers::ServiceError;
 
 use super::shelf::Disk;
@@ -34,6 +34,7 @@ pub struct Bucket<'a> {
     items: Vec<Item>,
     // In the order of their keys, as the items are.
     objects: Vec<Object>,
+    graphs: Graphs,
     notes: Vec<Note>,
 }
 
@@ -55,17 +56,19 @@ impl<'a> Bucket<'a> {
         objects.dedup_by(|a, b| a.key == b.key);
         let root = text.strip_suffix(prefix.path()).unwrap_or(text);
         let root = root.trim_end_matches('/');
-        let items = objects.iter().map(|object| Item {
+        let item = |object: &Object| Item {
             path: format!("{root}/{}", object.key),
             size: object.size,
             closed: None,
-        });
+        };
+        let items: Vec<Item> = objects.iter().map(item).collect();
         let nothing = objects.is_empty().then(|| Note {
             path: prefix.to_string(),
             reason: "the name of no object begins so".to_owned(),
         });
         Ok(Self {
-            items: items.collect(),
+            graphs: Graphs::of(&items),
+            items,
             notes: nothing.into_iter().collect(),
             store,
             shelf,
@@ -171,6 +174,7 @@ impl Source for Bucket<'_> {
         let folder = below.get(..end)?;
         Some(Box::new(Beside {
             bucket: self,
+            index,
             folder,
         }))
     }
@@ -195,10 +199,27 @@ impl ReadAt for Ranges<'_> {
 /// What lies in the folder of one object.
 struct Beside<'a> {
     bucket: &'a Bucket<'a>,
+    index: usize,
     folder: &'a str,
 }
 
+impl Beside<'_> {
+    fn path(&self) -> &str {
+        let item = self.bucket.items.get(self.index);
+        item.map_or("", |item| item.path.as_str())
+    }
+}
+
 impl Neighbours for Beside<'_> {
+    fn graphs(&self) -> Vec<String> {
+        self.bucket.graphs.around(self.path())
+    }
+
+    fn open(&self, name: &str) -> Option<Box<dyn ReadAt + '_>> {
+        let index = self.bucket.graphs.find(self.path(), name)?;
+        self.bucket.open(index).ok()
+    }
+
     fn find(&self, name: &str) -> Neighbour {
         if name.starts_with('/') || name.contains('\0') {
             return Neighbour::Outside;
@@ -208,8 +229,11 @@ impl Neighbours for Beside<'_> {
         for part in name.split('/') {
             match part {
                 "" | "." => {}
-                ".." if parts.pop().is_none() => return Neighbour::Outside,
-                ".." => {}
+                ".." => {
+                    if parts.pop().is_none() {
+                        return Neighbour::Outside;
+                    }
+                }
                 part => parts.push(part),
             }
         }
