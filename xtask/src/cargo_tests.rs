@@ -44,22 +44,7 @@ pub fn run(place: &Place, full: bool) -> Result<Vec<Suite>> {
         }
         Err(error) => peers.skip("peer:opa", &format!("{error:#}")),
     }
-    // Those of `custos-trust` sign with keys of AWS KMS, and others read buckets, as far as moto and
-    // Azurite are these.
-    let mut clouds = [Suite::new("kms"), Suite::new("buckets")];
-    let moto = Server::moto(place);
-    let azurite = Server::azurite(place);
-    for ((suite, server), (name, variable)) in clouds.iter_mut().zip([&moto, &azurite]).zip([
-        ("peer:moto", "CUSTOS_PEER_MOTO"),
-        ("peer:azurite", "CUSTOS_PEER_AZURITE"),
-    ]) {
-        match server {
-            Ok(server) => {
-                command.env(variable, &server.described);
-            }
-            Err(error) => suite.skip(name, &format!("{error:#}")),
-        }
-    }
+    let (servers, clouds) = clouds(place, &mut command);
     // And cosign looks at their Secrets, where there is an API server (KUBEBUILDER_ASSETS). That it
     // is missing, the suites that need it say.
     if let Ok(peer) = Peer::named("cosign")?.ensure(place) {
@@ -81,10 +66,32 @@ pub fn run(place: &Place, full: bool) -> Result<Vec<Suite>> {
         }
     }
     let status = child.wait()?;
+    drop(servers);
     let mut suites = parser.finish(status.success());
     suites.push(peers);
     suites.extend(clouds);
     Ok(suites)
+}
+
+// The tests of `custos-trust` sign with keys of AWS KMS, and others read buckets, as far as moto and
+// Azurite are these.
+fn clouds(place: &Place, command: &mut Command) -> (Vec<Server>, [Suite; 2]) {
+    let mut suites = [Suite::new("kms"), Suite::new("buckets")];
+    let started = [
+        (Server::moto(place), "moto", "CUSTOS_PEER_MOTO"),
+        (Server::azurite(place), "azurite", "CUSTOS_PEER_AZURITE"),
+    ];
+    let mut servers = Vec::new();
+    for (suite, (server, name, variable)) in suites.iter_mut().zip(started) {
+        match server {
+            Ok(server) => {
+                command.env(variable, &server.described);
+                servers.push(server);
+            }
+            Err(error) => suite.skip(&format!("peer:{name}"), &format!("{error:#}")),
+        }
+    }
+    (servers, suites)
 }
 
 /// Reads the merged output of `cargo test`, line by line.

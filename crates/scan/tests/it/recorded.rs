@@ -1,6 +1,7 @@
 //! Files that are compared with what was recorded of them: caches and downloads of a hub, installed
 //! packages, wheels. Each is looked at as it was, and after somebody changed it.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::symlink;
@@ -64,10 +65,10 @@ fn git_blob(bytes: &[u8]) -> String {
     let mut all = format!("blob {}\0", bytes.len()).into_bytes();
     all.extend_from_slice(bytes);
     let sum = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &all);
-    sum.as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    sum.as_ref().iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    })
 }
 
 // As huggingface_hub lays it out.
