@@ -16,7 +16,8 @@ use super::KeyArgs;
     reason = "each is a switch of the command line"
 )]
 pub struct ScanArgs {
-    /// Files, folders, `-` for standard input, or something in a registry: oci://HOST/NAME@DIGEST.
+    /// Files, folders, `-` for standard input, something in a registry: oci://HOST/NAME@DIGEST, or in a
+    /// bucket: s3://BUCKET/PREFIX, az://CONTAINER/PREFIX.
     #[arg(value_name = "PATH", required_unless_present_any = ["explain", "list_rules"])]
     pub paths: Vec<String>,
     /// From which severity on a finding is a no: info, low, medium, high or critical.
@@ -103,7 +104,7 @@ pub struct LimitArgs {
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
     /// Most seconds for each file [default: no limit].
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_time: Option<u32>,
     /// Deepest nesting of files in files.
     #[arg(long, value_name = "N", default_value_t = Limits::default().max_depth)]
@@ -129,11 +130,12 @@ pub(super) const SCAN_EXAMPLES: &str = "Examples:
   custos scan . --sarif out.sarif --cyclonedx bom.json
   custos scan . --baseline before.json           only what is new counts
   custos scan model/ --attest --key scanner      a signed statement for the gate
-  curl -s URL | custos scan -
+  custos scan s3://BUCKET/models/bert            all objects below a prefix
+  curl -fsSL URL | custos scan -
   custos scan --explain pickle/dangerous-call";
 
 fn severity(text: &str) -> Result<Severity, String> {
-    Severity::from_name(text).ok_or_else(|| {
+    Severity::from_name(&text.to_ascii_lowercase()).ok_or_else(|| {
         let names: Vec<&str> = Severity::ALL.iter().map(|one| one.name()).collect();
         format!("one of {}", names.join(", "))
     })

@@ -44,6 +44,7 @@ pub fn run(args: &ScanArgs, context: &Context) -> Outcome {
     }
     let started = context.now();
     // Whatever can be wrong with what is named is told before hours of work.
+    signer(args)?;
     places(args, context)?;
     let known = Known::read(&args.known, context)?;
     let recording = recording(args, context)?;
@@ -175,6 +176,23 @@ fn settings(args: &ScanArgs, known: &Known) -> Settings {
         internal_names: known.internal_names,
         baseline: known.baseline_digest,
     }
+}
+
+// Who names a key wants something to be signed.
+fn signer(args: &ScanArgs) -> Result<(), Failure> {
+    let keyless = &args.key.keyless;
+    let named = [
+        args.key.key.is_some(),
+        keyless.oidc.is_some(),
+        keyless.identity_token.is_some(),
+    ];
+    if named.contains(&true) && !args.attest {
+        return Err(
+            Failure::usage("E0002", "who signs is named, and nothing is to be signed")
+                .help("`--attest` signs a statement about the scan"),
+        );
+    }
+    Ok(())
 }
 
 // Reports can be written where they are to go, as far as that can be known before.

@@ -77,6 +77,45 @@ fn statuses_say_yes_no_and_do_not_know() {
 }
 
 #[test]
+fn likely_mistakes_are_told_with_what_was_meant() {
+    let sandbox = files();
+    symlink("nowhere", sandbox.path("dangling")).unwrap();
+    sandbox.write("empty.json", b"");
+    std::fs::create_dir(sandbox.path("nothing")).unwrap();
+    for (line, status, says) in [
+        ("scan nope.pkl", 2, "there is no such file"),
+        ("scan fine nope.pkl", 2, "nope.pkl"),
+        ("scan dangling", 2, "leads nowhere"),
+        ("scan fine --fail-on hihg", 2, "critical"),
+        ("scan m --fail-on HIGH", 1, "E1001"),
+        (
+            "scan --explain pickle/dangerus-call",
+            2,
+            "`pickle/dangerous-call`",
+        ),
+        ("scan --explain nothing", 2, "--list-rules"),
+        ("scan --explain Pickle/Dangerous-Call", 0, ""),
+        ("scan nothing", 3, "nothing to look at"),
+        ("scan fine --exclude *", 3, "nothing to look at"),
+        ("scan fine --json -", 2, "--format"),
+        ("scan fine --json none/x.json", 2, "no such folder"),
+        ("scan fine --sarif m", 2, "this is a folder"),
+        ("scan fine --key scanner", 2, "--attest"),
+        ("scan fine --osv m", 2, "OSV"),
+        ("scan fine --baseline empty.json", 2, "--write-baseline"),
+        ("scan fine --max-time 0", 2, "--max-time"),
+        ("scan fine --format dot", 2, "custos trace"),
+    ] {
+        let said = sandbox.line(line);
+        assert_eq!(said.status, status, "{line}: {}", said.stderr);
+        assert!(said.stderr.contains(says), "{line}: {}", said.stderr);
+    }
+    let none = fed(&sandbox, "scan -", b"");
+    assert_eq!(none.status, 3, "{}", none.stdout);
+    assert!(none.stdout.contains("nothing came"), "{}", none.stdout);
+}
+
+#[test]
 fn the_report_is_json_on_request_and_the_failure_is_not_a_second_document() {
     let sandbox = files();
     let said = sandbox.json(&["scan", "m"]);
