@@ -440,6 +440,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Returns the place of the next byte.
+    #[inline]
     pub fn position(&self) -> u64 {
         self.start
             .saturating_add(u64::try_from(self.next).unwrap_or(u64::MAX))
@@ -464,6 +465,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Leaves out `count` bytes, all of which have to be there.
+    #[inline]
     pub fn skip(&mut self, count: u64) -> Result<(), CursorError> {
         if count > self.left() {
             return Err(CursorError::End { at: self.end });
@@ -473,6 +475,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Returns the next byte.
+    #[inline]
     pub fn u8(&mut self) -> Result<u8, CursorError> {
         if let Some(byte) = self.window.get(self.next) {
             self.next = self.next.saturating_add(1);
@@ -483,6 +486,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Returns the next bytes.
+    #[inline]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], CursorError> {
         let mut array = [0; N];
         let bytes = self.ahead(N)?;
@@ -494,16 +498,19 @@ impl<'a> Cursor<'a> {
     }
 
     /// Returns the next bytes as a number, the least first.
+    #[inline]
     pub fn u16(&mut self) -> Result<u16, CursorError> {
         self.array().map(u16::from_le_bytes)
     }
 
     /// Returns the next bytes as a number, the least first.
+    #[inline]
     pub fn u32(&mut self) -> Result<u32, CursorError> {
         self.array().map(u32::from_le_bytes)
     }
 
     /// Returns the next bytes as a number, the least first.
+    #[inline]
     pub fn u64(&mut self) -> Result<u64, CursorError> {
         self.array().map(u64::from_le_bytes)
     }
@@ -553,6 +560,7 @@ impl<'a> Cursor<'a> {
     }
 
     // The next `count` bytes, which stay ahead.
+    #[inline]
     fn ahead(&mut self, count: usize) -> Result<&[u8], CursorError> {
         let end = self.next.saturating_add(count);
         if end > self.window.len() {

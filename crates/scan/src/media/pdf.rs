@@ -25,7 +25,11 @@ const MAX_OBJECTS: u64 = 16 << 20;
 /// Returns true for the mark, which may stand behind a little of something else.
 pub(super) fn recognises(head: &Head, _: &Input<'_>) -> bool {
     let start = head.bytes().get(..1024).unwrap_or(head.bytes());
-    memchr::memmem::find(start, b"%PDF-").is_some()
+    memchr::memchr_iter(b'%', start).any(|at| {
+        start
+            .get(at..)
+            .is_some_and(|rest| rest.starts_with(b"%PDF-"))
+    })
 }
 
 /// Looks at all objects.
