@@ -60,7 +60,7 @@ pub(crate) static FORMATS: &[Format] = &[
             ];
             is_text(head)
                 && (named(input, &["pyproject.toml"])
-                    || tables.iter().any(|table| has_line(head, table)))
+                    || is_toml(head) && tables.iter().any(|table| has_line(head, table)))
         },
         examine: tables::project,
     },
@@ -228,6 +228,20 @@ fn named(input: &Input<'_>, names: &[&str]) -> bool {
 
 fn has(head: &Head, text: &str) -> bool {
     memmem::find(head.bytes(), text.as_bytes()).is_some()
+}
+
+// The first line that says something is a table or a key: other texts quote projects.
+fn is_toml(head: &Head) -> bool {
+    let mut lines = head
+        .bytes()
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii);
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with(b"#"));
+    first.is_some_and(|line| {
+        let key = line.split(|byte| *byte == b'=').next().unwrap_or_default();
+        let is_key = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.\"' \t".contains(byte);
+        line.starts_with(b"[") || key.len() < line.len() && key.iter().all(is_key)
+    })
 }
 
 fn has_line(head: &Head, line: &str) -> bool {

@@ -329,3 +329,30 @@ fn commands_that_install_are_lists_too() {
     assert!(rules("print('pip install reqeusts')").is_empty());
     assert!(rules("!apt-get install reqeusts").is_empty());
 }
+
+#[test]
+fn a_text_that_quotes_a_project_is_none() {
+    let project = "[project]\nname = \"x\"\ndependencies = [\"numpy>=1\"]\n";
+    let is_project = |text: &str| {
+        let formats = look("x", text, None).formats;
+        formats.iter().any(|one| one.format == "Python project")
+    };
+    for before in [
+        "",
+        "# made by hand\n\n",
+        "name = \"x\"\n",
+        "\"a b\".c = 1\n",
+        "[build-system]\n",
+    ] {
+        assert!(is_project(&format!("{before}{project}")), "{before}");
+    }
+    for before in [
+        "How to name it:\n\n",
+        "def f(x):\n",
+        "<pre>\n",
+        "x: 1 = 2\n",
+        "- a\n",
+    ] {
+        assert!(!is_project(&format!("{before}{project}")), "{before}");
+    }
+}
