@@ -6,6 +6,7 @@
 mod bytecode;
 mod elf;
 mod macho;
+mod marshal;
 mod pe;
 mod script;
 mod shortcut;
@@ -64,6 +65,12 @@ pub(crate) static FORMATS: &[Format] = &[
         extensions: &["pyc"],
         recognises: bytecode::is_pyc,
         examine: bytecode::pyc,
+    },
+    Format {
+        name: "python-marshal",
+        extensions: &[],
+        recognises: marshal::recognises,
+        examine: marshal::examine,
     },
     Format {
         name: "windows-shortcut",

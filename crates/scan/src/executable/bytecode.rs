@@ -116,10 +116,17 @@ pub(super) fn is_pyc(head: &Head, _: &Input<'_>) -> bool {
             .any(|at| matches!(head.bytes().get(*at), Some(0x63 | 0xe3)))
 }
 
-/// Looks at compiled Python. What it does is not read.
+/// Looks at compiled Python: at what it uses, not at what it does.
 pub(super) fn pyc(look: &mut Look<'_, '_, '_>) {
     let what = "compiled Python, whose source may be another";
     super::found(look, what, false);
     let size = look.input.bytes.len();
-    super::ends(look, 16.min(size), size);
+    let start = [16, 12].into_iter().find(|at| {
+        let mut cursor = Cursor::at(look.input.bytes, *at);
+        matches!(cursor.u8(), Ok(0x63 | 0xe3)) && super::marshal::look_from(look, *at)
+    });
+    match start {
+        Some(start) => look.covered.parsed(0..start),
+        None => super::ends(look, 16.min(size), size),
+    }
 }

@@ -8,6 +8,11 @@ rules! {
          archive, waits to be started; what it does was not looked at.",
         "Find out what it is for, and leave it out if you do not need it.",
         [506, 829], ["AML.T0011", "LLM03:2025"];
+    COMPILED = "executable/compiled", Info, "Functions of Python are there in compiled form only",
+        "Nobody reads what compiled functions do before they are called. The names that they use tell \
+         a little.",
+        "Ask for the source, or leave the file out.",
+        [506], ["AML.T0011", "LLM03:2025"];
     SHORTCUT = "executable/shortcut", Medium, "A shortcut that starts a program",
         "Opening a shortcut of Windows starts the program that it names, with the arguments that it \
          holds, whatever its icon looks like.",

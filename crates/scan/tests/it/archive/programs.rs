@@ -4,7 +4,7 @@ use custos_core::finding::Severity;
 use custos_scan::State;
 
 use super::{Member, archive, harmless, payload, rules};
-use crate::pickle::look;
+use crate::pickle::{Assembler, look};
 
 // A header with one segment that is the whole file.
 fn elf() -> Vec<u8> {
@@ -73,6 +73,65 @@ fn shortcut(arguments: &str) -> Vec<u8> {
     out
 }
 
+/// How the versions of Python lay out a function: so many numbers, and objects behind its line.
+const LAYOUTS: [(usize, usize); 4] = [(5, 2), (6, 1), (5, 1), (4, 1)];
+
+fn short(text: &str) -> Vec<u8> {
+    [&[b'z', u8::try_from(text.len()).unwrap()], text.as_bytes()].concat()
+}
+
+fn bytes(data: &[u8]) -> Vec<u8> {
+    [
+        b"s",
+        u32::try_from(data.len()).unwrap().to_le_bytes().as_slice(),
+        data,
+    ]
+    .concat()
+}
+
+fn tuple(of: &[Vec<u8>]) -> Vec<u8> {
+    [vec![b')', u8::try_from(of.len()).unwrap()], of.concat()].concat()
+}
+
+fn function((numbers, after): (usize, usize), constant: &[u8], names: &[&str]) -> Vec<u8> {
+    let names: Vec<Vec<u8>> = names.iter().map(|name| short(name)).collect();
+    let mut out = vec![0xe3];
+    out.extend(vec![0; numbers * 4]);
+    // Its code, constants, names, three lists or kinds of variables, its file and its name.
+    let parts = [
+        bytes(&[0x97; 100]),
+        tuple(&[
+            b"N".to_vec(),
+            bytes(constant),
+            b"g\0\0\0\0\0\0\xe0\x3f".to_vec(),
+        ]),
+        tuple(&names),
+        tuple(&[]),
+        tuple(&[]),
+        bytes(b""),
+        short("x.py"),
+        short("f"),
+    ];
+    out.extend(parts.concat());
+    out.extend(1_u32.to_le_bytes());
+    out.extend(bytes(b"\x01\x02").repeat(after));
+    out
+}
+
+fn pyc(function: &[u8]) -> Vec<u8> {
+    [b"\xa7\x0d\r\n".as_slice(), &[0; 12], function].concat()
+}
+
+// Words and how often they were seen, as segmenters of texts keep them.
+fn counts(last: &[u8]) -> Vec<u8> {
+    let mut out = b"{".to_vec();
+    for (word, count) in [("one", 1_u32), ("two", 2), ("three", 3)] {
+        out.extend([short(word), b"i".to_vec(), count.to_le_bytes().to_vec()].concat());
+    }
+    out.extend([&short("last"), last, b"0"].concat());
+    out
+}
+
 pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("elf", elf()),
@@ -83,8 +142,9 @@ pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
         ("java-class", class()),
         (
             "python-bytecode",
-            [b"\xa7\x0d\r\n".as_slice(), &[0; 12], b"\xe3rest"].concat(),
+            pyc(&function(LAYOUTS[0], b"text", &["print"])),
         ),
+        ("python-marshal", counts(b"l\x02\0\0\0\x01\0\x02\0")),
         ("windows-shortcut", shortcut("")),
         (
             "git-lfs-pointer",
@@ -100,7 +160,7 @@ pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
 #[test]
 fn programs_are_told_and_what_follows_them_is_looked_at() {
     for (name, program) in samples() {
-        if name == "git-lfs-pointer" || name == "python-bytecode" {
+        if name == "git-lfs-pointer" || name.starts_with("python-") {
             continue;
         }
         let report = look(&program);
@@ -124,6 +184,60 @@ fn programs_are_told_and_what_follows_them_is_looked_at() {
             }
         }
     }
+}
+
+#[test]
+fn compiled_functions_show_what_they_use() {
+    let long = Assembler::protocol(4)
+        .call("os", "system", &"id;".repeat(40))
+        .stop();
+    for layout in LAYOUTS {
+        let names = ["os", "system"];
+        for (whole, start) in [
+            (pyc(&function(layout, b"text", &names)), 16),
+            (
+                tuple(&[function(layout, b"text", &names), b"N".to_vec()]),
+                0,
+            ),
+        ] {
+            let report = look(&whole);
+            assert_eq!(report.worst(), Some(Severity::Medium), "{report:#?}");
+            assert_eq!(report.coverage.unknown, 0, "{report:#?}");
+            let told = report
+                .findings
+                .iter()
+                .find(|one| one.rule == "executable/compiled");
+            let told = told.unwrap();
+            assert!(told.message.ends_with("os, system"), "{told:?}");
+            assert_eq!(told.location.offset, Some(start));
+        }
+        // What a function holds may be more than its code.
+        let report = look(&pyc(&function(layout, &long, &names)));
+        assert!(
+            rules(&report).contains(&"pickle/dangerous-call"),
+            "{report:#?}"
+        );
+    }
+}
+
+#[test]
+fn values_of_marshal_are_data() {
+    let good = counts(b"T");
+    let report = look(&good);
+    assert_eq!(report.state(Severity::Info), State::Clean, "{report:#?}");
+    assert_eq!(report.coverage.unknown, 0);
+    for bad in [
+        // A list that is longer than the file, an object of no kind, and no end.
+        counts(b"[\xff\xff\xff\x7f"),
+        counts(b"?"),
+        good[..good.len() - 1].to_vec(),
+        counts(&b"\xa9\x01".repeat(20_000)),
+    ] {
+        let state = look(&bad).state(Severity::High);
+        assert_eq!(state, State::Incomplete, "{bad:?}");
+    }
+    let deep = [b"(\x01\0\0\0".repeat(1_000), b"N".to_vec()].concat();
+    assert_eq!(look(&deep).state(Severity::Info), State::Clean);
 }
 
 #[test]
