@@ -1,5 +1,7 @@
 //! 7z archives (7zFormat.txt of the LZMA SDK): a header at the end, and members in packed blocks.
 
+mod frames;
+
 use std::io::{self, Read, Seek, SeekFrom};
 
 use sevenz_rust2::{Archive, ArchiveEntry, ArchiveReader, Error, Password};
@@ -67,6 +69,8 @@ fn archive(look: &mut Look<'_, '_, '_>) -> Result<(), Limited> {
             name(look, entry);
         }
         false
+    } else if let Some(packings) = frames::packings(&archive) {
+        frames::members(look, &archive, &packings)?
     } else {
         members(look, source)?
     };
@@ -126,11 +130,20 @@ fn member(
         let message = format!("`{}` cannot be unpacked to its end: {why}", entry.name);
         broken(look, &message);
     }
-    if link(look, entry, &outcome) {
-        return Ok(outcome.broken.is_none());
+    let understood = content(look, entry, &outcome.bytes)?;
+    Ok(understood && outcome.broken.is_none())
+}
+
+// Looks at what a member holds, and returns true if all of it was understood.
+fn content(
+    look: &mut Look<'_, '_, '_>,
+    entry: &ArchiveEntry,
+    bytes: &dyn ReadAt,
+) -> Result<bool, Limited> {
+    if link(look, entry, bytes) {
+        return Ok(true);
     }
-    let coverage = look.member(&entry.name, &outcome.bytes)?;
-    Ok(coverage.unknown == 0 && outcome.broken.is_none())
+    Ok(look.member(&entry.name, bytes)?.unknown == 0)
 }
 
 fn name(look: &mut Look<'_, '_, '_>, entry: &ArchiveEntry) {
@@ -143,13 +156,13 @@ fn name(look: &mut Look<'_, '_, '_>, entry: &ArchiveEntry) {
 
 // Programs for Unix keep the mode of a file in the upper half of its attributes. Returns true if all
 // that the member holds is where it leads.
-fn link(look: &mut Look<'_, '_, '_>, entry: &ArchiveEntry, outcome: &Outcome) -> bool {
+fn link(look: &mut Look<'_, '_, '_>, entry: &ArchiveEntry, bytes: &dyn ReadAt) -> bool {
     if entry.windows_attributes >> 28 != 0xa || entry.windows_attributes & 0x8000 == 0 {
         return false;
     }
-    let len = outcome.bytes.len();
+    let len = bytes.len();
     let target = (len <= MAX_TARGET)
-        .then(|| crate::source::read_all(&outcome.bytes).ok())
+        .then(|| crate::source::read_all(bytes).ok())
         .flatten()
         .and_then(|target| String::from_utf8(target).ok())
         .filter(|target| !target.contains(char::is_control));
@@ -184,6 +197,7 @@ fn failed(look: &mut Look<'_, '_, '_>, error: &Error) {
             ));
         }
         Error::MaxMemLimited { .. } => look.gap("it asks for more memory than a look may take"),
+        Error::Other(why) => broken(look, why),
         other => broken(look, &other.to_string()),
     }
 }

@@ -42,6 +42,39 @@ pub fn lz4(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+// An archive of 7z with one member, which is a frame of LZ4.
+fn seven_of_lz4(bytes: &[u8]) -> Vec<u8> {
+    let packed = lz4(bytes);
+    // Numbers of two bytes: one bit says so.
+    let number = |number: usize| [0x80 | (number >> 8) as u8, number as u8];
+    let mut header = vec![1, 4, 6, 0, 1, 9];
+    header.extend(number(packed.len()));
+    header.extend([0, 7, 11, 1, 0, 1, 4, 4, 0xf7, 0x11, 4, 12]);
+    header.extend(number(bytes.len()));
+    header.extend([10, 1]);
+    header.extend(crc32fast::hash(bytes).to_le_bytes());
+    header.extend([0, 8, 0, 0, 5, 1, 17, 13, 0]);
+    header.extend(b"a\0.\0p\0k\0l\0\0\0");
+    header.extend([0, 0]);
+    let mut start = Vec::new();
+    start.extend((packed.len() as u64).to_le_bytes());
+    start.extend((header.len() as u64).to_le_bytes());
+    start.extend(crc32fast::hash(&header).to_le_bytes());
+    let mut out = b"7z\xbc\xaf\x27\x1c\x00\x04".to_vec();
+    out.extend(crc32fast::hash(&start).to_le_bytes());
+    [out, start, packed, header].concat()
+}
+
+#[test]
+fn frames_in_7z_that_are_damaged() {
+    let mut bytes = seven_of_lz4(&harmless());
+    // A byte of the content.
+    bytes[32 + 12] ^= 1;
+    let report = look(&bytes);
+    assert_eq!(report.state(Severity::High), State::Incomplete);
+    assert!(rules(&report).contains(&"sevenz/broken"), "{report:#?}");
+}
+
 type Pack = fn(&[u8]) -> Vec<u8>;
 
 // Those of which several in a row are one file.
@@ -62,6 +95,8 @@ pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
         ("xz", file!("harmless.pkl.xz")),
         ("lzma", file!("harmless.pkl.lzma")),
         ("7z", file!("harmless.7z")),
+        ("7z", file!("harmless-zstd.7z")),
+        ("7z", seven_of_lz4(&harmless())),
         ("zip", file!("harmless-lzma.zip")),
     ]);
     samples
@@ -78,6 +113,8 @@ fn what_is_packed_is_looked_at() {
         file!("payload.pkl.xz"),
         file!("payload.pkl.lzma"),
         file!("payload.7z"),
+        file!("payload-zstd.7z"),
+        seven_of_lz4(&payload()),
         file!("payload-lzma.zip"),
     ] {
         let report = look(&bad);
