@@ -9,6 +9,7 @@ mod hdf5;
 pub(crate) mod keras;
 mod lists;
 mod markup;
+mod mediapipe;
 mod mxnet;
 mod onnx;
 mod ort;
@@ -28,6 +29,7 @@ pub(crate) static SCHEMAS: &[&str] = &[
     cntk::SCHEMA,
     coreml::SCHEMA,
     feast::SCHEMA,
+    mediapipe::SCHEMA,
     onnx::SCHEMA,
     paddle::SCHEMA,
     tensorflow::SCHEMA,
@@ -44,6 +46,7 @@ pub(crate) static DATA: &[&str] = &[
     coreml::SCHEMA,
     executorch::SCHEMA,
     feast::SCHEMA,
+    mediapipe::SCHEMA,
     onnx::SCHEMA,
     ort::SCHEMA,
     paddle::SCHEMA,
@@ -213,6 +216,7 @@ pub(crate) static FORMATS: &[Format] = &[
     keras::ARCHIVE,
     keras::CONFIG,
     tfjs::FORMAT,
+    mediapipe::FORMAT,
     fragments::FORMAT,
     markup::FORMAT,
     markup::openvino::FORMAT,

@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 use custos_core::finding::Location;
 
 use crate::archive::zip::leads_out;
-use crate::graphs::{fragments, keras};
+use crate::graphs::{fragments, keras, mediapipe};
 use crate::route::Head;
 use crate::rules::{self, Rule};
 use crate::wire::messages::{Schema, Visitor, walk};
@@ -74,7 +74,9 @@ pub(crate) fn is_meta_graph(head: &Head, input: &Input<'_>) -> bool {
 pub(crate) fn is_graph(head: &Head, input: &Input<'_>) -> bool {
     // A node, or the signature of a function.
     const PATHS: [(&[u32], u32); 2] = [(&[1], 2), (&[2, 1, 1], 1)];
-    may_begin(head) && holds(input, "GraphDef", &PATHS)
+    may_begin(head)
+        && holds(input, "GraphDef", &PATHS)
+        && !mediapipe::is_none_of_tensorflow(head, input)
 }
 
 /// Returns true if the fields are the fingerprints of a saved model.

@@ -15,7 +15,7 @@ use crate::neighbours::Neighbours;
 use crate::route::Head;
 use crate::source::{Part, ReadAt, find_other};
 use crate::unpack::NoShelf;
-use crate::work::{Covered, Input, Look, Work};
+use crate::work::{Covered, Input, Limits, Look, Work};
 
 /// Formats that name files of values.
 const READERS: [&str; 4] = ["onnx", "openvino", "tensorflow-checkpoint", "tensorflow-js"];
@@ -95,7 +95,11 @@ pub(crate) fn read(work: &mut Work<'_>, path: &str, bytes: &dyn ReadAt) {
     }
     let named = {
         let options = Options {
-            limits: *work.limits(),
+            // What lies in the graph is looked at when it is its turn.
+            limits: Limits {
+                max_depth: 0,
+                ..*work.limits()
+            },
             shelf: &NoShelf,
             stop: work.stop(),
             neighbours: None,

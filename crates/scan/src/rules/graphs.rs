@@ -69,6 +69,15 @@ rules! {
          files that hold them.",
         "Get the checkpoint again from its source.",
         [125, 20], ["LLM03:2025"];
+    MEDIAPIPE_BROKEN = "mediapipe/broken", Medium, "A graph of MediaPipe is broken",
+        "The file is not what the format asks for; what comes behind the fault was not looked at.",
+        "Get the file again from its source.",
+        [20], ["LLM03:2025"];
+    MEDIAPIPE_FILES = "mediapipe/files", Medium, "A graph of MediaPipe reads or writes files",
+        "A calculator of the graph reads or writes files of the machine that runs it. Which ones, the \
+         program may say, or the options of the calculator.",
+        "Find out which files, and why.",
+        [73], ["LLM03:2025"];
     TFLITE_BROKEN = "tflite/broken", Medium, "A TensorFlow Lite model is broken",
         "Tables of the model lie outside of the file, or are no such tables. Runtimes that do not \
          verify a model first read other memory.",

@@ -3,6 +3,7 @@
 pub mod build;
 mod flat;
 mod fragments;
+mod mediapipe;
 mod tfjs;
 mod values;
 
@@ -70,6 +71,7 @@ pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("onnx", onnx(&[node("Relu", "")], &[tensor(24)])),
         ("onnx-tensor", tensor(24).done()),
+        ("mediapipe", mediapipe::graph("FaceDetection")),
         ("tensorflow-js", tfjs::model("w.bin", "Relu").into_bytes()),
         ("ort", ort("")),
         ("tflite", tflite("TFLite_Detection_PostProcess", 16)),
