@@ -7,15 +7,18 @@
 
 mod judge;
 mod sinks;
+mod source;
 mod values;
 mod walk;
 
 use custos_core::finding::{Finding, Location, Severity};
 
 use crate::route::{Format, Head};
+use crate::rules;
 use crate::work::{Input, Look};
 
 use super::{plain, shortened};
+use walk::Sight;
 
 pub(super) use sinks::DATA;
 
@@ -47,10 +50,34 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>, at: &Location, source: &str) 
     }
     let name = look.input.name().to_ascii_lowercase();
     let installs = matches!(name.as_str(), "setup.py" | "conf.py");
-    let (mut sights, whole) = walk::walk(source, installs);
-    if !whole {
+    hides(look, at, source);
+    let source = source::lines(source);
+    let source = source::letters(&source);
+    let walk = walk::walk(&source, installs);
+    if !walk.whole {
         look.gap("a program makes more of its constants than is followed");
     }
+    tell(look, at, &source, walk.sights);
+    for payload in walk.payloads {
+        // A limit that is reached is told where it is.
+        let _ = look.member(&format!("bytes-of-line-{}", payload.line), &payload.bytes);
+    }
+}
+
+// Bytes that are no text as anyone reads them.
+fn hides(look: &mut Look<'_, '_, '_>, at: &Location, source: &str) {
+    if let Some(encoding) = source::hiding(source) {
+        let message = format!(
+            "the program says that its bytes are `{encoding}`, in which they need not mean what they \
+             look like"
+        );
+        look.work
+            .find(rules::text::PYTHON_HIDDEN.finding(at.clone(), message));
+        look.gap("a program is in an encoding that hides what it does");
+    }
+}
+
+fn tell(look: &mut Look<'_, '_, '_>, at: &Location, source: &str, mut sights: Vec<Sight>) {
     // The worst first; a hundred that mean little say what a thousand do.
     sights.sort_by_key(|sight| std::cmp::Reverse(sight.severity));
     for (count, sight) in sights.into_iter().enumerate() {
@@ -83,7 +110,7 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>, at: &Location, source: &str) 
 
 /// Returns the worst that a program does, and how bad that is.
 pub(crate) fn worst(source: &str) -> Option<(Severity, String)> {
-    let (sights, _) = walk::walk(source, false);
+    let sights = walk::walk(source, false).sights;
     let worst = sights.into_iter().max_by_key(|sight| sight.severity)?;
     Some((worst.severity, worst.message))
 }

@@ -80,9 +80,14 @@ pub(super) fn call(called: &Called<'_>) -> Option<Verdict> {
                 called.path
             ),
         )),
-        Kind::Decodes | Kind::TellsSecrets => None,
+        Kind::Decodes | Kind::Fetches | Kind::TellsSecrets => None,
     };
-    if !hidden || matches!(called.kind, Kind::Decodes | Kind::TellsSecrets) {
+    if !hidden
+        || matches!(
+            called.kind,
+            Kind::Decodes | Kind::Fetches | Kind::TellsSecrets
+        )
+    {
         return verdict;
     }
     let message = format!(
@@ -277,6 +282,11 @@ fn unpickles(called: &Called<'_>) -> Option<Verdict> {
     let first = called.arguments.first();
     let signs = first.map(|first| first.signs).unwrap_or_default();
     let literal = first.is_some_and(|first| matches!(first.value, Value::Bytes(_)));
+    // Bytes that are known are looked at by themselves, and say more than that they are loaded.
+    if literal && !path.starts_with("marshal.") {
+        let message = format!("`{path}` loads objects out of bytes that the program holds");
+        return Some(Verdict::new(rule, Severity::Low, Severity::Info, message));
+    }
     if signs.any(Signs::FETCHED.and(Signs::DECODED)) || literal {
         let message =
             format!("`{path}` loads objects out of bytes that the program holds or fetches");
@@ -429,7 +439,8 @@ fn is_usual(program: &str) -> bool {
     const USUAL: &str = "git hg svn nvcc nvidia-smi rocm-smi amd-smi rocminfo hipcc hipconfig uname which \
         where whereis gcc g++ clang clang++ cc c++ ld ldd ldconfig cl cmake make ninja ar \
         nm objdump patchelf otool install_name_tool lipo xcrun xcode-select sw_vers sysctl \
-        lscpu lspci dpkg rpm brew conda pkg-config java javac mpicc mpirun mpiexec clear \
+        lscpu lspci dpkg rpm brew conda pkg-config meson cargo rustc go gfortran java \
+        javac mpicc mpirun mpiexec clear \
         cls color tput stty locale hostname llvm-config cython swig protoc pandoc ffmpeg \
         ffprobe dot sphinx-build xcodebuild free df ps lsb_release fc-list fc-match kpsewhich \
         tex latex luatex lualatex pdflatex xelatex gs inkscape system_profiler";

@@ -13,6 +13,8 @@ pub(in crate::text) const DATA: &str = include_str!("../../../data/text/python.t
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
     Decodes,
+    /// Reads from another machine, and says nothing by itself.
+    Fetches,
     LoadsNative,
     Removes,
     RunsCommand,

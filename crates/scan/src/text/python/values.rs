@@ -1,13 +1,16 @@
 //! What expressions of Python stand for: constants, and functions by their full names.
 
-use std::io::Read as _;
+mod decode;
+
+use std::rc::Rc;
 
 use crate::text::code::{self, Value};
 
 use super::sinks::{self, Kind};
 
-/// Most bytes that are unpacked of a constant.
-const MAX_UNPACKED: u64 = 1 << 20;
+/// Most things that a list or dictionary is known to hold, and how deep.
+const MAX_HELD: usize = 256;
+const MAX_NESTED: u32 = 3;
 
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub(super) struct Val {
     pub(super) value: Value,
     /// A module, function or object, by its full name.
     pub(super) path: Option<String>,
+    /// If it is a list or dictionary that holds such things: these, under their keys.
+    pub(super) held: Option<Rc<[(Value, Self)]>>,
     /// Where it comes from.
     pub(super) signs: Signs,
 }
@@ -69,15 +74,91 @@ impl Val {
         }
     }
 
+    /// Returns a list or dictionary, as far as things are in it.
+    pub(super) fn holding(self, items: impl Iterator<Item = (Value, Self)>) -> Self {
+        let things = items.filter(|(_, item)| {
+            (item.path.is_some() || item.held.is_some()) && item.nesting() < MAX_NESTED
+        });
+        // Long constants are not held once more.
+        let things = things.map(|(key, item)| match code::size(&item.value) {
+            0..=MAX_HELD => (key, item),
+            _ => (
+                key,
+                Self {
+                    value: Value::Unknown,
+                    ..item
+                },
+            ),
+        });
+        let held: Rc<[(Value, Self)]> = things.take(MAX_HELD).collect();
+        Self {
+            held: Some(held).filter(|held| !held.is_empty()),
+            ..self
+        }
+    }
+
+    fn items(&self) -> &[(Value, Self)] {
+        self.held.as_deref().unwrap_or_default()
+    }
+
+    fn nesting(&self) -> u32 {
+        let inner = self.items().iter().map(|(_, item)| item.nesting()).max();
+        inner.map_or(0, |inner| inner.saturating_add(1))
+    }
+
+    /// Returns the thing in it that could do the most harm, if there are any.
+    pub(super) fn worst(&self) -> Option<&Self> {
+        let listed = |item: &Self| item.path.as_deref().and_then(sinks::kind).is_some();
+        let mut items = self.items().iter().map(|(_, item)| item);
+        let worst = items.clone().find(|item| listed(item));
+        worst.or_else(|| items.next())
+    }
+
+    /// Returns what one of its items is: the one that could do the most harm, if any could.
+    pub(super) fn one(&self) -> Self {
+        let leads = |name: &str| {
+            MODULES.contains(&name)
+                || ["os", "subprocess", "builtins"]
+                    .iter()
+                    .any(|module| sinks::kind(&format!("{module}.{name}")).is_some())
+        };
+        let value = match &self.value {
+            Value::List(items) => {
+                let leading = items.iter().find(|item| item.text().is_some_and(leads));
+                let only = items.first().filter(|_| items.len() == 1);
+                leading.or(only).cloned().unwrap_or_default()
+            }
+            _ => Value::Unknown,
+        };
+        let worst = self.worst().cloned();
+        worst.unwrap_or(Self::constant(value)).with(self.signs)
+    }
+
+    /// Returns what is one of the two: the one that could do more harm, if that is known.
+    pub(super) fn or(self, other: Self) -> Self {
+        let listed = |val: &Self| val.path.as_deref().and_then(sinks::kind).is_some();
+        let known = self.path.is_some() || self.value.is_known() || self.held.is_some();
+        let signs = self.signs.and(other.signs);
+        if listed(&self) || known && !listed(&other) {
+            self.with(signs)
+        } else {
+            other.with(signs)
+        }
+    }
+
     /// Returns it with more signs.
     pub(super) fn with(mut self, signs: Signs) -> Self {
         self.signs = self.signs.and(signs);
         self
     }
 
-    /// Returns what it is part of, as a rule: `a` of `a.b`.
+    /// Returns `self.name`.
     pub(super) fn attribute(&self, name: &str) -> Self {
-        let path = self.path.as_ref().filter(|path| path.len() < 200);
+        if name == "__globals__" || name == "func_globals" {
+            return Self::thing("<names>").with(self.signs);
+        }
+        let path = self.path.as_ref();
+        let path = path.filter(|path| path.len() < 200 && !path.starts_with("arg:"));
         let path = path.map(|path| plain(&format!("{path}.{name}")));
         // One variable of the environment is a setting; all of them are not.
         let setting = path
@@ -85,9 +166,8 @@ impl Val {
             .is_some_and(|path| path.starts_with("os.environ.") && path != "os.environ.copy");
         if setting {
             return Self {
-                value: Value::Unknown,
                 path,
-                signs: Signs::default(),
+                ..Self::default()
             };
         }
         let tells = path.as_deref().and_then(sinks::kind) == Some(Kind::TellsSecrets);
@@ -97,22 +177,34 @@ impl Val {
             Signs::default()
         };
         Self {
-            value: Value::Unknown,
             path,
             signs: self.signs.and(signs),
+            ..Self::default()
         }
     }
 
     /// Returns `self[index]`.
     pub(super) fn item(&self, index: &Self) -> Self {
         let signs = self.signs.and(index.signs);
+        if let Some(held) = self.under(&index.value) {
+            return held.clone().with(signs);
+        }
         let name = index.value.text();
         match (self.path.as_deref(), name) {
             (Some("os.environ"), _) => Self::default(),
             // `sys.modules['os']` is `os`, however it is reached.
             (Some("sys.modules"), Some(name)) => Self::thing(name).with(signs.and(Signs::COMPUTED)),
+            // What a program has imported, or what it needs no import for.
+            (Some("<names>"), Some("__builtins__" | "__builtin__")) => {
+                Self::thing("builtins").with(signs.and(Signs::COMPUTED))
+            }
             (Some("<names>"), Some(name)) => {
-                Self::thing(plain(&format!("builtins.{name}"))).with(signs.and(Signs::COMPUTED))
+                let path = if MODULES.contains(&name) {
+                    name.to_owned()
+                } else {
+                    plain(&format!("builtins.{name}"))
+                };
+                Self::thing(path).with(signs.and(Signs::COMPUTED))
             }
             (Some(path), Some(name)) if path.ends_with(".__dict__") => {
                 let module = path.trim_end_matches(".__dict__");
@@ -124,13 +216,41 @@ impl Val {
             (path, _) => Self {
                 value: code::item(&self.value, &index.value),
                 path: path
-                    .map(|path| format!("{path}[]"))
-                    .filter(|path| path.len() < 200),
+                    .filter(|path| path.len() < 200 && !path.starts_with("arg:"))
+                    .map(|path| format!("{path}[]")),
                 signs,
+                ..Self::default()
             },
         }
     }
+
+    // What is held under a key; under one that nobody knows, the worst.
+    fn under(&self, key: &Value) -> Option<&Self> {
+        if *key == Value::Unknown {
+            return self.worst();
+        }
+        let len = i64::try_from(self.items().len()).unwrap_or(i64::MAX);
+        let positive = match key {
+            Value::Number(at) if *at < 0 => Value::Number(at.saturating_add(len)),
+            key => key.clone(),
+        };
+        let found = self.items().iter().find(|(under, _)| *under == positive);
+        found.map(|(_, item)| item)
+    }
 }
+
+/// Modules that lead to the rest of Python, by whatever way they are reached.
+const MODULES: [&str; 9] = [
+    "os",
+    "sys",
+    "subprocess",
+    "builtins",
+    "importlib",
+    "posix",
+    "pty",
+    "shutil",
+    "socket",
+];
 
 /// Returns a name as it is listed, whichever way led to it.
 pub(super) fn plain(path: &str) -> String {
@@ -169,21 +289,44 @@ pub(super) fn known_call(path: &str, arguments: &[Val]) -> Option<Val> {
             }
             _ => return None,
         },
-        "builtins.str" | "builtins.list" | "builtins.tuple" | "builtins.compile" => first?.clone(),
+        "builtins.str" | "builtins.list" | "builtins.tuple" | "builtins.compile"
+        | "builtins.iter" | "io.BytesIO" | "io.StringIO" | "os.path.expanduser"
+        | "os.path.abspath" | "os.path.expandvars" | "os.fspath" => first?.clone(),
+        "builtins.next" => first?.worst().or(first)?.clone(),
+        "os.path.join" => joined(arguments).with(all),
+        "pathlib.Path" | "pathlib.PosixPath" => Val {
+            path: Some(format!("{path}()")),
+            ..joined(arguments).with(all)
+        },
         "builtins.reversed" => {
             let value = code::method(&first?.value, "reversed", &[]);
             Val::constant(value).with(computed)
         }
         "builtins.map" => mapped(arguments, computed)?,
-        "builtins.bytes" | "builtins.bytearray" => Val {
-            value: bytes_of(&first?.value),
-            path: None,
-            signs: computed,
-        },
+        "builtins.bytes" | "builtins.bytearray" => {
+            Val::constant(bytes_of(&first?.value)).with(computed)
+        }
+        path if sinks::kind(path) == Some(Kind::Decodes) => {
+            Val::constant(decode::decoded(path, arguments)).with(all.and(Signs::DECODED))
+        }
+        _ => return by_name(path, arguments),
+    };
+    Some(made)
+}
+
+// What is reached by a name that is an argument.
+fn by_name(path: &str, arguments: &[Val]) -> Option<Val> {
+    let first = arguments.first();
+    let made = match path {
         "builtins.getattr" => {
             let name = arguments.get(1)?;
             let found = first?.attribute(name.value.text()?);
             found.with(name.signs)
+        }
+        "operator.getitem" => first?.item(arguments.get(1)?),
+        "operator.attrgetter" | "operator.methodcaller" => {
+            let name = first?.value.text()?;
+            Val::thing(format!("{path}({name})")).with(first?.signs)
         }
         "builtins.__import__" | "importlib.import_module" | "importlib.__import__" => {
             let name = first?.value.text()?;
@@ -199,11 +342,12 @@ pub(super) fn known_call(path: &str, arguments: &[Val]) -> Option<Val> {
             Val::thing("<names>")
         }
         "builtins.vars" => Val::thing(format!("{}.__dict__", first?.path.as_deref()?)),
-        path if sinks::kind(path) == Some(Kind::Decodes) => Val {
-            value: decoded(path, arguments),
-            path: None,
-            signs: all.and(Signs::DECODED),
-        },
+        path if path.starts_with("operator.attrgetter(") => {
+            let name = path.trim_end_matches(')').rsplit('(').next()?;
+            first?
+                .attribute(name)
+                .with(first?.signs.and(Signs::COMPUTED))
+        }
         _ => return None,
     };
     Some(made)
@@ -240,69 +384,17 @@ fn bytes_of(value: &Value) -> Value {
     }
 }
 
-fn decoded(path: &str, arguments: &[Val]) -> Value {
-    let bytes = match arguments.first().map(|first| &first.value) {
-        Some(Value::Bytes(bytes)) => bytes.clone(),
-        Some(Value::Text(text)) => text.clone().into_bytes(),
-        _ => return Value::Unknown,
-    };
-    let codec = arguments
-        .get(1)
-        .and_then(|codec| codec.value.text())
-        .unwrap_or_default();
-    let made = match path.rsplit('.').next().unwrap_or_default() {
-        "b64decode" | "urlsafe_b64decode" | "standard_b64decode" | "decodebytes"
-        | "decodestring" | "a2b_base64" => Some(base64(&bytes)),
-        "unhexlify" | "a2b_hex" | "fromhex" | "b16decode" => hex(&bytes),
-        "decompress" if path.starts_with("zlib") => inflated(&bytes),
-        "decode" if codec.starts_with("rot") => {
-            let text = Value::Text(String::from_utf8_lossy(&bytes).into_owned());
-            return code::method(&text, "decode", &[Value::Text("rot13".to_owned())]);
-        }
-        "decode" if codec.starts_with("base64") => Some(base64(&bytes)),
-        "decode" if codec.starts_with("hex") => hex(&bytes),
-        _ => None,
-    };
-    made.map(Value::Bytes).unwrap_or_default()
-}
-
-// As Python does: what is no sign of the alphabet is passed over.
-fn base64(text: &[u8]) -> Vec<u8> {
-    let (mut out, mut bits, mut count) = (Vec::new(), 0_u32, 0_u32);
-    for byte in text {
-        let six = match *byte {
-            byte @ b'A'..=b'Z' => byte.saturating_sub(b'A'),
-            byte @ b'a'..=b'z' => byte.saturating_sub(b'a').saturating_add(26),
-            byte @ b'0'..=b'9' => byte.saturating_sub(b'0').saturating_add(52),
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            b'=' => break,
-            _ => continue,
-        };
-        bits = (bits << 6 | u32::from(six)) & 0xff_ffff;
-        count = count.saturating_add(6);
-        if count >= 8 {
-            count = count.saturating_sub(8);
-            out.push(u8::try_from(bits >> count & 0xff).unwrap_or(0));
-        }
-    }
-    out
-}
-
-fn hex(text: &[u8]) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = text
+// The parts of a path to a file, as far as they are known.
+fn joined(parts: &[Val]) -> Val {
+    let texts: Vec<&str> = parts
         .iter()
-        .copied()
-        .filter(|byte| !byte.is_ascii_whitespace())
+        .map(|part| part.value.text().unwrap_or("?"))
         .collect();
-    let (pairs, _) = digits.as_chunks::<2>();
-    let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    pairs.iter().map(byte).collect()
-}
-
-fn inflated(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    let mut reader = flate2::read::ZlibDecoder::new(bytes).take(MAX_UNPACKED);
-    reader.read_to_end(&mut out).ok()?;
-    Some(out)
+    let known = texts.iter().any(|text| *text != "?");
+    let value = if known && texts.len() < 20 {
+        Value::Text(texts.join("/"))
+    } else {
+        Value::Unknown
+    };
+    Val::constant(value)
 }
