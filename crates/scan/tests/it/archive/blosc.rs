@@ -8,7 +8,8 @@ use crate::pickle::look;
 
 fn header(flags: u8, element: u8, sizes: [usize; 3]) -> Vec<u8> {
     let mut out = vec![2, 1, flags, element];
-    out.extend(sizes.iter().flat_map(|size| (*size as u32).to_le_bytes()));
+    let sizes = sizes.map(|size| u32::try_from(size).unwrap());
+    out.extend(sizes.iter().flat_map(|size| size.to_le_bytes()));
     out
 }
 
@@ -34,13 +35,14 @@ fn packed(values: &[u8], element: usize, split: bool) -> Vec<u8> {
         } else {
             stream
         };
-        block.extend((shorter.len() as u32).to_le_bytes());
+        block.extend(u32::try_from(shorter.len()).unwrap().to_le_bytes());
         block.extend(shorter);
     }
     let flags = if split { 0x21 } else { 0x31 };
     let sizes = [values.len(), values.len(), block.len() + 20];
     let start = 20_u32.to_le_bytes();
-    [header(flags, element as u8, sizes), start.to_vec(), block].concat()
+    let element = u8::try_from(element).unwrap();
+    [header(flags, element, sizes), start.to_vec(), block].concat()
 }
 
 pub fn sample() -> Vec<u8> {
@@ -48,7 +50,9 @@ pub fn sample() -> Vec<u8> {
 }
 
 fn values(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at / 64) as u8).collect()
+    (0..len)
+        .map(|at| u8::try_from(at / 64 % 256).unwrap())
+        .collect()
 }
 
 #[test]
