@@ -11,6 +11,7 @@ mod lists;
 mod machine;
 mod show;
 mod signs;
+mod storage;
 mod value;
 mod views;
 
@@ -23,8 +24,8 @@ use crate::source::{Part, find_other, read_all, read_full};
 use crate::work::{Input, Look, Work};
 
 use judge::Judge;
-pub(crate) use judge::Storage;
 use machine::{End, Machine};
+pub(crate) use storage::Storage;
 
 /// Most times that the look goes on behind a break.
 const MAX_BREAKS: u32 = 16;

@@ -4,8 +4,8 @@
 //! makes a storage larger that is too small, with whatever memory was there before; readers that do
 //! not look read outside of it.
 
-use super::judge::storage;
 use super::machine::{Global, Machine};
+use super::storage::storage;
 use super::value::{Node, Value};
 
 /// Returns what is wrong with a tensor that a function sets over a storage.
