@@ -69,12 +69,12 @@ rules! {
          files that hold them.",
         "Get the checkpoint again from its source.",
         [125, 20], ["LLM03:2025"];
-    MEDIAPIPE_BROKEN = "mediapipe/broken", Medium, "A graph of MediaPipe is broken",
+    MEDIAPIPE_BROKEN = "mediapipe/broken", Medium, "A graph of calculators is broken",
         "The file is not what the format asks for; what comes behind the fault was not looked at.",
         "Get the file again from its source.",
         [20], ["LLM03:2025"];
-    MEDIAPIPE_FILES = "mediapipe/files", Medium, "A graph of MediaPipe reads or writes files",
-        "A calculator of the graph reads or writes files of the machine that runs it. Which ones, the \
+    MEDIAPIPE_FILES = "mediapipe/files", Medium, "A graph of calculators reads or writes files",
+        "A calculator of a MediaPipe graph reads or writes files of the machine that runs it. Which, the \
          program may say, or the options of the calculator.",
         "Find out which files, and why.",
         [73], ["LLM03:2025"];
