@@ -2,6 +2,8 @@
 
 #![allow(clippy::too_many_lines, reason = "lists of cases")]
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use custos_core::finding::Severity;
 
 use super::{Case, case};
@@ -607,6 +609,18 @@ fn nested() -> Vec<Case> {
             .raw(b"\x85R")
             .stop()
     };
+    let text = |stream: &[u8]| {
+        four()
+            .raw(b"}")
+            .text("a")
+            .text(&STANDARD.encode(stream))
+            .raw(b"s")
+            .stop()
+    };
+    let hex = |stream: &[u8]| {
+        let digits: String = stream.iter().map(|byte| format!("{byte:02x}")).collect();
+        four().raw(b"}").text("a").text(&digits).raw(b"s").stop()
+    };
     let joined = |first: Vec<u8>, second: Vec<u8>| [first, second].concat();
     vec![
         case(
@@ -632,6 +646,13 @@ fn nested() -> Vec<Case> {
             "bytes that nothing loads",
             CALL,
             [bytes_in(&payload()).stop(), bytes_in(&harmless()).stop()],
+        ),
+        case(id, "in base64", CALL, [text(&payload()), text(&harmless())]),
+        case(
+            id,
+            "in hexadecimal digits",
+            CALL,
+            [hex(&payload()), hex(&harmless())],
         ),
         case(
             id,
@@ -826,6 +847,11 @@ fn arrays() -> Vec<Case> {
     let id = "arrays-in-streams";
     let call = four().call("posix", "system", "id").raw(b"0").stop()[2..].to_vec();
     let call = call[..call.len() - 1].to_vec();
+    let filled = |bytes: &[u8]| {
+        let mut out = bytes.to_vec();
+        out.resize(64, b'N');
+        out
+    };
     let plain = || Array::of(vec![7; 24]).stop();
     // The loader takes more or less of the file for the array than its first words say, and runs
     // what a reader of those words takes for a text.
@@ -836,6 +862,19 @@ fn arrays() -> Vec<Case> {
         bytes
     };
     vec![
+        case(
+            id,
+            "bytes of an array that a plain reader runs",
+            CALL,
+            [
+                Array {
+                    shape: b"K\x40\x85",
+                    ..Array::of(filled(&call))
+                }
+                .stop(),
+                plain(),
+            ],
+        ),
         case(
             id,
             "a type whose state says another size",
