@@ -9,7 +9,7 @@ mod content;
 mod directory;
 mod wheel;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ use wheel::Wheel;
 const SEARCHED: u64 = 256 << 20;
 /// Most overlaps that are told one by one.
 const TOLD: usize = 10;
+/// Most members with the same bytes that are looked at, each by its own name.
+const MAX_SHARED: u32 = 16;
 
 /// Returns true if it begins with a member, or ends with a directory.
 pub(crate) fn recognises(head: &Head, input: &Input<'_>) -> bool {
@@ -153,8 +155,18 @@ impl Archive<'_, '_, '_, '_> {
             (!says, *start)
         });
         let mut names = BTreeSet::new();
+        let mut same = BTreeMap::new();
+        let mut whole = true;
         for (entry, start) in members {
             self.look.work.tick(&self.path)?;
+            let times = same
+                .entry((start, entry.method, entry.packed))
+                .or_insert(0_u32);
+            *times = times.saturating_add(1);
+            if *times > MAX_SHARED {
+                whole = false;
+                continue;
+            }
             if !names.insert(entry.name.clone()) {
                 let message = format!("two members are called `{}`", entry.name);
                 self.look
@@ -175,6 +187,10 @@ impl Archive<'_, '_, '_, '_> {
                 local,
             };
             self.member(&member)?;
+        }
+        if !whole {
+            self.look
+                .gap("many members are the same bytes, and not all of them are looked at");
         }
         if let Some(torch) = self.torch.take() {
             torch.finish(self.look);

@@ -21,6 +21,8 @@ pub(super) struct Parts<'s> {
     source: &'s str,
     at: usize,
     line: u32,
+    // Raw text ends somewhere further on.
+    ends_raw: bool,
 }
 
 impl<'s> Parts<'s> {
@@ -29,6 +31,7 @@ impl<'s> Parts<'s> {
             source,
             at: 0,
             line: 1,
+            ends_raw: true,
         }
     }
 
@@ -76,8 +79,10 @@ impl<'s> Parts<'s> {
         let start = self.at.saturating_add(2).saturating_add(before);
         let stop = self.at.saturating_add(end).saturating_sub(after).max(start);
         let word = inside.trim_matches(['-', '+']).trim();
-        let close = if block && word == "raw" {
-            raw_end(rest, end)
+        let close = if block && word == "raw" && self.ends_raw {
+            let close = raw_end(rest, end);
+            self.ends_raw = close.is_some();
+            close
         } else {
             None
         };
@@ -133,16 +138,17 @@ fn closing(rest: &str, kind: u8) -> Option<usize> {
 
 // Where the tag that ends raw text closes.
 fn raw_end(rest: &str, from: usize) -> Option<usize> {
-    let mut at = from;
-    loop {
-        let open = at.saturating_add(rest.get(at..)?.find("{%")?);
-        let close = open.saturating_add(rest.get(open..)?.find("%}")?);
-        let word = rest.get(open.saturating_add(2)..close)?;
-        if word.trim_matches(['-', '+']).trim() == "endraw" {
-            return Some(close);
-        }
-        at = open.saturating_add(2);
-    }
+    const WORD: &str = "endraw";
+    let rest_from = rest.get(from..)?;
+    rest_from.match_indices(WORD).find_map(|(at, _)| {
+        let before = rest_from.get(..at)?.trim_end();
+        let before = before.strip_suffix(['-', '+']).unwrap_or(before);
+        let behind = at.saturating_add(WORD.len());
+        let after = rest_from.get(behind..)?.trim_start();
+        let after = after.strip_prefix(['-', '+']).unwrap_or(after);
+        let close = rest_from.len().saturating_sub(after.len());
+        (before.ends_with("{%") && after.starts_with("%}")).then(|| from.saturating_add(close))
+    })
 }
 
 #[cfg(test)]
@@ -176,5 +182,22 @@ mod tests {
                 "unclosed 2"
             ]
         );
+    }
+
+    #[test]
+    fn raw_text_that_nobody_ends_is_searched_once() {
+        for many in [
+            "{% raw %}".repeat(100_000),
+            format!("{{% raw %}}{}%}}", "{%".repeat(300_000)),
+            format!("{{% raw %}}{}", "{% endraw".repeat(100_000)),
+        ] {
+            let mut parts = Parts::new(&many);
+            while parts.next().is_some() {}
+        }
+        let tags = "{% raw %}{% endraw x %}{{ a }}{%+ endraw +%}{{ b }}";
+        let mut parts = Parts::new(tags);
+        assert!(matches!(parts.next(), Some(Part::Tag { .. })));
+        let rest = parts.source.get(parts.at..);
+        assert_eq!(rest, Some("{{ b }}"));
     }
 }

@@ -9,6 +9,8 @@ use super::{Sign, show};
 use crate::rules;
 
 const PUBLISHED: &str = "CVE-2021-42574";
+/// Most controls that a character of ordinary text stands between.
+const DEEPEST: usize = 16;
 
 /// Returns the worst that is done with the direction of text.
 pub(super) fn turned(text: &str) -> Option<Sign> {
@@ -51,6 +53,7 @@ impl Found {
 
 fn in_line(line: &str) -> Option<(usize, Found)> {
     let leftward = written_leftward(line);
+    let mut left = line.len().saturating_mul(DEEPEST);
     for (at, c) in line.char_indices() {
         let name = match c {
             '\u{202e}' => "U+202E (right-to-left override)",
@@ -68,6 +71,15 @@ fn in_line(line: &str) -> Option<(usize, Found)> {
             continue;
         }
         let (scope, closed) = scope(after);
+        let Some(less) = left.checked_sub(scope.len()) else {
+            let found = Found {
+                name,
+                overrides,
+                in_code: false,
+            };
+            return Some((at, found));
+        };
+        left = less;
         if letters(scope) < 2 || (closed && !overrides) {
             continue;
         }
@@ -107,12 +119,15 @@ fn scope(from: &str) -> (&str, bool) {
 // Returns true for a text that is nothing but such controls between quotes: an entry of a
 // vocabulary.
 fn is_an_entry(before: &str, after: &str) -> bool {
+    let quote = |c: char| matches!(c, '"' | '\'' | '`');
+    if !before.ends_with(quote) {
+        return false;
+    }
     let rest = after.trim_start_matches([
         '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}',
         '\u{2068}', '\u{2069}',
     ]);
-    let quote = |c: char| matches!(c, '"' | '\'' | '`');
-    before.ends_with(quote) && rest.starts_with(quote)
+    rest.starts_with(quote)
 }
 
 fn letters(text: &str) -> usize {

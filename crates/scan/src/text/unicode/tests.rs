@@ -184,3 +184,21 @@ fn places_count_from_where_the_text_begins() {
     assert_eq!(finding.location.line, Some(8));
     assert_eq!(finding.evidence.as_deref(), Some("\\u{1b}]52;c;aWQ=\\u{7}"));
 }
+
+#[test]
+fn many_controls_on_a_line_are_not_followed_one_by_one() {
+    let rules = |text: &str| rules_of(&text.repeat(60_000));
+    for text in [
+        "\u{202e}",
+        "\u{202e}\u{5d0}",
+        "\"\u{2067}",
+        "\u{2067}\u{202a}",
+    ] {
+        assert!(rules(text).len() < 2, "{text:?}");
+    }
+    let nested = ["\u{202e}".repeat(60_000), "\u{202c}".repeat(60_000)].concat();
+    assert_eq!(rules_of(&nested), [("text/bidi-control", Severity::Medium)]);
+    // A few within each other are followed.
+    let few = ["a\u{202e}".repeat(4), "b\u{202c}".repeat(4)].concat();
+    assert_eq!(rules_of(&few), [("text/bidi-control", Severity::Medium)]);
+}
