@@ -111,6 +111,8 @@ fn is_stream(input: &Input<'_>) -> bool {
     match machine.run(&mut watch, &mut |_, _| false) {
         // One value of one opcode is what many short texts look like.
         End::Stop(at) => watch.named || machine.opcodes() > 2 || at == input.bytes.len(),
+        // No module has so long a name: where a stream begins with one, loading ends there.
+        End::Limit(_, "name") if machine.opcodes() <= 1 => false,
         End::Limit(..) => true,
         End::Cut(_) => watch.called || watch.known,
         _ => watch.called,

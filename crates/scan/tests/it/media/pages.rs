@@ -91,6 +91,9 @@ fn samples_in_their_containers() {
     open[8..12].fill(0xff);
     quiet(&open);
     let whole = caf(b"x");
+    let room = [whole.clone(), caf_part(*b"free", &[0; 4000])].concat();
+    assert_eq!(look(&room).formats.len(), 1);
+    quiet(&room);
     let at = whole.windows(4).position(|four| four == b"free").unwrap();
     let hides = [&whole[..at], &caf_part(*b"free", &payload()), &whole[at..]].concat();
     tells(&hides, "media/program", Severity::High);
