@@ -133,12 +133,11 @@ struct Left {
 impl Left {
     // Takes so much of one of them. What is full stays full, so that nothing more is copied.
     fn take(&self, of: &Cell<usize>, size: usize) -> bool {
-        match of.get().checked_sub(size) {
-            Some(left) => of.set(left),
-            None => {
-                of.set(0);
-                self.full.set(true);
-            }
+        if let Some(left) = of.get().checked_sub(size) {
+            of.set(left);
+        } else {
+            of.set(0);
+            self.full.set(true);
         }
         size == 0 || of.get() > 0
     }
