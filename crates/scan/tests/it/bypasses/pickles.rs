@@ -618,7 +618,8 @@ fn nested() -> Vec<Case> {
             .stop()
     };
     let hex = |stream: &[u8]| {
-        let digits: String = stream.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits: Vec<String> = stream.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = digits.concat();
         four().raw(b"}").text("a").text(&digits).raw(b"s").stop()
     };
     let joined = |first: Vec<u8>, second: Vec<u8>| [first, second].concat();
