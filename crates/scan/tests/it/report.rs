@@ -77,6 +77,7 @@ fn reports() -> Vec<Report> {
     let mut files = scanned(&[("moved.pkl", BAD)]);
     Baseline::parse(&before).unwrap().apply(&mut files);
     files[0].error = Some("gone".into());
+    files[0].etag = Some("\"0123\"".into());
     let second = Report::new(settings(Some(digest(&before))), files, Vec::new());
     vec![first, second]
 }
