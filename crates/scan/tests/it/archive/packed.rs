@@ -46,7 +46,10 @@ pub fn lz4(bytes: &[u8]) -> Vec<u8> {
 fn seven_of_lz4(bytes: &[u8]) -> Vec<u8> {
     let packed = lz4(bytes);
     // Numbers of two bytes: one bit says so.
-    let number = |number: usize| [0x80 | (number >> 8) as u8, number as u8];
+    let number = |number: usize| {
+        let [high, low] = u16::try_from(number).unwrap().to_be_bytes();
+        [0x80 | high, low]
+    };
     let mut header = vec![1, 4, 6, 0, 1, 9];
     header.extend(number(packed.len()));
     header.extend([0, 7, 11, 1, 0, 1, 4, 4, 0xf7, 0x11, 4, 12]);
