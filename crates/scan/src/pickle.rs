@@ -12,6 +12,7 @@ mod machine;
 mod show;
 mod signs;
 mod storage;
+mod tarred;
 mod value;
 mod views;
 
@@ -175,7 +176,8 @@ impl machine::Observer for Watch {
 pub(crate) fn examine(look: &mut Look<'_, '_, '_>) {
     let input = look.input;
     let size = input.bytes.len();
-    let mut at = layout::old_torch(look).unwrap_or(0);
+    let raw = layout::old_torch(look).or_else(|| tarred::follow(look));
+    let mut at = raw.unwrap_or(0);
     let mut breaks = 0_u32;
     while at < size && look.work.tick(&input.path).is_ok() {
         let start = at;

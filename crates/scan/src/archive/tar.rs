@@ -11,6 +11,7 @@ use crate::graphs::values;
 use crate::route::Head;
 use crate::rules;
 use crate::source::{Cursor, Part, find_other, read_full};
+use crate::tensors::torch;
 use crate::work::{Input, Limited, Look};
 
 use links::{Kind, Links};
@@ -44,6 +45,7 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>) {
     let _ = archive.graphs().and_then(|()| archive.members());
     let links = std::mem::take(&mut archive.links);
     links.judge(look);
+    torch::tarred(look);
 }
 
 struct Archive<'l, 'i, 'w, 's> {

@@ -29,31 +29,37 @@ pub(super) fn fault(global: &Global, arguments: Value, machine: &Machine<'_>) ->
         return None;
     }
     let (sizes, strides) = (integers(*sizes, machine)?, integers(*strides, machine)?);
-    if sizes.len() != strides.len() {
-        let message = "it has more sizes than strides, or fewer";
-        return Some(message.to_owned());
+    match elements(*offset, &sizes, &strides) {
+        Ok(needed) if needed <= storage.elements => None,
+        Ok(needed) => Some(format!(
+            "its last element is at {} of a storage with {} elements",
+            needed.saturating_sub(1),
+            storage.elements
+        )),
+        Err(why) => Some(why),
     }
-    if sizes.iter().chain(&strides).any(|one| *one < 0) || *offset < 0 {
-        return Some("an offset, size or stride of it is negative".to_owned());
+}
+
+/// Returns how many elements a storage must have for such a tensor, or what is wrong with it.
+pub(super) fn elements(offset: i64, sizes: &[i64], strides: &[i64]) -> Result<i64, String> {
+    if sizes.len() != strides.len() {
+        return Err("it has more sizes than strides, or fewer".to_owned());
+    }
+    if sizes.iter().chain(strides).any(|one| *one < 0) || offset < 0 {
+        return Err("an offset, size or stride of it is negative".to_owned());
     }
     if sizes.contains(&0) {
-        return None;
+        return Ok(0);
     }
     let last = sizes
         .iter()
-        .zip(&strides)
-        .try_fold(*offset, |at, (size, stride)| {
+        .zip(strides)
+        .try_fold(offset, |at, (size, stride)| {
             let steps = size.checked_sub(1)?.checked_mul(*stride)?;
             at.checked_add(steps)
         });
-    match last {
-        Some(last) if last < storage.elements => None,
-        Some(last) => Some(format!(
-            "its last element is at {last} of a storage with {} elements",
-            storage.elements
-        )),
-        None => Some("its last element is outside of all memory".to_owned()),
-    }
+    last.and_then(|last| last.checked_add(1))
+        .ok_or_else(|| "its last element is outside of all memory".to_owned())
 }
 
 fn integers(of: Value, machine: &Machine<'_>) -> Option<Vec<i64>> {

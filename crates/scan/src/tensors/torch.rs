@@ -110,6 +110,37 @@ impl Torch {
     }
 }
 
+/// Compares tensors with storages, in a tar archive of the first versions of PyTorch: each is a
+/// member of its own, `tensors` before `storages`.
+pub(crate) fn tarred(look: &mut Look<'_, '_, '_>) {
+    const TOLD: usize = 20;
+    let path = look.input.path.clone();
+    let tensors = look.work.referred(&format!("{path}!tensors"));
+    let storages = look.work.referred(&format!("{path}!storages"));
+    let storages: BTreeMap<_, _> = storages
+        .iter()
+        .map(|storage| (storage.key.as_str(), storage.elements))
+        .collect();
+    let faults = tensors.iter().filter_map(|tensor| {
+        let (key, needed) = (&tensor.key, tensor.elements);
+        let (rule, message) = match storages.get(key.as_str()) {
+            Some(there) if needed <= *there => return None,
+            Some(there) => (
+                &rules::tensors::TORCH_VIEW,
+                format!("a tensor needs {needed} elements of `{key}`, which has {there}"),
+            ),
+            None => (
+                &rules::tensors::TORCH_STORAGE_MISSING,
+                format!("the storage `{key}` is not in the archive"),
+            ),
+        };
+        Some((rule, tensor.at, message))
+    });
+    for (rule, at, message) in faults.take(TOLD) {
+        see(look, rule, ("tensors", Some(at)), message);
+    }
+}
+
 /// Returns how many bytes a storage has, if its class is known.
 pub(crate) fn bytes(storage: &Storage) -> Option<u64> {
     let size = match storage.class.as_str() {

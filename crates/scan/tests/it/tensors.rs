@@ -9,6 +9,7 @@ pub mod arrays;
 pub mod gguf;
 pub mod others;
 pub mod safetensors;
+pub mod tarred;
 
 use custos_core::finding::Severity;
 use custos_scan::{FileReport, State};

@@ -66,6 +66,7 @@ pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("tar", ended(pax.concat())),
         ("tar", ended(gnu.concat())),
+        ("tar", crate::tensors::tarred::sample()),
         ("oci-image", b"{\"imageLayoutVersion\":\"1.0.0\"}".to_vec()),
     ]
 }
