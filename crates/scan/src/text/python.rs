@@ -6,6 +6,7 @@
 //! says in its texts is a finding, unless it runs that text. The Python Language Reference, 7 and 8.
 
 mod judge;
+mod places;
 mod sinks;
 mod source;
 mod values;

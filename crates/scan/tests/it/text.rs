@@ -6,6 +6,7 @@ use custos_core::finding::{Finding, Severity};
 use custos_scan::{FileReport, Options, State, scan};
 use proptest::prelude::*;
 
+mod acting;
 mod following;
 
 /// Valid and harmless files of each format.

@@ -6,6 +6,7 @@ use crate::rules::{self, Rule};
 use crate::text::code::Value;
 use crate::text::shortened;
 
+use super::places::{self, runs_file};
 use super::sinks::Kind;
 use super::values::{Signs, Val};
 
@@ -24,7 +25,7 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    fn new(
+    pub(super) fn new(
         rule: &'static Rule,
         on_import: Severity,
         in_function: Severity,
@@ -40,7 +41,7 @@ impl Verdict {
         }
     }
 
-    fn likely(mut self) -> Self {
+    pub(super) fn likely(mut self) -> Self {
         self.confidence = Confidence::Medium;
         self
     }
@@ -66,8 +67,16 @@ pub(super) fn call(called: &Called<'_>) -> Option<Verdict> {
         .any(Signs::COMPUTED.and(Signs::DECODED).and(Signs::FETCHED));
     let verdict = match called.kind {
         Kind::RunsText => runs_text(called),
+        // What opens a page is a command only where it says where the page goes.
+        Kind::RunsCommand
+            if called.path == "webbrowser.get" && !command_of(called).contains("%s") =>
+        {
+            None
+        }
         Kind::RunsCommand => Some(runs_command(called)),
         Kind::Speaks => speaks(called),
+        Kind::RunsFile => runs_file(called),
+        Kind::Sends => sends(called),
         Kind::Unpickles => unpickles(called),
         Kind::LoadsNative => Some(loads_native(called)),
         Kind::Removes => removes(called),
@@ -150,6 +159,15 @@ fn runs_text(called: &Called<'_>) -> Option<Verdict> {
             given: signs.any(Signs::GIVEN) && !known,
             ..verdict
         });
+    }
+    if signs.any(Signs::OUTSIDE) {
+        let message = format!("`{path}` runs a file that lies where everybody writes");
+        return Some(Verdict::new(
+            rule,
+            Severity::High,
+            Severity::Medium,
+            message,
+        ));
     }
     if signs.any(Signs::COMPUTED) && known {
         let message = format!("`{path}` runs text that is put together of pieces");
@@ -248,6 +266,9 @@ fn speaks(called: &Called<'_>) -> Option<Verdict> {
             .likely(),
         );
     }
+    if let Some(verdict) = places::key_sent(called) {
+        return Some(verdict);
+    }
     // What only prepares a request says nothing yet.
     if path.ends_with("Request") || path.starts_with("socket.get") {
         return None;
@@ -270,9 +291,24 @@ fn speaks(called: &Called<'_>) -> Option<Verdict> {
     ))
 }
 
+fn sends(called: &Called<'_>) -> Option<Verdict> {
+    let secret = all_signs(called).any(Signs::SECRET.and(Signs::KEY));
+    secret.then(|| {
+        let message = format!(
+            "`{}` sends what is in the environment of the user to another machine",
+            called.path
+        );
+        let rule = &rules::text::PYTHON_NETWORK;
+        Verdict::new(rule, Severity::High, Severity::Medium, message).likely()
+    })
+}
+
 fn unpickles(called: &Called<'_>) -> Option<Verdict> {
     let rule = &rules::text::PYTHON_UNPICKLE;
     let path = called.path;
+    if !asks_for_objects(called) {
+        return None;
+    }
     let safe = called.named.iter().any(|(name, value)| {
         *name == "weights_only" && value.path.as_deref() == Some("builtins.True")
     });
@@ -311,6 +347,29 @@ fn unpickles(called: &Called<'_>) -> Option<Verdict> {
         Severity::Info,
         message,
     ))
+}
+
+// Readers that load objects only when they are told to.
+fn asks_for_objects(called: &Called<'_>) -> bool {
+    let named = |name: &str| called.named.iter().find(|(one, _)| *one == name);
+    match called.path {
+        "numpy.load" => {
+            let allowed = named("allow_pickle").map(|(_, value)| value);
+            let allowed = allowed.or(called.arguments.get(2));
+            allowed.is_some_and(|value| value.path.as_deref() == Some("builtins.True"))
+        }
+        "yaml.load" | "yaml.load_all" => {
+            let loader = named("Loader").map(|(_, value)| value);
+            let loader = loader.or(called.arguments.get(1));
+            let loader = loader.and_then(|loader| loader.path.as_deref());
+            let loader = loader.and_then(|path| path.rsplit('.').next());
+            matches!(
+                loader,
+                Some("Loader" | "CLoader" | "UnsafeLoader" | "CUnsafeLoader")
+            )
+        }
+        _ => true,
+    }
 }
 
 fn loads_native(called: &Called<'_>) -> Verdict {
@@ -352,40 +411,6 @@ fn removes(called: &Called<'_>) -> Option<Verdict> {
         Severity::High,
         message,
     ))
-}
-
-/// Returns what opening a file for writing means, if anything.
-pub(super) fn opened(name: &str, mode: &str) -> Option<Verdict> {
-    const PLACES: [&str; 14] = [
-        ".ssh/",
-        "authorized_keys",
-        ".bashrc",
-        ".bash_profile",
-        ".zshrc",
-        "/.profile",
-        "/etc/cron",
-        "crontab",
-        "/etc/passwd",
-        "/etc/ld.so.preload",
-        "sitecustomize.py",
-        "usercustomize.py",
-        "/etc/systemd",
-        "LaunchAgents",
-    ];
-    let writes = mode.contains(['w', 'a', '+', 'x']);
-    let place = PLACES.iter().any(|place| name.contains(place));
-    (writes && place).then(|| {
-        let message = format!(
-            "the program writes `{}`, which others run or trust",
-            shortened(name)
-        );
-        Verdict::new(
-            &rules::text::PYTHON_WRITES,
-            Severity::High,
-            Severity::Medium,
-            message,
-        )
-    })
 }
 
 enum Alarm {
@@ -448,8 +473,8 @@ fn is_usual(program: &str) -> bool {
     USUAL.split(' ').any(|usual| usual == program)
 }
 
-// The words of a command, however it is given.
-fn words(value: &Value) -> String {
+/// Returns the words of a command, however it is given.
+pub(super) fn words(value: &Value) -> String {
     match value {
         Value::Text(text) => text.clone(),
         Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),

@@ -1,6 +1,6 @@
 //! What functions of Python do, by their full names.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use serde::Deserialize;
@@ -18,7 +18,11 @@ pub(super) enum Kind {
     LoadsNative,
     Removes,
     RunsCommand,
+    /// Runs a file by its name.
+    RunsFile,
     RunsText,
+    /// Sends something through what is open already.
+    Sends,
     Speaks,
     TakesOver,
     TellsSecrets,
@@ -27,16 +31,29 @@ pub(super) enum Kind {
 
 /// Returns what a function of this name does, if it is listed.
 pub(super) fn kind(path: &str) -> Option<Kind> {
-    LIST.get(path).copied()
-}
-
-/// Returns true if a function of this module is listed.
-pub(super) fn has_module(module: &str) -> bool {
-    LIST.keys().any(|path| {
-        path.strip_prefix(module)
-            .is_some_and(|rest| rest.starts_with('.'))
+    let listed = LIST.get(path).copied();
+    listed.or_else(|| {
+        // Functions of libraries, whichever way the library was loaded.
+        let (_, name) = path.strip_prefix("ctypes.")?.rsplit_once('.')?;
+        LIST.get(&format!("ctypes.*.{name}")).copied()
     })
 }
+
+/// Returns true if a function of this module, or of this object of one, is listed.
+pub(super) fn has_module(module: &str) -> bool {
+    MODULES.contains(module)
+}
+
+// All that listed names begin with.
+static MODULES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    let prefixes = LIST.keys().flat_map(|path| {
+        let dots = path.match_indices('.');
+        dots.filter_map(|(at, _)| path.get(..at))
+    });
+    // Those of libraries are listed without the way to them.
+    let libraries = ["ctypes.cdll", "ctypes.windll", "ctypes.pythonapi"];
+    prefixes.chain(libraries).collect()
+});
 
 static LIST: LazyLock<HashMap<String, Kind>> = LazyLock::new(|| {
     let list: List = toml::from_str(DATA).unwrap_or_default();
@@ -71,6 +88,8 @@ mod tests {
     fn the_list_parses() {
         assert_eq!(kind("os.system"), Some(Kind::RunsCommand));
         assert_eq!(kind("marshal.loads"), Some(Kind::Unpickles));
+        assert_eq!(kind("ctypes.CDLL().system"), Some(Kind::RunsCommand));
+        assert_eq!(kind("ctypes.CDLL().strlen"), None);
         assert_eq!(kind("os.path.join"), None);
     }
 }

@@ -14,7 +14,7 @@ const MAX_NESTED: u32 = 3;
 
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Signs(u8);
+pub(super) struct Signs(u16);
 
 impl Signs {
     /// Out of text that nobody can read.
@@ -27,6 +27,15 @@ impl Signs {
     pub(super) const SECRET: Self = Self(1 << 3);
     /// Handed in by whoever calls, and nothing of it stands in the program.
     pub(super) const GIVEN: Self = Self(1 << 4);
+
+    /// Out of a file in a place that others write to.
+    pub(super) const OUTSIDE: Self = Self(1 << 5);
+    /// Out of the list of all functions of a module that runs commands or code.
+    pub(super) const LISTED: Self = Self(1 << 6);
+    /// A key of a service that this program is not.
+    pub(super) const KEY: Self = Self(1 << 7);
+    /// A folder whose programs Python runs by itself.
+    pub(super) const SITE: Self = Self(1 << 8);
 
     /// Returns both.
     pub(super) const fn and(self, other: Self) -> Self {
@@ -191,7 +200,7 @@ impl Val {
         }
         let name = index.value.text();
         match (self.path.as_deref(), name) {
-            (Some("os.environ"), _) => Self::default(),
+            (Some("os.environ"), name) => Self::default().with(key_of(name)),
             // `sys.modules['os']` is `os`, however it is reached.
             (Some("sys.modules"), Some(name)) => Self::thing(name).with(signs.and(Signs::COMPUTED)),
             // What a program has imported, or what it needs no import for.
@@ -236,6 +245,34 @@ impl Val {
         };
         let found = self.items().iter().find(|(under, _)| *under == positive);
         found.map(|(_, item)| item)
+    }
+}
+
+/// Returns what is said of a variable of the environment: keys of services that the whole world
+/// knows are nobody else's business.
+pub(super) fn key_of(name: Option<&str>) -> Signs {
+    const OWNERS: [&str; 13] = [
+        "AWS_",
+        "AZURE_",
+        "HF_",
+        "HUGGING",
+        "GITHUB_",
+        "GH_",
+        "GITLAB_",
+        "OPENAI_",
+        "ANTHROPIC_",
+        "GOOGLE_",
+        "WANDB_",
+        "NPM_",
+        "PYPI_",
+    ];
+    let name = name.unwrap_or_default();
+    let secret = ["KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"];
+    let known = OWNERS.iter().any(|owner| name.starts_with(owner));
+    if known && secret.iter().any(|word| name.contains(word)) {
+        Signs::KEY
+    } else {
+        Signs::default()
     }
 }
 

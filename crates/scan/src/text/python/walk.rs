@@ -5,6 +5,7 @@
 
 mod calls;
 mod expressions;
+mod objects;
 mod statements;
 
 use std::cell::Cell;
@@ -175,6 +176,8 @@ struct Walker {
     // Functions that call what they are given.
     applies: HashSet<String>,
     payloads: Vec<Payload>,
+    // Classes of which objects are written as pickles.
+    pickled: BTreeSet<String>,
     kept: usize,
     nested: u32,
     builds: bool,
@@ -247,6 +250,7 @@ impl Walker {
             gives: HashMap::new(),
             applies: HashSet::new(),
             payloads: Vec::new(),
+            pickled: BTreeSet::new(),
             kept: 0,
             nested,
             builds,
@@ -349,7 +353,7 @@ impl Walker {
         }
         for module in &self.stars {
             let path = format!("{module}.{name}");
-            if sinks::kind(&path).is_some() {
+            if sinks::kind(&path).is_some() || sinks::has_module(&path) {
                 return Val::thing(path);
             }
         }

@@ -10,6 +10,8 @@ use crate::text::python::judge::{self, Called, Verdict};
 use crate::text::python::sinks::{self, Kind};
 use crate::text::python::values::{Signs, Val};
 
+use super::expressions::is_path;
+use super::objects::picked;
 use super::{
     Function, Line, MAX_KEPT, MAX_NESTED, MAX_PAYLOAD_BYTES, MAX_PAYLOADS, Payload, Walker,
 };
@@ -36,6 +38,12 @@ impl Walker {
         {
             function = first.attribute(name).with(Signs::COMPUTED);
         }
+        if let Some(of) = of.as_ref().filter(|of| is_path(of)) {
+            self.path_written(line, (of, run, callee), &positional);
+        }
+        if of.is_none() && function.signs.any(Signs::LISTED) {
+            self.note(line, Some(picked()));
+        }
         let Some(path) = function.path.as_deref() else {
             return;
         };
@@ -55,17 +63,24 @@ impl Walker {
             let verdict = judge::call(&use_of);
             self.note(line, verdict);
             match kind {
-                Kind::RunsText => self.nested(line, positional.first()),
-                Kind::Unpickles => self.held(line, positional.first()),
+                Kind::RunsText => {
+                    self.nested(line, positional.first());
+                    if path.starts_with("timeit.") {
+                        self.nested(line, positional.get(1));
+                        for (_, text) in &named {
+                            self.nested(line, Some(text));
+                        }
+                    }
+                }
+                Kind::Unpickles => {
+                    self.unpickled();
+                    self.held(line, positional.first());
+                }
                 _ => {}
             }
         }
-        if matches!(path, "builtins.open" | "io.open" | "codecs.open")
-            && let (Some(name), Some(mode)) = (positional.first(), positional.get(1))
-            && let (Some(name), Some(mode)) = (name.value.text(), mode.value.text())
-        {
-            self.note(line, judge::opened(name, mode));
-        }
+        self.writes(line, path, (&positional, &named));
+        self.pickles(path, &positional);
         self.computed_attribute(line, path, &positional);
         self.handed(line, path, (&positional, &named));
     }

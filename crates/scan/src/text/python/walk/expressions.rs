@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::collections::HashMap;
 
 use crate::text::code::{self, Argument, Expr, Id, Node, Value};
+use crate::text::python::places;
 use crate::text::python::sinks::{self, Kind};
-use crate::text::python::values::{Signs, Val, known_call};
+use crate::text::python::values::{Signs, Val, key_of, known_call};
 
 use super::{Function, Line, Walker};
 
@@ -94,7 +95,8 @@ impl Walker {
                 }
             }
             let one = run.vals.get(over).map(Val::one).unwrap_or_default();
-            if !name.is_empty() && (one.path.is_some() || one.value.is_known()) {
+            let tells = one.path.is_some() || one.value.is_known() || one.signs.any(Signs::LISTED);
+            if !name.is_empty() && tells {
                 self.set(name, one);
             }
         }
@@ -195,6 +197,7 @@ impl Walker {
             }
             _ => {}
         }
+        signs = signs.and(made_of(path, &given));
         if opens(path) && given.first().is_some_and(|name| is_private(&name.value)) {
             signs = signs.and(Signs::SECRET);
         }
@@ -211,9 +214,38 @@ impl Walker {
     }
 }
 
+// What is said of what a function of Python gives back.
+fn made_of(path: &str, given: &[Val]) -> Signs {
+    const HARMFUL: [&str; 5] = ["os", "subprocess", "builtins", "posix", "pty"];
+    let first = given.first();
+    match path {
+        "site.getsitepackages"
+        | "site.getusersitepackages"
+        | "sysconfig.get_paths"
+        | "sysconfig.get_path"
+        | "distutils.sysconfig.get_python_lib" => Signs::SITE,
+        "os.getenv" | "os.environ.get" => key_of(first.and_then(|name| name.value.text())),
+        "builtins.dir" => {
+            let module = first.and_then(|of| of.path.as_deref());
+            if module.is_some_and(|module| HARMFUL.contains(&module)) {
+                Signs::LISTED
+            } else {
+                Signs::default()
+            }
+        }
+        _ if opens(path) && first.is_some_and(|name| places::is_outside(&name.value)) => {
+            Signs::OUTSIDE
+        }
+        _ => Signs::default(),
+    }
+}
+
 // What methods of dictionaries, modules and paths get by a name.
 fn by_method(of: &Val, name: &str, given: &[Val]) -> Option<Val> {
     match name {
+        "get" if of.path.as_deref() == Some("os.environ") => {
+            Some(Val::default().with(key_of(given.first()?.value.text())))
+        }
         "get" | "pop" | "setdefault" | "__getitem__" => {
             let found = of.item(given.first()?);
             let path = found.path.as_deref();
@@ -226,6 +258,9 @@ fn by_method(of: &Val, name: &str, given: &[Val]) -> Option<Val> {
             Some(found.with(name.signs.and(Signs::COMPUTED)))
         }
         "expanduser" | "resolve" | "absolute" if is_path(of) => Some(of.clone()),
+        "read_text" | "read_bytes" if is_path(of) && places::is_outside(&of.value) => {
+            Some(Val::default().with(of.signs.and(Signs::OUTSIDE)))
+        }
         "read_text" | "read_bytes" | "open" if is_path(of) && is_private(&of.value) => {
             Some(Val::thing("builtins.open()").with(of.signs.and(Signs::SECRET)))
         }
@@ -233,7 +268,7 @@ fn by_method(of: &Val, name: &str, given: &[Val]) -> Option<Val> {
     }
 }
 
-fn is_path(val: &Val) -> bool {
+pub(super) fn is_path(val: &Val) -> bool {
     let path = val.path.as_deref();
     path.is_some_and(|path| path.starts_with("pathlib.") && path.ends_with("()"))
 }
@@ -327,6 +362,10 @@ fn composed(node: &Node<'_>, run: &Line<'_>) -> Val {
             }
             match *sign {
                 // It is one of them.
+                "/" if is_path(&known(left)) => {
+                    let parts = [known(left), known(right)];
+                    known_call("pathlib.Path", &parts).unwrap_or_default()
+                }
                 "or" | "and" => known(right).or(known(left)).with(signs),
                 ":=" => known(right),
                 _ => Val::constant(value).with(signs),
@@ -399,6 +438,8 @@ fn method(callee: Id, (given, signs): (&[Val], Signs), run: &Line<'_>) -> Val {
         .iter()
         .any(|one| codec.to_ascii_lowercase().starts_with(one));
     let unreadable = matches!(*name, "decode" | "encode") && !plain;
+    // What is written as a number, or in letters for letters, is as unreadable.
+    let unreadable = unreadable || matches!(*name, "to_bytes" | "translate");
     let more = if unreadable {
         Signs::DECODED
     } else if made {

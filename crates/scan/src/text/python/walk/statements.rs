@@ -40,6 +40,9 @@ impl Walker {
                     let id = run.parser.expressions();
                     self.evaluate(run);
                     if word == "return" {
+                        let line = run.parser.nodes.get(id).map_or(1, |node| node.line);
+                        let val = run.vals.get(id).cloned().unwrap_or_default();
+                        self.reduced(line, &val);
                         self.returned(run, id);
                     }
                 }
