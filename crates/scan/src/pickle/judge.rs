@@ -244,6 +244,13 @@ impl Judge {
         }
     }
 
+    // Of values that were not looked at nobody knows how the call is to be judged.
+    fn signs(&mut self, arguments: Value, machine: &Machine<'_>) -> Signs {
+        let signs = machine.signs(arguments);
+        self.overflown |= signs.any(Signs::UNSEEN) && machine.is_tired();
+        signs
+    }
+
     // The class that a reconstructing function makes an object of.
     fn made_of(&mut self, at: u64, call: &Call, machine: &Machine<'_>) {
         let first = machine
@@ -259,7 +266,7 @@ impl Judge {
         match names.standing {
             Standing::Denied(danger) => self.denied(&names, danger, (at, Some(shown()))),
             Standing::Unknown => {
-                let signs = machine.signs(call.arguments);
+                let signs = self.signs(call.arguments, machine);
                 // It is handed on, and not called here.
                 let names = Names {
                     idle: false,
@@ -318,7 +325,7 @@ impl Observer for Judge {
                 Outcome::Kept
             }
             Standing::Unknown => {
-                let signs = machine.signs(call.arguments);
+                let signs = self.signs(call.arguments, machine);
                 self.unknown_call(&names, signs, (at, show::call(call, machine)));
                 Outcome::Kept
             }
@@ -528,7 +535,7 @@ impl Judge {
         }
         let made = !initialised && uses.any(Uses::OBJECT);
         if !made && !uses.any(Uses::TYPE.and(Uses::CALL)) {
-            let signs = machine.signs(call.arguments);
+            let signs = self.signs(call.arguments, machine);
             self.unknown_call(names, signs, (at, show::call(call, machine)));
             return Outcome::Kept;
         }

@@ -11,6 +11,7 @@ mod memo;
 mod opcodes;
 mod texts;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use self::memo::Memo;
@@ -150,6 +151,8 @@ pub(super) struct Machine<'a> {
     // What was put into types of NumPy.
     states: HashMap<u32, Value>,
     opcodes: u64,
+    // What was looked at in values, as `LOOKS` counts it.
+    looked: Cell<u64>,
     budget: u64,
     frame_end: Option<u64>,
     max_items: usize,
@@ -184,6 +187,7 @@ impl<'a> Machine<'a> {
             places: HashMap::new(),
             states: HashMap::new(),
             opcodes: 0,
+            looked: Cell::new(0),
             budget,
             frame_end: None,
             max_items: MAX_ITEMS,

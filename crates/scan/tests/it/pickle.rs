@@ -400,3 +400,32 @@ pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
         ("pickle", ordered),
     ]
 }
+
+#[test]
+fn values_that_a_memo_hands_out_are_not_looked_through_each_time() {
+    let tired = |stream: Vec<u8>| {
+        let report = look(&stream);
+        let mut gaps = report.gaps.iter();
+        gaps.any(|gap| gap.reason.contains("more was seen in a pickle"))
+    };
+    let four = || Assembler::protocol(4);
+    let calling = |stream: Assembler| stream.stack_global("mine", "Thing").raw(b"h\0\x85R");
+    // Objects that hold themselves, given to something that nobody knows.
+    let list = four().raw(b"]\x94").raw(&b"h\0a".repeat(200_000));
+    let pairs = b"h\0K\x01h\0s0".repeat(40_000);
+    let table = four().raw(b"}\x94").raw(&pairs).raw(b"N");
+    // One long list, given to it often.
+    let items = [b"(".to_vec(), b"]".repeat(500), b"e".to_vec()].concat();
+    let given = |times: usize| {
+        let long = four().raw(b"]\x94").raw(&items);
+        let thing = long.stack_global("mine", "Thing").raw(b"\x940");
+        thing.raw(&b"h\x01h\0\x85R0".repeat(times))
+    };
+    assert!(tired(calling(list.clone()).stop()));
+    assert!(tired(calling(table.clone()).stop()));
+    assert!(tired(given(100_000).stop()));
+    // Nobody asks what they hold; or it is asked as often as in ordinary files.
+    assert!(!tired(list.stop()));
+    assert!(!tired(table.stop()));
+    assert!(!tired(given(1_000).stop()));
+}

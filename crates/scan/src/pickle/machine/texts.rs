@@ -5,6 +5,13 @@ use crate::pickle::signs::Signs;
 use crate::pickle::value::{Coding, Node, Span, Value};
 use crate::source::Cursor;
 
+/// What may be looked at in the values of a stream: this much for each of its bytes, and this much
+/// in all. A byte of a text counts one, and each value [`VALUE`]. Values of ordinary streams are
+/// looked at once or twice; those that a memo hands out could be each time, and all in them.
+const LOOKS: u64 = 16;
+const LOOKS_IN_ALL: u64 = 8 << 20;
+const VALUE: u64 = 8;
+
 impl Machine<'_> {
     /// Returns a text, at most its first 4 KiB, as a loader would read it. `None` if it is none.
     pub(in crate::pickle) fn text(&self, value: Value) -> Option<String> {
@@ -39,31 +46,51 @@ impl Machine<'_> {
         let mut left = 512_u32;
         let mut waiting = vec![value];
         while let Some(value) = waiting.pop() {
-            let Some(less) = left.checked_sub(1) else {
+            let Some(less) = left.checked_sub(1).filter(|_| !self.is_tired()) else {
                 return signs.and(Signs::UNSEEN);
             };
             left = less;
-            match value {
-                Value::Text(_) => {
-                    let text = self.text(value).unwrap_or_default();
-                    signs = signs.and(Signs::of_text(&text));
-                }
-                Value::Bytes(span) => signs = signs.and(Signs::of_bytes(&self.head(span))),
-                Value::Faded(_, faded) => signs = signs.and(faded),
-                Value::Node(place) => match self.node(place) {
-                    Some(Node::Container {
-                        items, signs: more, ..
-                    }) => {
-                        signs = signs.and(*more).and(self.host(items));
-                        waiting.extend(items.iter().copied());
-                    }
-                    Some(Node::Call { callee, arguments }) => waiting.extend([*callee, *arguments]),
-                    Some(Node::Persistent(id)) => waiting.push(*id),
-                    Some(Node::Extension(_)) | None => {}
-                },
-                _ => {}
-            }
+            signs = signs.and(self.own_signs(value, &mut waiting));
         }
+        signs
+    }
+
+    /// Returns true if more was looked at in values than is useful: what comes is not.
+    pub(in crate::pickle) fn is_tired(&self) -> bool {
+        let most = self.cursor.position().saturating_mul(LOOKS);
+        self.looked.get() > most.saturating_add(LOOKS_IN_ALL)
+    }
+
+    fn own_signs(&self, value: Value, waiting: &mut Vec<Value>) -> Signs {
+        let mut cost = VALUE;
+        let signs = match value {
+            Value::Text(span) => {
+                cost = cost.saturating_add(span.len.min(LOOKED_AT).into());
+                Signs::of_text(&self.text(value).unwrap_or_default())
+            }
+            Value::Bytes(span) => {
+                cost = cost.saturating_add(span.len.min(LOOKED_AT).into());
+                Signs::of_bytes(&self.head(span))
+            }
+            Value::Faded(_, faded) => faded,
+            Value::Node(place) => match self.node(place) {
+                Some(Node::Container { items, signs, .. }) => {
+                    waiting.extend(items.iter().copied());
+                    signs.and(self.host(items))
+                }
+                Some(Node::Call { callee, arguments }) => {
+                    waiting.extend([*callee, *arguments]);
+                    Signs::NONE
+                }
+                Some(Node::Persistent(id)) => {
+                    waiting.push(*id);
+                    Signs::NONE
+                }
+                Some(Node::Extension(_)) | None => Signs::NONE,
+            },
+            _ => Signs::NONE,
+        };
+        self.looked.set(self.looked.get().saturating_add(cost));
         signs
     }
 
@@ -180,4 +207,28 @@ fn unescape(bytes: &[u8], quoted: bool) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pickle::Watch;
+
+    #[test]
+    fn no_more_is_looked_at_than_the_stream_is_long() {
+        let list = [b"\x80\x04]\x94".to_vec(), b"h\0a".repeat(300_000)].concat();
+        let texts = [
+            b"\x80\x04]\x94X\0\x10\0\0".to_vec(),
+            b"a".repeat(4 << 10),
+            b"\x940".to_vec(),
+            b"h\x01a".repeat(300_000),
+        ];
+        for stream in [list, texts.concat()] {
+            let mut machine = Machine::at(&stream, 0, u64::MAX);
+            machine.run(&mut Watch::default(), &mut |_, _| false);
+            let len = u64::try_from(stream.len()).unwrap_or(u64::MAX);
+            assert!(machine.is_tired());
+            assert!(machine.looked.get() < LOOKS_IN_ALL + len * LOOKS + VALUE + 4_096);
+        }
+    }
 }
