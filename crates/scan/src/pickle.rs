@@ -22,6 +22,7 @@ use crate::executable;
 use crate::route::{self, Format, Head};
 use crate::rules;
 use crate::source::{Part, find_other, read_all, read_full};
+use crate::tensors::npy;
 use crate::work::{Input, Look, Work};
 
 use judge::Judge;
@@ -324,7 +325,7 @@ fn nested(span: value::Span, input: &Input<'_>, work: &mut Work<'_>) {
         offset: Some(span.offset),
         ..Location::default()
     };
-    if route::is_surely_something(&inner) {
+    if route::is_surely_something(&inner) || npy::is_surely(&inner) {
         let message = format!("{} bytes are a file of their own", span.len);
         work.see(&rules::pickle::PICKLE_NESTED, location, message);
         // A limit is noted where it fired.

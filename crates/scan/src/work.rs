@@ -330,6 +330,7 @@ pub(crate) struct Work<'a> {
     // Of the file as a whole.
     size: u64,
     opcodes: u64,
+    streams: u64,
     findings: Vec<Finding>,
     gaps: BTreeSet<Gap>,
     formats: BTreeSet<Recognised>,
@@ -357,6 +358,7 @@ impl<'a> Work<'a> {
             looked: 0,
             size: 0,
             opcodes: 0,
+            streams: 0,
             findings: Vec::new(),
             gaps: BTreeSet::new(),
             formats: BTreeSet::new(),
@@ -454,6 +456,19 @@ impl<'a> Work<'a> {
             return Err(self.limit(path, "unpacked bytes for each packed one"));
         }
         self.tick(path)
+    }
+
+    /// Counts a packed stream of several in a row. To begin one takes long beside a short one:
+    /// there may be a few thousand, and more in a large file.
+    pub(crate) fn count_stream(&mut self, path: &str) -> Result<(), Limited> {
+        const FEW: u64 = 4 << 10;
+        const SHORT: u64 = 256;
+        self.streams = self.streams.saturating_add(1);
+        let more = self.size.checked_div(SHORT).unwrap_or(0);
+        if self.streams > more.saturating_add(FEW) {
+            return Err(self.limit(path, "packed streams in a row"));
+        }
+        Ok(())
     }
 
     /// Returns room for more than fits into memory.

@@ -263,6 +263,7 @@ fn all_streams(look: &mut Look<'_, '_, '_>, packing: Packing) -> Result<(), Limi
     let mut outcome = Outcome::default();
     let mut next = Next::Stream;
     let mut skipped = Vec::new();
+    let mut limited = None;
     for count in 0..MAX_STREAMS {
         let mut ahead = [0; 16];
         let read = read_full(input.bytes, outcome.read, &mut ahead).unwrap_or(0);
@@ -284,6 +285,11 @@ fn all_streams(look: &mut Look<'_, '_, '_>, packing: Packing) -> Result<(), Limi
                 }
             }
             Next::Stream => {
+                // What came before counts.
+                if let Err(limit) = look.work.count_stream(&input.path) {
+                    limited = Some(limit);
+                    break;
+                }
                 let start = outcome.read;
                 let open = |packed| packing.open(packed);
                 outcome.more((&input.path, input.bytes), open, look.work)?;
@@ -300,6 +306,9 @@ fn all_streams(look: &mut Look<'_, '_, '_>, packing: Packing) -> Result<(), Limi
     content(look, &outcome)?;
     for range in skipped {
         skipped_frame(look, range)?;
+    }
+    if let Some(limit) = limited {
+        return Err(limit);
     }
     look.trailing_by(&rules::archive::PACKED_TRAILING, outcome.read..size)
 }

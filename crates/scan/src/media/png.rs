@@ -8,12 +8,15 @@ use custos_core::finding::Location;
 use super::parts::{self, be32};
 use crate::route::Head;
 use crate::rules;
-use crate::source::{Cursor, Part};
+use crate::source::{Cursor, Part, ReadAt as _};
 use crate::unpack;
 use crate::work::{Input, Look};
 
-/// Largest text that is unpacked.
-const MAX_TEXT: usize = 4 << 20;
+/// Longest text that is unpacked, and how many times as long as it was: few texts pack so well.
+const MAX_TEXT: u64 = 4 << 20;
+const MAX_RATIO: u64 = 64;
+/// Longest text that may have packed better.
+const SHORT: u64 = 4 << 10;
 
 /// Returns true for the signature.
 pub(super) fn recognises(head: &Head, _: &Input<'_>) -> bool {
@@ -102,14 +105,19 @@ fn packed_text(look: &mut Look<'_, '_, '_>, data: Range<u64>, international: boo
     }
     let start = data.start.saturating_add(u64::try_from(from).unwrap_or(0));
     let part = Part::new(look.input.bytes, start..data.end);
+    let most = part.len().saturating_mul(MAX_RATIO).saturating_add(SHORT);
+    let most = most.min(MAX_TEXT);
     let unpacker = |packed| {
         let reader = flate2::read::ZlibDecoder::new(packed);
-        Ok(reader.take(u64::try_from(MAX_TEXT).unwrap_or(u64::MAX)))
+        Ok(reader.take(most.saturating_add(1)))
     };
     let path = look.input.path.clone();
     let Ok(outcome) = unpack::unpack(&path, &part, unpacker, look.work) else {
         return;
     };
+    if outcome.bytes.len() > most {
+        look.gap("a text in it unpacks to more than is looked at");
+    }
     if let Ok(bytes) = crate::source::read_all(&outcome.bytes) {
         let place = Location {
             offset: Some(start),

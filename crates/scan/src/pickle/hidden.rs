@@ -12,6 +12,7 @@ use custos_core::finding::Severity;
 use super::is_stream_that_calls;
 use super::signs::Signs;
 use crate::route;
+use crate::tensors::npy;
 use crate::text::python;
 use crate::unpack::{Outcome, Unpacked, unpack};
 use crate::work::{Input, Work};
@@ -89,7 +90,10 @@ pub(super) fn find(text: Vec<u8>, path: &str, work: &mut Work<'_>) -> Option<Fou
             path: path.to_owned(),
             bytes: &bytes,
         };
-        if route::is_surely_something(&inner) || is_stream_that_calls(&inner) {
+        if route::is_surely_something(&inner)
+            || npy::is_surely(&inner)
+            || is_stream_that_calls(&inner)
+        {
             return Some(Found::File(how.join("."), bytes));
         }
         if let Some(worst) = program(&bytes) {

@@ -27,6 +27,12 @@ pub(crate) fn recognises(head: &Head, _: &Input<'_>) -> bool {
     head.starts_with(MAGIC)
 }
 
+/// Returns true if it begins with the mark and a version that there is: no values do.
+pub(crate) fn is_surely(input: &Input<'_>) -> bool {
+    let mut cursor = Cursor::at(input.bytes, 0);
+    matches!(cursor.peek(8), [mark @ .., 1..=3, _] if mark == MAGIC)
+}
+
 /// Looks at all arrays of a file.
 pub(crate) fn examine(look: &mut Look<'_, '_, '_>) {
     let size = look.input.bytes.len();

@@ -6,7 +6,7 @@ mod pages;
 use custos_core::finding::{Finding, Severity};
 use custos_scan::{FileReport, Options, State, fuzz, scan};
 
-use crate::archive::{Member, archive};
+use crate::archive::{Member, archive, packed};
 use crate::pickle::{Assembler, look};
 
 const TABLE: &[u8] = include_bytes!("../../../../testdata/scan/table.arrow");
@@ -463,5 +463,27 @@ fn no_text_takes_long() {
             let report = look(&file);
             assert!(report.digest.is_some(), "{:?}", report.formats);
         }
+    }
+}
+
+#[test]
+fn packed_texts_of_an_image_are_bounded() {
+    let image = |text: &[u8]| {
+        let text = [b"Comment\0\0", packed::zlib(text).as_slice()].concat();
+        look(&build::png(1, &[(b"zTXt", &text)]))
+    };
+    let long = |report: &FileReport| {
+        let mut gaps = report.gaps.iter();
+        gaps.any(|gap| gap.reason.contains("unpacks to more than"))
+    };
+    let words: Vec<u8> = (0..20_000_u32)
+        .flat_map(|n| format!("word {n}, ").into_bytes())
+        .collect();
+    for text in [words, vec![b' '; 4 << 10]] {
+        let report = image(&text);
+        assert_eq!(report.state(Severity::High), State::Clean, "{report:#?}");
+    }
+    for text in [vec![b' '; 64 << 10], vec![b' '; 8 << 20]] {
+        assert!(long(&image(&text)));
     }
 }

@@ -222,6 +222,14 @@ fn bombs_and_greedy_headers_are_stopped() {
     let fine = [harmless(), vec![0; 1 << 19]].concat();
     let report = look(&bzip2(&fine));
     assert!(!rules(&report).contains(&"scan/limit"), "{report:#?}");
+    // To begin a stream takes long, however little it holds; what came before counts.
+    let empty = bzip2(b"");
+    let report = look(&[bzip2(&payload()), empty.repeat(5_000)].concat());
+    let rules = rules(&report);
+    assert!(rules.contains(&"scan/limit"), "{report:#?}");
+    assert!(rules.contains(&"pickle/dangerous-call"), "{report:#?}");
+    let report = look(&[bzip2(&harmless()), empty.repeat(4_000)].concat());
+    assert_eq!(report.state(Severity::Low), State::Clean, "{report:#?}");
     // A dictionary of nearly four GiB.
     let mut huge = file!("harmless.pkl.lzma");
     huge[1..5].copy_from_slice(&0x8000_0000_u32.to_le_bytes());

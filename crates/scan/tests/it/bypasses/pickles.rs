@@ -8,6 +8,7 @@ use custos_core::finding::Severity;
 
 use super::{Case, case};
 use crate::pickle::Assembler;
+use crate::tensors::arrays::npy;
 
 const CALL: &str = "pickle/dangerous-call";
 
@@ -631,6 +632,24 @@ fn nested() -> Vec<Case> {
             [
                 loaded("pickle", "loads", &payload()),
                 bytes_in(&harmless()).stop(),
+            ],
+        ),
+        case(
+            id,
+            "an array of objects in bytes",
+            CALL,
+            [
+                bytes_in(&npy("'|O'", "(1,)", &payload())).stop(),
+                bytes_in(&npy("'<f8'", "(2, 3)", &[0; 48])).stop(),
+            ],
+        ),
+        case(
+            id,
+            "an array of objects in base64",
+            CALL,
+            [
+                text(&npy("'|O'", "(1,)", &payload())),
+                text(&npy("'<f8'", "(2, 3)", &[0; 48])),
             ],
         ),
         case(
