@@ -15,6 +15,7 @@ pub(crate) mod prompts;
 mod raster;
 mod riff;
 mod sampled;
+pub(crate) mod shards;
 mod sound;
 mod sqlite;
 mod svg;

@@ -8,6 +8,7 @@ use std::ops::Range;
 use crate::archive::oci;
 use crate::archive::zip::leads_out;
 use crate::graphs::values;
+use crate::media::shards::Shard;
 use crate::route::Head;
 use crate::rules;
 use crate::source::{Cursor, Part, find_other, read_full};
@@ -40,11 +41,14 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>) {
         long_name: None,
         long_link: None,
         links: Links::default(),
+        shard: Shard::default(),
     };
     // The outcome of a limit is noted where it fired.
     let _ = archive.graphs().and_then(|()| archive.members());
     let links = std::mem::take(&mut archive.links);
+    let shard = std::mem::take(&mut archive.shard);
     links.judge(look);
+    shard.finish(look);
     torch::tarred(look);
 }
 
@@ -56,6 +60,7 @@ struct Archive<'l, 'i, 'w, 's> {
     long_name: Option<String>,
     long_link: Option<String>,
     links: Links,
+    shard: Shard,
 }
 
 struct Header {
@@ -236,6 +241,7 @@ impl Archive<'_, '_, '_, '_> {
         }
         self.look.part(&header.name, range.clone())?;
         oci::check_name(self.look, &header.name, range.clone());
+        self.shard.add(self.look, &header.name, range.clone());
         let end = padded(&range);
         if end > range.end {
             self.look.trailing(range.end..end)?;

@@ -178,8 +178,8 @@ impl Table<'_, '_, '_, '_> {
     }
 }
 
-// What a formula does, if it is one and acts.
-fn formula(cell: &[u8]) -> Option<(&'static str, Severity)> {
+/// Returns what a formula does, if it is one and acts.
+pub(super) fn formula(cell: &[u8]) -> Option<(&'static str, Severity)> {
     const CALLS: [&str; 4] = ["CALL(", "REGISTER(", "REGISTER.ID(", "EXEC("];
     const SENDS: [&str; 7] = [
         "WEBSERVICE(",

@@ -95,6 +95,12 @@ rules! {
          pickle.",
         "Do not load the file; ask for one with plain types.",
         [502], ["AML.T0011", "LLM03:2025"];
+    DATA_PICKLED = "data/pickled-sample", Medium, "A dataset has samples that are unpickled",
+        "The decoders of WebDataset choose by the extension of a sample, and unpickle `pkl`, `pickle` \
+         and `pyd` unless WDS_SECURE forbids it. Whoever changes such a sample runs programs where \
+         the dataset is read.",
+        "Look at the findings inside; ask for a dataset with plain samples.",
+        [502], ["AML.T0011", "AML.T0020", "LLM03:2025"];
     DATA_FORMULA = "data/formula", Medium, "A cell of a table is a formula that acts",
         "A spreadsheet that opens the table runs the formula: it starts programs, or sends cells to an \
          address.",

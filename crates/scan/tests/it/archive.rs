@@ -3,6 +3,7 @@
 mod blosc;
 pub mod packed;
 mod programs;
+mod shards;
 pub mod tar;
 
 use custos_core::finding::Severity;
