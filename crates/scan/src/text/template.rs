@@ -5,9 +5,12 @@
 //! What a template says in its texts is no matter here; only its expressions are looked at, with
 //! names that are put together of pieces put together. Template Designer Documentation of Jinja 3.
 
+mod binds;
+mod fields;
 mod judge;
 mod reader;
 mod split;
+mod values;
 
 use custos_core::finding::Location;
 
@@ -48,8 +51,7 @@ fn look_at(look: &mut Look<'_, '_, '_>, at: &Location, source: &str, sure: bool)
         look.gap("a template is longer than is read");
         return;
     }
-    let mut reader = Reader::new(source);
-    reader.read();
+    let reader = Reader::whole(source);
     if reader.room == 0 {
         look.gap("a template makes more of its texts than is followed");
     }

@@ -4,6 +4,7 @@ use crate::rules::{self, Rule};
 use crate::text::code::{Argument, Expr, Id, Node, Value};
 use crate::text::shortened;
 
+use super::fields::of_arguments;
 use super::reader::{MAX_COUNT, Reader, Sight, Tag, turns};
 
 /// Attributes that lead out, though they have no double underscores.
@@ -58,18 +59,40 @@ impl Reader<'_> {
         match &node.expr {
             Expr::Attribute(of, name) => {
                 self.attribute(name, tag);
+                self.braces(values.get(*of), name, tag);
                 self.framework(nodes.get(*of), tag);
             }
             Expr::Item(of, index) => {
                 if let Some(value) = values.get(*index) {
                     self.by_value(value, tag);
+                    self.braces(values.get(*of), value.text().unwrap_or_default(), tag);
                 }
+                self.between((nodes, values), *index, tag);
                 self.framework(nodes.get(*of), tag);
             }
-            Expr::Filter(_, name, arguments) if BY_ATTRIBUTE.contains(name) => {
+            Expr::Filter(of, name, arguments) if BY_ATTRIBUTE.contains(name) => {
                 self.by_filter((name, arguments), values, tag);
+                if let Some(first) = arguments.first() {
+                    let method = values.get(first.value).and_then(Value::text);
+                    self.braces(values.get(*of), method.unwrap_or_default(), tag);
+                    if *name == "attr" {
+                        self.between((nodes, values), first.value, tag);
+                    }
+                }
             }
-            Expr::Call(callee, arguments) => self.call((*callee, arguments), (nodes, values), tag),
+            Expr::Call(callee, arguments) => {
+                self.call((*callee, arguments), (nodes, values), tag);
+                // `{% filter attr('x') %}`
+                if let Some(Expr::Name(name)) = nodes.get(*callee).map(|node| &node.expr)
+                    && tag.word == "filter"
+                    && BY_ATTRIBUTE.contains(name)
+                {
+                    self.by_filter((name, arguments), values, tag);
+                }
+            }
+            Expr::Filter(of, "format", arguments) => {
+                self.percents(values.get(*of), &of_arguments(arguments, values), tag);
+            }
             Expr::Filter(_, name, arguments) => self.sized((name, arguments), values, tag),
             Expr::Text(_, true) => self.see(
                 &rules::text::TEMPLATE_NAMED,
@@ -78,6 +101,10 @@ impl Reader<'_> {
                     .to_owned(),
                 tag,
             ),
+            Expr::Binary("%", left, right) => {
+                let given: Vec<_> = values.get(*right).into_iter().collect();
+                self.percents(values.get(*left), &given, tag);
+            }
             Expr::Binary(sign @ ("**" | "*"), left, right) => {
                 self.grows(sign, (values.get(*left), values.get(*right)), tag);
             }
@@ -85,11 +112,30 @@ impl Reader<'_> {
         }
     }
 
-    fn attribute(&mut self, name: &str, tag: &Tag<'_>) {
+    pub(super) fn attribute(&mut self, name: &str, tag: &Tag<'_>) {
         if is_inner(name) {
             self.inner = self.inner.saturating_add(1);
             let message = format!("the template takes the attribute `{}`", shortened(name));
             self.see(&rules::text::TEMPLATE_INNER, message, tag);
+        }
+    }
+
+    // `x['__' ~ anything ~ '__']`: whatever it is, it is one of these.
+    fn between(&mut self, (nodes, values): (&[Node<'_>], &[Value]), key: Id, tag: &Tag<'_>) {
+        let outermost = |side: fn(Id, Id) -> Id| {
+            let mut id = key;
+            while let Some(Expr::Binary("~" | "+", left, right)) =
+                nodes.get(id).map(|node| &node.expr)
+            {
+                id = side(*left, *right);
+            }
+            values.get(id).and_then(Value::text).unwrap_or_default()
+        };
+        let whole = values.get(key).is_some_and(Value::is_known);
+        let first = outermost(|left, _| left);
+        let last = outermost(|_, right| right);
+        if !whole && first.starts_with("__") && last.ends_with("__") {
+            self.attribute(&format!("{first}...{last}"), tag);
         }
     }
 
@@ -194,6 +240,9 @@ impl Reader<'_> {
                 | "batch"
                 | "slice"
                 | "wordwrap"
+                | "tojson"
+                | "round"
+                | "expandtabs"
         ) {
             return;
         }
@@ -239,7 +288,7 @@ impl Reader<'_> {
 }
 
 /// Returns true if an attribute of this name leads to the inside of Python.
-fn is_inner(name: &str) -> bool {
+pub(super) fn is_inner(name: &str) -> bool {
     let dunder = name.len() > 4 && name.starts_with("__") && name.ends_with("__");
     // `_TemplateReference__context`: what a class keeps to itself.
     let mangled = name.starts_with('_') && name.get(2..).is_some_and(|rest| rest.contains("__"));

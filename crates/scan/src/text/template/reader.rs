@@ -1,6 +1,6 @@
 //! What a template gives names to, and what its expressions come to.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use custos_core::finding::Severity;
 
@@ -11,6 +11,8 @@ use super::split::{Part, Parts};
 
 /// More repetitions, or more characters, than any prompt has.
 pub(super) const MAX_COUNT: i64 = 20_000_000;
+/// How often macros are read for what they are called with.
+const MAX_ROUNDS: u32 = 3;
 /// Most variables that are kept.
 const MAX_NAMES: usize = 10_000;
 /// Most bytes of values that are worked out, of all expressions together: a short template may name
@@ -71,12 +73,19 @@ pub(super) struct Sight {
     pub(super) line: u32,
 }
 
+/// What macros are called with, by macro and by place or name of the argument.
+pub(super) type Calls = BTreeMap<(String, String), Value>;
+
 /// Reads a template tag by tag.
 pub(super) struct Reader<'s> {
     source: &'s str,
     pub(super) names: HashMap<String, Value>,
-    // A `{% set name %}` that is open, and the text in it so far.
-    captured: Option<(String, String)>,
+    // Every `{% set name %}` and macro that is open, and the text in it so far.
+    pub(super) captured: Vec<(String, String)>,
+    // How many conditions are around.
+    pub(super) branches: u32,
+    /// What macros are called with, by macro and by place or name of the argument.
+    pub(super) calls: Calls,
     pub(super) sights: Vec<Sight>,
     pub(super) told: BTreeSet<(&'static str, String)>,
     pub(super) inner: u32,
@@ -89,12 +98,32 @@ pub(super) struct Reader<'s> {
 }
 
 impl<'s> Reader<'s> {
-    /// Returns a reader of a whole template.
-    pub(super) fn new(source: &'s str) -> Self {
+    /// Reads a whole template. Macros stand before their calls, which say what their arguments are;
+    /// so they are read again.
+    pub(super) fn whole(source: &'s str) -> Self {
+        let mut calls = Calls::new();
+        for _ in 0..MAX_ROUNDS {
+            let mut reader = Self::new(source);
+            reader.calls.clone_from(&calls);
+            reader.read();
+            if reader.calls == calls || reader.room == 0 || !source.contains("macro") {
+                return reader;
+            }
+            calls = reader.calls;
+        }
+        let mut reader = Self::new(source);
+        reader.calls = calls;
+        reader.read();
+        reader
+    }
+
+    fn new(source: &'s str) -> Self {
         Self {
             source,
             names: HashMap::new(),
-            captured: None,
+            captured: Vec::new(),
+            branches: 0,
+            calls: Calls::new(),
             sights: Vec::new(),
             told: BTreeSet::new(),
             inner: 0,
@@ -105,13 +134,12 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// Reads to the end.
-    pub(super) fn read(&mut self) {
+    fn read(&mut self) {
         let mut parts = Parts::new(self.source);
         while let Some(part) = parts.next() {
             match part {
                 Part::Text(text) => {
-                    if let Some((_, captured)) = &mut self.captured {
+                    if let Some((_, captured)) = self.captured.last_mut() {
                         captured.push_str(text);
                     }
                 }
@@ -165,23 +193,14 @@ impl<'s> Reader<'s> {
         let tag = Tag {
             shown: part.get(start..).unwrap_or_default().trim(),
             line,
+            word: "",
         };
-        let mut set = None;
-        let mut word = "";
+        let mut heading = Heading::default();
         if block {
-            word = parser.name().unwrap_or_default();
-            if !STATEMENTS.contains(&word) {
-                self.fault(line);
-            }
-            if matches!(word, "set" | "with") {
-                set = Some((
-                    parser.expressions(),
-                    parser.eat("=").then(|| parser.expressions()),
-                ));
-            }
+            heading = self.heading(&mut parser, line);
             parser.loose(&[]);
         } else if !parser.is_done() {
-            parser.expressions();
+            heading.shown = Some(parser.expressions());
             if !parser.is_done() {
                 self.fault(line);
                 parser.loose(&[]);
@@ -190,58 +209,64 @@ impl<'s> Reader<'s> {
         if parser.faults > 0 {
             self.fault(line);
         }
-        let values = self.values(&parser.nodes, &tag);
-        self.bind(word, set, (&parser.nodes, &values));
-        self.looped(word, (&parser.nodes, &values), &tag);
-    }
-
-    // Remembers what `set` and `for` give names to.
-    fn bind(
-        &mut self,
-        word: &str,
-        set: Option<(Id, Option<Id>)>,
-        (nodes, values): (&[Node<'_>], &[Value]),
-    ) {
-        if word == "endset"
-            && let Some((name, text)) = self.captured.take()
-        {
-            let text = self.spend(Value::Text(text));
-            self.keep(name, text);
-        }
-        let name_of = |id: Id| match &nodes.get(id)?.expr {
-            Expr::Name(name) => Some((*name).to_owned()),
-            Expr::Attribute(of, name) => match &nodes.get(*of)?.expr {
-                Expr::Name(of) => Some(format!("{of}.{name}")),
-                _ => None,
-            },
-            _ => None,
+        let tag = Tag {
+            word: heading.word,
+            ..tag
         };
-        if let Some((target, value)) = set
-            && let Some(name) = name_of(target)
-        {
-            match value {
-                None => self.captured = Some((name, String::new())),
-                Some(value) => {
-                    for (part, value) in namespace(nodes, values, value) {
-                        self.keep(format!("{name}.{part}"), value);
-                    }
-                    self.keep(name, values.get(value).cloned().unwrap_or_default());
-                }
-            }
-        }
-        // `for name in [..]`: any of these.
-        if word == "for" {
-            for node in nodes {
-                if let Expr::Binary("in", target, over) = &node.expr
-                    && let (Some(name), Some(value)) = (name_of(*target), values.get(*over))
-                {
-                    self.keep(name, value.clone());
-                }
-            }
-        }
+        let values = self.values(&parser.nodes, &tag);
+        self.bind(&heading, (&parser.nodes, &values));
+        self.looped(heading.word, (&parser.nodes, &values), &tag);
     }
 
-    fn keep(&mut self, name: String, value: Value) {
+    // What a statement gives names to.
+    fn heading<'t>(&mut self, parser: &mut Parser<'t>, line: u32) -> Heading<'t> {
+        let word = parser.name().unwrap_or_default();
+        if !STATEMENTS.contains(&word) {
+            self.fault(line);
+        }
+        let mut heading = Heading {
+            word,
+            ..Heading::default()
+        };
+        match word {
+            "set" => {
+                let target = parser.expressions();
+                let value = parser.eat("=").then(|| parser.expressions());
+                heading.pairs.push((target, value));
+            }
+            "with" => {
+                while !parser.is_done() {
+                    let target = parser.expression();
+                    let value = parser.eat("=").then(|| parser.expression());
+                    heading.pairs.push((target, value));
+                    if !parser.eat(",") {
+                        break;
+                    }
+                }
+            }
+            "for" => {
+                while !parser.is_done() && !parser.eat_word("in") {
+                    match parser.name() {
+                        Some(name) => heading.names.push(name),
+                        None => parser.bump(),
+                    }
+                }
+                heading.shown = Some(parser.expression());
+            }
+            "call" if parser.eat("(") => {
+                while !parser.is_done() && !parser.eat(")") {
+                    match parser.name() {
+                        Some(name) => heading.names.push(name),
+                        None => parser.bump(),
+                    }
+                }
+            }
+            _ => {}
+        }
+        heading
+    }
+
+    pub(super) fn keep(&mut self, name: String, value: Value) {
         if self.names.len() < MAX_NAMES {
             let value = self.spend(value);
             self.names.insert(name, value);
@@ -252,7 +277,7 @@ impl<'s> Reader<'s> {
 
     // Returns the value as long as there is room for it. What is full stays full, so that nothing
     // more is copied.
-    fn spend(&mut self, value: Value) -> Value {
+    pub(super) fn spend(&mut self, value: Value) -> Value {
         self.room = self.room.saturating_sub(code::size(&value));
         if self.room == 0 {
             return Value::Unknown;
@@ -295,63 +320,10 @@ impl<'s> Reader<'s> {
             let value = self.value(node, nodes, &values);
             let value = self.spend(value);
             self.judge(node, (nodes, &values), tag);
+            self.called_with(node, (nodes, &values), tag);
             values.push(value);
         }
         values
-    }
-
-    fn value(&self, node: &Node<'_>, nodes: &[Node<'_>], values: &[Value]) -> Value {
-        let known = |id: &Id| values.get(*id).cloned().unwrap_or_default();
-        let given = |arguments: &[Argument<'_>]| -> Vec<Value> {
-            arguments
-                .iter()
-                .map(|argument| known(&argument.value))
-                .collect()
-        };
-        match &node.expr {
-            _ if self.room == 0 => Value::Unknown,
-            Expr::Text(text, _) => Value::Text(text.clone()),
-            Expr::Number(number) => Value::Number(*number),
-            Expr::Name(name) => self.names.get(*name).cloned().unwrap_or_default(),
-            Expr::List(items) => code::list(items.iter().map(known).collect()),
-            Expr::Dict(pairs) => code::list(pairs.iter().map(|(key, _)| known(key)).collect()),
-            Expr::Binary(sign, left, right) => code::binary(sign, &known(left), &known(right)),
-            Expr::Unary(sign, operand) => code::unary(sign, &known(operand)),
-            Expr::Item(of, index) => match nodes.get(*index).map(|node| &node.expr) {
-                Some(Expr::Slice(parts)) => {
-                    let parts = parts.map(|part| part.and_then(|id| values.get(id)));
-                    code::slice(&known(of), parts)
-                }
-                _ => code::item(&known(of), &known(index)),
-            },
-            Expr::Attribute(of, name) => match nodes.get(*of).map(|node| &node.expr) {
-                Some(Expr::Name(of)) => {
-                    let found = self.names.get(&format!("{of}.{name}"));
-                    found.cloned().unwrap_or_default()
-                }
-                _ => Value::Unknown,
-            },
-            Expr::Filter(of, "join", arguments) => {
-                let between = given(arguments);
-                code::joined(
-                    &known(of),
-                    between.first().and_then(Value::text).unwrap_or_default(),
-                )
-            }
-            Expr::Filter(of, name, arguments) => code::method(&known(of), name, &given(arguments)),
-            Expr::Call(callee, arguments) => match nodes.get(*callee).map(|node| &node.expr) {
-                Some(Expr::Attribute(of, name)) => {
-                    code::method(&known(of), name, &given(arguments))
-                }
-                // `dict(a=1, b=2)` is a list of names to whoever joins it.
-                Some(Expr::Name("dict")) => {
-                    let names = arguments.iter().filter_map(|argument| argument.name);
-                    Value::List(names.map(|name| Value::Text(name.to_owned())).collect())
-                }
-                _ => Value::Unknown,
-            },
-            _ => Value::Unknown,
-        }
     }
 }
 
@@ -359,6 +331,20 @@ impl<'s> Reader<'s> {
 pub(super) struct Tag<'s> {
     pub(super) shown: &'s str,
     pub(super) line: u32,
+    /// The statement, if it is one.
+    pub(super) word: &'s str,
+}
+
+/// What a statement gives names to.
+#[derive(Default)]
+pub(super) struct Heading<'s> {
+    pub(super) word: &'s str,
+    /// Targets and values of `set` and `with`; no value: the text up to the end.
+    pub(super) pairs: Vec<(Id, Option<Id>)>,
+    /// Variables of a loop, or of a block that a macro calls.
+    pub(super) names: Vec<&'s str>,
+    /// What is written out, or looped over.
+    pub(super) shown: Option<Id>,
 }
 
 fn is_name(nodes: &[Node<'_>], id: Id, name: &str) -> bool {
@@ -383,16 +369,4 @@ pub(super) fn turns(arguments: &[Argument<'_>], values: &[Value]) -> i64 {
         }
         _ => 0,
     }
-}
-
-// The named arguments of `namespace(...)` and `dict(...)`.
-fn namespace(nodes: &[Node<'_>], values: &[Value], id: Id) -> Vec<(String, Value)> {
-    let Some(Expr::Call(_, arguments)) = nodes.get(id).map(|node| &node.expr) else {
-        return Vec::new();
-    };
-    let named = arguments.iter().filter_map(|argument| {
-        let value = values.get(argument.value)?.clone();
-        Some((argument.name?.to_owned(), value))
-    });
-    named.collect()
 }

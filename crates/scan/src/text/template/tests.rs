@@ -5,8 +5,7 @@ use custos_core::finding::Severity;
 use super::reader::Reader;
 
 fn seen(source: &str) -> Vec<(&'static str, Severity)> {
-    let mut reader = Reader::new(source);
-    reader.read();
+    let reader = Reader::whole(source);
     let sights = reader.finish();
     sights
         .iter()
@@ -66,6 +65,165 @@ fn inner_attributes_however_they_are_spelled() {
     }
 }
 
+// What reaches inside of Python, each beside what does not.
+const HIDDEN: &[(&str, &str)] = &[
+    (
+        "{{ '{0.__class__}'.format(x) }}",
+        "{{ '{0.name} {0[__class__]}'.format(x) }}",
+    ),
+    (
+        "{{ '{a.__init__}'.format_map(m) }}",
+        "{{ '{{a.__init__}}'.format(1) }}",
+    ),
+    (
+        "{% set f = '{0.__class__}'.format %}{{ f(x) }}",
+        "{% set f = '{0.role}'.format %}{{ f(x) }}",
+    ),
+    (
+        "{{ ('{0.__class__}'|attr('format'))(x) }}",
+        "{{ '{0.__class__}'|attr('title') }}",
+    ),
+    (
+        "{{ '{0!r:{1.__mro__}}'['format'](x, y) }}",
+        "{{ '{0!r:{1}}'['format'](x, y) }}",
+    ),
+    (
+        "{% macro get(k='__base__') %}{{ x[k] }}{% endmacro %}",
+        "{% macro get(k='base') %}{{ x[k] }}{% endmacro %}",
+    ),
+    (
+        "{% macro get(o, k) %}{{ o[k] }}{% endmacro %}{{ get(x, '__base__') }}",
+        "{% macro get(o, k) %}{{ o[k] }}{% endmacro %}{{ get(x, '_base_') }}",
+    ),
+    (
+        "{% macro get(k) %}{{ x[k] }}{% endmacro %}{{ get(k='__ba' ~ 'se__') }}",
+        "{% macro get(k) %}{{ x[k] }}{% endmacro %}{{ put(k='__base__') }}",
+    ),
+    (
+        "{% macro a(k) %}{{ x[k] }}{% endmacro %}{% macro b(k) %}{{ a(k) }}{% endmacro %}{{ b('__base__') }}",
+        "{% macro a(k) %}{{ k }}{% endmacro %}{{ a('__base__') }}",
+    ),
+    (
+        "{% macro word() -%} __base__ {%- endmacro %}{{ x[word()] }}",
+        "{% macro word() %}__base__{% endmacro %}{{ word() }}",
+    ),
+    (
+        "{% macro m() %}{{ caller('__base__') }}{% endmacro %}{% call(k) m() %}{{ x[k] }}{% endcall %}",
+        "{% macro m() %}{{ caller('base') }}{% endmacro %}{% call(k) m() %}{{ x[k] }}{% endcall %}",
+    ),
+    (
+        "{% set d = {'k': '__base__'} %}{{ x[d.k] }}",
+        "{% set d = {'k': '__base__', 'l': 'l'} %}{{ x[d.l] }}",
+    ),
+    (
+        "{% set d = {'k': '__base__'} %}{{ x[d['k']] }}",
+        "{% set d = {'k': 'k'} %}{{ x[d['k']] }}",
+    ),
+    (
+        "{% set d = {'k': '__base__'} %}{{ x[d.get('k')] }}",
+        "{% set d = {'k': '__base__'} %}{{ x[d.get('m')] }}",
+    ),
+    (
+        "{% set d = {'k': '__base__'} %}{{ x[d.values()|first] }}",
+        "{% set d = {'k': '__base__'} %}{{ x[d.keys()|first] }}",
+    ),
+    (
+        "{% for k, v in {'k': '__base__'}.items() %}{{ x[v] }}{% endfor %}",
+        "{% for k, v in {'k': '__base__'}.items() %}{{ x[k] }}{% endfor %}",
+    ),
+    (
+        "{{ x[{'k': '__base__'}['k']] }}",
+        "{{ {'k': '__base__'}['k'] }}",
+    ),
+    (
+        "{{ x[dict(k='__base__').k] }}",
+        "{{ x[dict(k='__base__')|join] }}",
+    ),
+    (
+        "{{ x[dict(__base__=1).keys()|list|first] }}",
+        "{{ x[dict(base__=1).keys()|list|first] }}",
+    ),
+    (
+        "{{ x[({'__base__': 1}|dictsort)[0][0]] }}",
+        "{{ x[({'base': 1}|dictsort)[0][0]] }}",
+    ),
+    (
+        "{{ x['__base__' if messages else 'b'] }}",
+        "{{ x['base' if messages else 'b'] }}",
+    ),
+    ("{{ x[none or '__base__'] }}", "{{ x[none or 'base'] }}"),
+    (
+        "{{ x[missing|default('__base__')] }}",
+        "{{ x[missing]|default('__base__') }}",
+    ),
+    (
+        "{{ x[['a', '__base__']|random] }}",
+        "{{ ['a', '__base__']|random }}",
+    ),
+    (
+        "{% set a = 'a' %}{% if y %}{% set a = '__base__' %}{% else %}{% set a = 'b' %}{% endif %}{{ x[a] }}",
+        "{% set a = '__base__' %}{% set a = 'b' %}{{ x[a] }}",
+    ),
+    (
+        "{% set a, b = 'a', '__base__' %}{{ x[b] }}",
+        "{% set a, b = 'a', '__base__' %}{{ x[a] }}",
+    ),
+    (
+        "{% with a = 1, b = '__base__' %}{{ x[b] }}{% endwith %}",
+        "{% with a = 1, b = '__base__' %}{{ x[a] }}{% endwith %}",
+    ),
+    (
+        "{% set a %}__ba{% endset %}{% set b %}{{ a }}se__{% endset %}{{ x[b] }}",
+        "{% set a %}__ba{% endset %}{% set b %}{{ a }}se{% endset %}{{ x[b] }}",
+    ),
+    (
+        "{% set l = [] %}{% set _ = l.append('__base__') %}{{ x[l[0]] }}",
+        "{% set l = [] %}{% set _ = l.append('base') %}{{ x[l[0]] }}",
+    ),
+    (
+        "{% filter attr('__base__') %}x{% endfilter %}",
+        "{% filter replace('__base__', '') %}x{% endfilter %}",
+    ),
+    (
+        "{{ x['__' ~ messages[0].content ~ '__'] }}",
+        "{{ x['role_' ~ messages[0].content ~ '__'] }}",
+    ),
+    (
+        "{% set u = (()|select|string|list)[24] %}{{ x[u * 2 ~ 'base' ~ u * 2] }}",
+        "{% set u = (()|select|string|list)[25] %}{{ x[u * 2 ~ 'base' ~ u * 2] }}",
+    ),
+    (
+        "{{ x['{u}{u}base__'.format(u='_')] }}",
+        "{{ x['{u}{u}base__'.format(u='-')] }}",
+    ),
+    (
+        "{{ x['%(u)sbase%(u)s'|format(u='__')] }}",
+        "{{ x['%(u)sbase%(u)s'|format(u='.')] }}",
+    ),
+    (
+        "{{ x[['__ba', 'se__']|map('lower')|join] }}",
+        "{{ x[['ba', 'se']|map('lower')|join] }}",
+    ),
+    (
+        "{{ x['__base__...'|truncate(8, true, '', 0)] }}",
+        "{{ x['__base__...'|truncate(5, true, '', 0)] }}",
+    ),
+];
+
+#[test]
+fn names_by_way_of_macros_dictionaries_choices_and_fields() {
+    for (bad, good) in HIDDEN {
+        let inner = |source| {
+            let seen = seen(source);
+            seen.iter().any(|(rule, severity)| {
+                *rule == "template/inner-attribute" && *severity >= Severity::High
+            })
+        };
+        assert!(inner(bad), "{bad}: {:?}", seen(bad));
+        assert!(!inner(good), "{good}: {:?}", seen(good));
+    }
+}
+
 #[test]
 fn what_takes_all_time_or_memory() {
     for source in [
@@ -76,6 +234,13 @@ fn what_takes_all_time_or_memory() {
         "{{ 'x'|center(1000000000) }}",
         "{{ 'x'.ljust(1000000000) }}",
         "{{ [0] * 1000000000 }}",
+        "{{ 'a%999999999d' % 1 }}",
+        "{{ '%-0999999999d'|format(1) }}",
+        "{{ '%.999999999f'|format(1) }}",
+        "{{ '%*d' % (999999999, 1) }}",
+        "{{ '{:>999999999}'.format(1) }}",
+        "{{ '{0:.999999999f}'.format(1) }}",
+        "{{ messages|tojson(indent=999999999) }}",
     ] {
         let found = seen(source);
         assert!(
@@ -84,7 +249,10 @@ fn what_takes_all_time_or_memory() {
         );
     }
     assert_eq!(
-        seen("{% for i in range(1000) %}{% endfor %}{{ 2**10 }}"),
+        seen(
+            "{% for i in range(1000) %}{% endfor %}{{ 2**10 }}{{ '%08.3f%%' % 999999999 }}\
+             {{ '{:>80} 999999999'.format(999999999) }}{{ x|tojson(indent=4) }}{{ 9 % 5 }}"
+        ),
         []
     );
 }
