@@ -18,7 +18,7 @@ use crate::route::{Format, Head};
 use crate::rules;
 use crate::work::{Input, Look};
 
-use super::{plain, shortened};
+use super::{plain, shortened, unicode};
 use walk::Sight;
 
 pub(super) use sinks::DATA;
@@ -52,6 +52,7 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>, at: &Location, source: &str) 
     let name = look.input.name().to_ascii_lowercase();
     let installs = matches!(name.as_str(), "setup.py" | "conf.py");
     hides(look, at, source);
+    defines(look, at, source);
     let source = source::lines(source);
     let source = source::letters(&source);
     let walk = walk::walk(&source, installs);
@@ -75,6 +76,29 @@ fn hides(look: &mut Look<'_, '_, '_>, at: &Location, source: &str) {
         look.work
             .find(rules::text::PYTHON_HIDDEN.finding(at.clone(), message));
         look.gap("a program is in an encoding that hides what it does");
+    }
+}
+
+// Names that are defined, and look like others.
+fn defines(look: &mut Look<'_, '_, '_>, at: &Location, source: &str) {
+    if source.is_ascii() {
+        return;
+    }
+    for (line, number) in source.lines().zip(0_u32..) {
+        let text = line.trim_start();
+        let text = text.strip_prefix("async ").unwrap_or(text);
+        let rest = text
+            .strip_prefix("def ")
+            .or_else(|| text.strip_prefix("class "));
+        let name = rest.and_then(|rest| rest.split(['(', ':', ' ', '[']).next());
+        if let Some(name) = name.filter(|name| !name.is_ascii()) {
+            let location = Location {
+                offset: None,
+                line: Some(at.line.unwrap_or(1).saturating_add(number)),
+                ..at.clone()
+            };
+            unicode::inspect_name(look, &location, name);
+        }
     }
 }
 

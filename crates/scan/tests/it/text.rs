@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 mod acting;
 mod following;
+mod notebooks;
 
 /// Valid and harmless files of each format.
 pub fn samples() -> Vec<(&'static str, Vec<u8>)> {

@@ -43,7 +43,7 @@ const MAX_PAYLOADS: usize = 64;
 const MAX_PAYLOAD_BYTES: usize = 16 << 20;
 
 /// Functions that need no import, as far as they matter.
-const BUILTINS: [&str; 36] = [
+const BUILTINS: [&str; 37] = [
     "exec",
     "eval",
     "execfile",
@@ -80,6 +80,8 @@ const BUILTINS: [&str; 36] = [
     "object",
     "dir",
     "type",
+    // Of notebooks.
+    "get_ipython",
 ];
 
 /// What was seen in a program.

@@ -81,6 +81,7 @@ impl Walker {
         }
         self.writes(line, path, (&positional, &named));
         self.pickles(path, &positional);
+        self.made(path, &positional);
         self.computed_attribute(line, path, &positional);
         self.handed(line, path, (&positional, &named));
     }

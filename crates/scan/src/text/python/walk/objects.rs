@@ -78,6 +78,22 @@ impl Walker {
         }
     }
 
+    /// Calls what makes objects of a class that is made by a call.
+    pub(super) fn made(&mut self, path: &str, positional: &[Val]) {
+        const MAKES: [&str; 4] = ["__init__", "__new__", "__del__", "__init_subclass__"];
+        let [_, _, members] = positional else { return };
+        if path != "builtins.type" {
+            return;
+        }
+        for (name, member) in members.held.as_deref().unwrap_or_default() {
+            let makes = name.text().is_some_and(|name| MAKES.contains(&name));
+            let local = member.path.as_deref().and_then(|path| self.local(path));
+            if let Some(local) = local.filter(|_| makes) {
+                self.keep_call(local);
+            }
+        }
+    }
+
     /// Calls what objects that were written are made again by.
     pub(super) fn unpickled(&mut self) {
         for class in self.pickled.clone() {
