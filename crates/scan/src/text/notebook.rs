@@ -181,7 +181,7 @@ fn timed(line: &str) -> Option<&str> {
     ["%timeit ", "%time ", "%prun ", "%memit "]
         .iter()
         .find_map(|magic| line.strip_prefix(magic))
-        .map(|rest| rest.trim_start_matches(|c: char| c == ' '))
+        .map(str::trim_start)
 }
 
 // Programs from elsewhere that a line asks for.
