@@ -3,13 +3,13 @@
 
 use super::*;
 
-fn book(cell: serde_json::Value) -> String {
+fn book(cell: &serde_json::Value) -> String {
     serde_json::json!({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]})
         .to_string()
 }
 
 fn code(source: &str) -> String {
-    book(serde_json::json!({"cell_type": "code", "source": source, "outputs": []}))
+    book(&serde_json::json!({"cell_type": "code", "source": source, "outputs": []}))
 }
 
 #[test]
