@@ -79,7 +79,7 @@ fn what_a_browser_shows() {
     };
     let attached = |text: &str| {
         book(
-            serde_json::json!({"cell_type": "markdown", "source": "![](attachment:a.svg)",
+            &serde_json::json!({"cell_type": "markdown", "source": "![](attachment:a.svg)",
             "attachments": {"a.svg": {"image/svg+xml": text}}}),
         )
     };
