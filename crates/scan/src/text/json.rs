@@ -136,6 +136,11 @@ impl<'a> Reader<'a> {
         self.cursor.position()
     }
 
+    /// Returns the line of the next byte, from 1.
+    pub(super) const fn line(&self) -> u32 {
+        self.line
+    }
+
     /// Goes on behind the end of a document, if another one follows.
     pub(crate) fn again(&mut self) -> Result<bool, Fault> {
         let more = self.skip_space()?.is_some();

@@ -1,4 +1,4 @@
-//! JSON files: configurations, tokenizers, indexes, notebooks.
+//! JSON files: configurations, tokenizers, indexes, notebooks, and datasets of a document a line.
 
 use custos_core::finding::Location;
 
@@ -15,12 +15,13 @@ const INSPECTED: usize = 16;
 
 pub(super) const FORMAT: Format = Format {
     name: "json",
-    extensions: &["json", "ipynb", "jsonl", "geojson", "webmanifest"],
+    extensions: &["json", "ipynb", "jsonl", "ndjson", "geojson", "webmanifest"],
     recognises,
     examine,
 };
 
-// One object or list that follows the grammar as far as the beginning goes, and nothing behind it.
+// One object or list that follows the grammar as far as the beginning goes, and nothing behind it
+// but others on lines of their own.
 fn recognises(head: &Head, _: &Input<'_>) -> bool {
     let start = head.bytes().iter().find(|byte| !byte.is_ascii_whitespace());
     let marked = head.starts_with(b"\xef\xbb\xbf");
@@ -33,7 +34,10 @@ fn recognises(head: &Head, _: &Input<'_>) -> bool {
     loop {
         match reader.next() {
             Ok(Some(_)) => tokens = tokens.saturating_add(1),
-            Ok(None) => return tokens > 1 && matches!(reader.again(), Ok(false)),
+            Ok(None) => {
+                let alone = next_line(&mut reader) || matches!(reader.again(), Ok(false));
+                return tokens > 1 && alone;
+            }
             // The beginning ends before the document does.
             Err(Fault::End(_)) => return tokens > 1,
             Err(Fault::Deep(_)) => return true,
@@ -55,6 +59,7 @@ fn examine(look: &mut Look<'_, '_, '_>) {
     let fault = loop {
         match pass.token(look, &mut reader) {
             Ok(true) => {}
+            Ok(false) if next_line(&mut reader) => pass.lines = true,
             Ok(false) => break None,
             Err(fault) => break Some(fault),
         }
@@ -84,12 +89,23 @@ fn examine(look: &mut Look<'_, '_, '_>) {
             }
         }
     }
-    if pass.full {
+    if pass.full && !pass.lines {
         look.gap("it has more values than are kept; rules about keys saw the first of them");
     }
-    if let Some(document) = pass.builder.finish_early() {
+    // A row of a dataset configures nothing.
+    if !pass.lines
+        && let Some(document) = pass.builder.finish_early()
+    {
         judge(look, &document);
     }
+}
+
+// Goes on if another object or list begins on a line below.
+fn next_line(reader: &mut Reader<'_>) -> bool {
+    let line = reader.line();
+    matches!(reader.skip_space(), Ok(Some(b'{' | b'[')))
+        && reader.line() > line
+        && matches!(reader.again(), Ok(true))
 }
 
 /// Looks at what a document says, whatever it was written in.
@@ -106,6 +122,8 @@ struct Pass {
     lists: Vec<bool>,
     tokens: u64,
     full: bool,
+    // Several documents, each on lines of its own.
+    lines: bool,
 }
 
 impl Pass {
@@ -115,6 +133,7 @@ impl Pass {
             lists: Vec::new(),
             tokens: 0,
             full: false,
+            lines: false,
         }
     }
 
@@ -146,7 +165,7 @@ impl Pass {
             }
             _ => {}
         }
-        if kept && !self.full {
+        if kept && !self.full && !self.lines {
             self.full = self.builder.feed(token, place) == Fed::Full;
         }
         Ok(true)

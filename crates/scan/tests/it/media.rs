@@ -1,6 +1,7 @@
 //! Datasets, images, sound, and hidden characters.
 
 mod build;
+mod lines;
 mod pages;
 
 use custos_core::finding::{Finding, Severity};
