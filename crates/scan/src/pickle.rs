@@ -187,7 +187,12 @@ pub(crate) fn examine(look: &mut Look<'_, '_, '_>) {
                 at = after;
                 None
             }
-            End::Limit(_, what) => {
+            End::Limit(place, what) => {
+                if what == "name" {
+                    // `path.os.path.os...` reaches a function by as many steps as one likes.
+                    let message = "a name to be imported is longer than any function has";
+                    look.see(&rules::pickle::PICKLE_UNRESOLVABLE, place, message);
+                }
                 look.work.limit(&input.path, what);
                 return;
             }

@@ -172,6 +172,26 @@ fn names_of_python_2_are_followed_and_only_below_protocol_3() {
 }
 
 #[test]
+fn names_of_any_number_of_steps_cannot_pass() {
+    let steps = |count: usize| format!("{}system", "path.os.".repeat(count));
+    for count in [1, 100, 200, 100_000] {
+        let stream = Assembler::protocol(4)
+            .raw(b"cos\n")
+            .raw(steps(count).as_bytes());
+        let stream = stream.raw(b"\n").text("id").raw(b"\x85R").stop();
+        let report = scan("x", &stream, &Options::default());
+        assert!(
+            report.worst() >= Some(Severity::High),
+            "{count}: {report:#?}"
+        );
+    }
+    // Below protocol 4 points are part of one name, which nothing has.
+    let text = format!("c{}\n", "a".repeat(4_000));
+    let report = scan("x", &text.into_bytes(), &Options::default());
+    assert!(report.findings.is_empty(), "{report:#?}");
+}
+
+#[test]
 #[allow(clippy::too_many_lines, reason = "a table of cases")]
 fn what_cannot_be_named_cannot_pass() {
     let four = || Assembler::protocol(4);

@@ -18,6 +18,11 @@ impl Reader<'_> {
         if !matches!(method, "format" | "format_map") {
             return;
         }
+        // A short template may fill in a long text as often as it likes.
+        self.room = self.room.saturating_sub(text.len().saturating_mul(8));
+        if self.room == 0 {
+            return;
+        }
         for field in text.replace("{{", "").split('{').skip(1) {
             let field = field.split('}').next().unwrap_or_default();
             let (path, how) = field.split_once([':', '!']).unwrap_or((field, ""));
