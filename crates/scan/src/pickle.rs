@@ -340,8 +340,10 @@ fn nested(span: value::Span, input: &Input<'_>, work: &mut Work<'_>) {
     if span.len > hidden::LONGEST {
         return;
     }
-    let text = read_all(&part).ok();
-    match text.and_then(|text| hidden::find(text, &inner.path, work)) {
+    let Ok(text) = read_all(&part) else {
+        return work.gap(&input.path, "a text in it cannot be read");
+    };
+    match hidden::find(text, &inner.path, work) {
         Some(hidden::Found::File(coding, bytes)) => {
             let message = format!("a text of {} bytes is a file in {coding}", span.len);
             work.see(&rules::pickle::PICKLE_ENCODED, location, message);

@@ -119,12 +119,23 @@ fn bytes(look: &mut Look<'_, '_, '_>, place: &Place) -> Option<Vec<u8>> {
         look.gap(format!("`{}` is larger than is read", place.name));
         return None;
     }
-    let packed = read_all(&part).ok()?;
+    let Ok(packed) = read_all(&part) else {
+        look.gap(format!("`{}` cannot be read", place.name));
+        return None;
+    };
     if place.method == 0 {
         return Some(packed);
     }
     let mut unpacked = Vec::new();
+    let most = MAX_SIZE.saturating_add(1);
     let reader = flate2::read::DeflateDecoder::new(packed.as_slice());
-    reader.take(MAX_SIZE).read_to_end(&mut unpacked).ok()?;
+    if reader.take(most).read_to_end(&mut unpacked).is_err() {
+        look.gap(format!("`{}` cannot be unpacked", place.name));
+        return None;
+    }
+    if u64::try_from(unpacked.len()).is_ok_and(|size| size > MAX_SIZE) {
+        look.gap(format!("`{}` is larger than is read", place.name));
+        return None;
+    }
     Some(unpacked)
 }

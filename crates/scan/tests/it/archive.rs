@@ -529,7 +529,7 @@ fn overlaps_and_archives_of_themselves_end() {
     assert_eq!(report.state(Severity::High), State::Incomplete);
 }
 
-fn deflated(bytes: &[u8]) -> Vec<u8> {
+pub fn deflated(bytes: &[u8]) -> Vec<u8> {
     let mut encoder =
         flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
     std::io::Write::write_all(&mut encoder, bytes).unwrap();

@@ -3,7 +3,7 @@
 use custos_core::finding::Severity;
 use custos_scan::{FileReport, Options, scan};
 
-use crate::archive::{Member, archive};
+use crate::archive::{Member, archive, deflated};
 use crate::pickle::{Assembler, look};
 use crate::tensors::{cves, quiet, rules, told};
 
@@ -170,6 +170,31 @@ fn manifests_of_model_archives() {
     }
     let broken = archive(&[Member::new("MAR-INF/MANIFEST.json", b"{")]);
     told(&broken, "mar/manifest", Severity::Medium);
+}
+
+#[test]
+fn a_handler_that_is_not_read_whole_is_told() {
+    let manifest = br#"{"runtime": "python", "model": {"modelName": "m", "handler": "h.txt"}}"#;
+    let gaps = |packed: Vec<u8>, method: u16| {
+        let mut handler = Member::new("h.txt", &packed);
+        handler.method = method;
+        let file = archive(&[Member::new("MAR-INF/MANIFEST.json", manifest), handler]);
+        let gaps = look(&file).gaps.into_iter().map(|gap| gap.reason);
+        gaps.filter(|reason| reason.starts_with("`h.txt`"))
+            .collect::<Vec<_>>()
+    };
+    let long = [
+        vec![b'\n'; 4 << 20],
+        b"import os\nos.system('id')\n".to_vec(),
+    ]
+    .concat();
+    assert_eq!(gaps(long.clone(), 0), ["`h.txt` is larger than is read"]);
+    assert_eq!(gaps(deflated(&long), 8), ["`h.txt` is larger than is read"]);
+    assert_eq!(
+        gaps(b"\xff\xff\xff".to_vec(), 8),
+        ["`h.txt` cannot be unpacked"]
+    );
+    assert_eq!(gaps(deflated(b"x = 1\n"), 8), [""; 0]);
 }
 
 fn member(name: &str, bytes: &[u8], link: Option<&str>) -> Vec<u8> {
